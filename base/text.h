@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CRN_BASE_TEXT_H
+#define CRN_BASE_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Well-formed UTF-8 (no overlong forms, no surrogates) without control characters (C0, DEL, C1). */
+bool crn_text_is_clean(const char *text, size_t n);
+/* 1..128 bytes, clean, no '/', not starting with '.'. */
+bool crn_text_is_job_name(const char *text);
+/* 1..255 bytes, clean: operator uids and state names. */
+bool crn_text_is_name(const char *text);
+/* Sorts like strcmp, but a run of digits counts as a number: chk-9 before chk-10. */
+int crn_text_compare_natural(const char *a, const char *b);
+
+#endif

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CRN_ENGINE_JOBLOG_H
+#define CRN_ENGINE_JOBLOG_H
+
+#include "cairn/store.h"
+#include "manifest/manifest.h"
+
+/* A job's log in its store: the effects for the rules in manifest/log.c. */
+
+/* A job's name and a relative key, joined with '/'. malloc'ed. */
+int crn_joblog_key(const char *job, const char *relative, char **ret_key, cairn_error **reterr);
+
+struct crn_joblog_entry {
+    uint64_t id;
+    struct crn_record *record; /* NULL: unreadable */
+    cairn_error *error;        /* why it is unreadable */
+    uint64_t manifest_bytes;
+};
+
+/* What was read. Ids from log_start to head_id, ascending. */
+struct crn_joblog {
+    char *job;
+    struct crn_joblog_entry *entries;
+    size_t count;
+    uint64_t head_id; /* 0: the log is empty */
+    uint64_t log_start;
+    uint64_t epoch; /* highest seen */
+    struct crn_hash128 head_hash;
+};
+void crn_joblog_done(struct crn_joblog *log);
+
+/* List and read all records of the log. Damaged or newer ones become entries with an error, unless it is
+ * the head, whose log_start is then unknown: everything above the newest readable record's log_start
+ * is kept as entries. An id that is missing between log_start and head is an entry with CAIRN_EMISSING
+ * (a record that vanished while we read, because the job moved on, makes us read again a few times).
+ * A broken chain of hashes is CAIRN_ECORRUPT of the later one. No records at all: 0 and head_id 0.
+ * Returns the store's error if it cannot be listed. */
+int crn_joblog_read(cairn_store *store, const char *job, struct crn_joblog *ret,
+                    cairn_error **reterr);
+/* The first entry that is unreadable, as an error; 0 if all are well. */
+int crn_joblog_require_whole(const struct crn_joblog *log, cairn_error **reterr);
+/* Complete checkpoint by id (0: the newest). CAIRN_ENOTFOUND. Borrowed. */
+int crn_joblog_find(const struct crn_joblog *log, uint64_t id, const struct crn_record **ret,
+                    cairn_error **reterr);
+/* Read one record. CAIRN_ENOTFOUND, CAIRN_ECORRUPT, CAIRN_EVERSION. ret_hash may be NULL. */
+int crn_joblog_read_record(cairn_store *store, const char *job, uint64_t id,
+                           struct crn_record **ret_record, struct crn_hash128 *ret_hash,
+                           uint64_t *ret_bytes, cairn_error **reterr);
+
+/* Commit `record` at its id by create-if-absent, and settle unknown outcomes by reading back. On
+ * success the log's head is this record (P7: nothing above it exists).
+ *
+ *   0               committed; *ret_hash is its hash.
+ *   CAIRN_EEXIST    the id is taken by *ret_found (to be freed by the caller): see
+ *                   crn_log_judge_collision().
+ *   CAIRN_EFENCED   something above this id exists: this writer was overtaken.
+ *   CAIRN_EUNKNOWN  the store did not let us learn the outcome. The id may or may not be ours.
+ *   others          it did not happen. */
+int crn_joblog_commit(cairn_store *store, const struct crn_record *record,
+                      struct crn_hash128 *ret_hash, struct crn_record **ret_found,
+                      cairn_error **reterr);
+
+#endif

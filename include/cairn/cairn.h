@@ -1,0 +1,634 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CAIRN_CAIRN_H
+#define CAIRN_CAIRN_H
+
+/*
+ * Cairn: keyed state with incremental checkpoints, embedded in your process.
+ *
+ * MODEL. A *job* is one stateful application, known by its name. It has *tasks*: one per parallel
+ * instance (subtask) of each *operator*; an operator is recognised across restarts by its uid. A
+ * task keeps *keyed state* (value, list, map, reducing, aggregating; addressed by a current key and
+ * namespace) in a RocksDB database of its own, and *operator state* (small lists and broadcast maps;
+ * source positions live here) in memory. A *checkpoint* is the state of all tasks at one point of
+ * their input, stored in a *store* (a directory, or any backend written against store.h).
+ *
+ * GUARANTEES. A checkpoint exists if and only if its manifest exists, and everything that the
+ * manifest references was durable before. It holds exactly the state at each task's barrier: not one
+ * write more, not one less. While it is taken, a writer waits only for a memtable switch. A file that
+ * a confirmed checkpoint already stores is not uploaded again. Every stored object has a size and a
+ * checksum in the manifest, verified on every restore. At most one process can commit for a job: a
+ * process that was replaced learns it at its next checkpoint (CAIRN_EFENCED).
+ *
+ * CAVEATS. Between checkpoints nothing is durable: after a crash, state goes back to the newest
+ * complete checkpoint, and the service must read its input again from the position kept there. The
+ * local directory is a cache; it is emptied when a job opens.
+ *
+ * RESTRICTIONS. Linux; gcc or clang. Keys and namespaces up to 65,536 bytes, values up to
+ * 256 MiB. A restored operator keeps its parallelism and max_parallelism. Job names: 1 to 128 bytes
+ * of UTF-8 without '/' and control characters, not starting with '.'. Operator uids and state names:
+ * 1 to 255 bytes of UTF-8 without control characters.
+ *
+ * THREADS.
+ *   job handle     any thread, at any time, except cairn_job_close() (once, when no other call runs)
+ *   task handle    and everything opened from it (states, iterators, operator state): one thread at
+ *                  a time; different tasks in parallel. Callbacks run in the thread that polls.
+ *   errors         an error object belongs to who received it; any thread, one at a time
+ * No call of this library may be made from a callback unless the callback's comment allows it.
+ * A process that has an open job must not fork() and go on using it in the child.
+ *
+ * STRINGS AND BUFFERS passed in are copied before the call returns. Lifetimes of what comes out are
+ * given at each function.
+ *
+ * OPTIONS STRUCTS start with struct_size; initialise them with their _INIT macro. Zero means the
+ * default for every field. Fields are only ever appended.
+ *
+ * RESULTS. int functions return 0 (or a documented positive outcome), or one negative code of the
+ * table below. The last parameter `reterr` may be NULL; else on failure it receives an error object
+ * with the whole story, to be released with cairn_error_free(). Outputs are untouched on failure.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define CAIRN_API __attribute__((visibility("default")))
+#define CAIRN_MUST_CHECK __attribute__((warn_unused_result))
+#else
+#define CAIRN_API
+#define CAIRN_MUST_CHECK
+#endif
+
+#define CAIRN_VERSION_STRING "0.1.0"
+
+/** Version of the library that is running, such as "0.1.0". Static. */
+CAIRN_API const char *cairn_version(void);
+
+/* ------------------------------------------------------------------------------------------ *
+ * Errors
+ * ------------------------------------------------------------------------------------------ */
+
+/* X(name, number, class, text). Numbers are pinned: a code never changes its number. The class says
+ * who can mend it; the `cairn` tool's exit code follows the class. */
+#define CAIRN_ERROR_MAP(X)                                                                      \
+    X(ENOMEM, 1, LOCAL, "out of memory")                                                        \
+    X(EINVAL, 2, CALLER, "invalid argument")                                                    \
+    X(ECLOSED, 3, CALLER, "handle is closed")                                                   \
+    X(EUNSUPPORTED, 4, CALLER, "not supported")                                                 \
+    X(EMISMATCH, 5, CALLER, "does not fit the stored state")                                    \
+    X(ENOTFOUND, 10, STATE, "no such job, checkpoint or object")                                \
+    X(EEXIST, 11, STATE, "already exists")                                                      \
+    X(EFENCED, 12, STATE, "another writer has taken over this job")                             \
+    X(EABORTED, 13, STATE, "the checkpoint was aborted")                                        \
+    X(EBUSY, 14, STATE, "in use by another process")                                            \
+    X(ENONRESTORED, 15, STATE, "stored state has no task to go to")                             \
+    X(EUNAVAIL, 20, RETRY, "store temporarily unavailable")                                     \
+    X(EUNKNOWN, 21, RETRY, "it is not known whether the operation happened")                    \
+    X(ETIMEOUT, 22, RETRY, "timed out")                                                         \
+    X(ECORRUPT, 30, DATA, "stored bytes fail their checksum or rules")                          \
+    X(EVERSION, 31, DATA, "stored format is newer than this library")                           \
+    X(EMISSING, 32, DATA, "an object that a manifest references is missing")                    \
+    X(EIO, 40, LOCAL, "input/output error")                                                     \
+    X(ENOSPC, 41, LOCAL, "no space left")                                                       \
+    X(EACCES, 42, LOCAL, "permission denied")                                                   \
+    X(ECANCELED, 50, STATE, "canceled")                                                         \
+    X(EINTERNAL, 60, INTERNAL, "internal error")
+
+enum {
+#define CAIRN_X(name, number, cls, text) CAIRN_##name = -(number),
+    CAIRN_ERROR_MAP(CAIRN_X)
+#undef CAIRN_X
+        CAIRN_OK = 0
+};
+
+typedef enum cairn_error_class {
+    CAIRN_CLASS_NONE = 0,     /* not an error */
+    CAIRN_CLASS_INTERNAL = 1, /* a defect in Cairn: report it */
+    CAIRN_CLASS_CALLER = 2,   /* fix the call */
+    CAIRN_CLASS_STATE = 3,    /* someone or something changed */
+    CAIRN_CLASS_DATA = 4,     /* stored data is damaged or foreign: a person must look */
+    CAIRN_CLASS_RETRY = 5,    /* try again later */
+    CAIRN_CLASS_LOCAL = 6     /* fix this machine: disk, memory, permissions */
+} cairn_error_class;
+
+typedef struct cairn_error cairn_error;
+
+/** Name of a code such as "CAIRN_ECORRUPT"; "CAIRN_OK" for 0; "CAIRN_E?" for unknown ones. Static. */
+CAIRN_API const char *cairn_error_name(int code);
+/** General text of a code, such as "no space left". Static. */
+CAIRN_API const char *cairn_error_text(int code);
+/** Class of a code. */
+CAIRN_API cairn_error_class cairn_error_class_of(int code);
+/** Code of an error; 0 for NULL. */
+CAIRN_API int cairn_error_code(const cairn_error *error);
+/** One line that names the object and what happened. "" for NULL. Valid until the error is freed. */
+CAIRN_API const char *cairn_error_message(const cairn_error *error);
+/** Key of the stored object, or path of the file, that the error is about; "" if none. */
+CAIRN_API const char *cairn_error_object(const cairn_error *error);
+/** errno of the system call behind it, 0 if none. */
+CAIRN_API int cairn_error_errno(const cairn_error *error);
+/** Release; NULL is fine. */
+CAIRN_API void cairn_error_free(cairn_error *error);
+
+/* ------------------------------------------------------------------------------------------ *
+ * Common types
+ * ------------------------------------------------------------------------------------------ */
+
+typedef struct cairn_store cairn_store; /* store.h */
+typedef struct cairn_memory cairn_memory;
+typedef struct cairn_job cairn_job;
+typedef struct cairn_task cairn_task;
+typedef struct cairn_value cairn_value;
+typedef struct cairn_list cairn_list;
+typedef struct cairn_map cairn_map;
+typedef struct cairn_reducing cairn_reducing;
+typedef struct cairn_aggregating cairn_aggregating;
+typedef struct cairn_iterator cairn_iterator;
+typedef struct cairn_operator_list cairn_operator_list;
+typedef struct cairn_broadcast cairn_broadcast;
+
+/** How bytes of a key or value are meant. The tool `cairn cat` decodes by it, and a stored state can
+ * only be registered again with the type it was stored with. Numbers are part of the format. */
+typedef enum cairn_type {
+    CAIRN_BYTES = 0,  /* opaque */
+    CAIRN_INT64 = 1,  /* 8 bytes, big-endian, sign bit flipped: sorts as numbers do */
+    CAIRN_DOUBLE = 2, /* 8 bytes, big-endian IEEE 754, flipped so that it sorts as numbers do */
+    CAIRN_STRING = 3  /* UTF-8 text without a final zero byte */
+} cairn_type;
+
+typedef enum cairn_log_level {
+    CAIRN_LOG_ERROR = 1,
+    CAIRN_LOG_WARNING = 2,
+    CAIRN_LOG_INFO = 3,
+    CAIRN_LOG_DEBUG = 4
+} cairn_log_level;
+
+/** Receives log lines: no final newline, valid during the call. Called from any thread of the job,
+ * possibly from several at once. Must not call into the job. */
+typedef void (*cairn_log_fn)(void *context, cairn_log_level level, const char *component,
+                             const char *message);
+
+/** A growable buffer that a callback fills. */
+typedef struct cairn_buffer cairn_buffer;
+/** Append n bytes. @return 0 or CAIRN_ENOMEM. */
+CAIRN_API CAIRN_MUST_CHECK int cairn_buffer_append(cairn_buffer *buffer, const void *data, size_t n);
+
+/* ------------------------------------------------------------------------------------------ *
+ * Stores and memory
+ * ------------------------------------------------------------------------------------------ */
+
+/** Open a store.
+ *
+ * @param uri  "file:///absolute/path" or a path: a directory, created when it is missing. Options as
+ *             a query: "?transfer=auto" (default: hard link, else reflink, else copy), "link" (hard
+ *             link or fail), "reflink" (reflink or fail), "copy". "%20" and the like are decoded in
+ *             the file:// form.
+ *             "memory:": an empty store in this process, for tests; gone when the handle closes.
+ * @return 0, or CAIRN_EINVAL (unknown scheme or option, a path that is a file), CAIRN_EACCES,
+ *         CAIRN_ENOSPC, CAIRN_EIO.
+ * @threads the handle may be used from any number of threads and jobs at once. */
+CAIRN_API CAIRN_MUST_CHECK int cairn_store_open(const char *uri, cairn_store **ret_store,
+                                                cairn_error **reterr);
+/** Close. No job and no other handle opened with this store may be open any more. NULL is fine. */
+CAIRN_API void cairn_store_close(cairn_store *store);
+
+/** One memory budget, to be shared by all jobs and databases of a process: block cache and
+ * memtables. Half of it is block cache; memtables are flushed early when they outgrow their half.
+ * Jobs keep a reference, so it may be released as soon as the jobs are open.
+ * @param size_bytes  at least 8 MiB.
+ * @return 0, CAIRN_EINVAL or CAIRN_ENOMEM. */
+CAIRN_API CAIRN_MUST_CHECK int cairn_memory_new(uint64_t size_bytes, cairn_memory **ret_memory,
+                                                cairn_error **reterr);
+CAIRN_API void cairn_memory_release(cairn_memory *memory);
+
+/* ------------------------------------------------------------------------------------------ *
+ * Jobs
+ * ------------------------------------------------------------------------------------------ */
+
+typedef struct cairn_job_options {
+    uint32_t struct_size;
+    const char *store_uri; /* where snapshots live; see cairn_store_open(). This or `store`. */
+    cairn_store *store;    /* an open store instead of store_uri; borrowed until the job closes */
+    const char *local_dir; /* required: where databases live. Only this job may use it; emptied at
+                              open. On the store's file system files are linked, not copied. */
+    uint64_t checkpoint_interval_ms; /* 0: no periodic checkpoints */
+    uint64_t checkpoint_timeout_ms;  /* an attempt is aborted after it; 0: 600,000 (10 minutes) */
+    uint64_t min_pause_ms;           /* from the end of an attempt to the next periodic start; 0 */
+    uint32_t num_retained;           /* complete checkpoints kept; 0: 1 */
+    uint32_t transfer_threads;       /* uploads and downloads at once; 0: 4 */
+    uint32_t inline_threshold_bytes; /* smaller objects go into the manifest; 0: 16,384; at most
+                                        1 MiB; 1: nothing is inlined */
+    uint64_t upload_bytes_per_sec;   /* limit for copied uploads; 0: none */
+    cairn_memory *memory;            /* shared budget; NULL: one of state_memory_bytes for this job */
+    uint64_t state_memory_bytes;     /* 0: 256 MiB */
+    uint64_t restore_checkpoint_id;  /* 0: the newest complete one */
+    uint8_t start_empty;             /* 1: ignore stored checkpoints; they are subsumed as usual */
+    uint8_t restore_fallback;        /* 1: if the newest is unreadable, verify and take the newest
+                                        older one that is whole, and log what was skipped */
+    uint8_t allow_non_restored_state; /* 1: stored operators without a task are dropped */
+    cairn_log_fn log;                 /* NULL: nothing is logged */
+    void *log_context;
+    cairn_log_level log_level;       /* 0: CAIRN_LOG_INFO */
+    int64_t (*now_ms)(void *context); /* wall clock for TTL and time stamps; NULL: the system's.
+                                         Any thread; must not call into the job */
+    void *now_context;
+} cairn_job_options;
+#define CAIRN_JOB_OPTIONS_INIT {sizeof(cairn_job_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, (cairn_log_level)0, 0, 0}
+
+/** Open a job for writing, and find the checkpoint to restore from.
+ *
+ * Takes the job over: commits a fence record to the job's log, so that any earlier process that
+ * still runs can no longer commit. Removes what a crash left: everything in local_dir, and objects
+ * of this job that no retained checkpoint references. Then open every task, register its states, and
+ * call cairn_job_start().
+ *
+ * @return 0, or
+ *   CAIRN_EINVAL     a bad name or option; the message says which.
+ *   CAIRN_EBUSY      another process uses local_dir, or others keep racing for the job's log.
+ *   CAIRN_ENOTFOUND  restore_checkpoint_id is not a retained complete checkpoint.
+ *   CAIRN_ECORRUPT, CAIRN_EMISSING, CAIRN_EVERSION  the log or the checkpoint's manifest or objects
+ *                    are damaged or newer; cairn_error_object() names which. Nothing was changed
+ *                    but the fence. See restore_fallback.
+ *   CAIRN_EIO, CAIRN_ENOSPC, CAIRN_EACCES, CAIRN_ENOMEM, CAIRN_EUNAVAIL  the system's or the store's.
+ * @crash a fence record may be left; it is harmless. */
+CAIRN_API CAIRN_MUST_CHECK int cairn_job_open(const char *name, const cairn_job_options *options,
+                                              cairn_job **ret_job, cairn_error **reterr);
+
+/** Begin: from now on checkpoints are taken. Call it once, when all tasks are open.
+ * @return 0, or CAIRN_ENONRESTORED (the restored checkpoint has operators or subtasks that no task
+ *         opened; the message lists them; see allow_non_restored_state), CAIRN_EINVAL (no task, some
+ *         subtask of an opened operator is missing, or started before). */
+CAIRN_API CAIRN_MUST_CHECK int cairn_job_start(cairn_job *job, cairn_error **reterr);
+
+/** What is known of one checkpoint of a running job. */
+typedef struct cairn_checkpoint_info {
+    uint32_t struct_size;
+    uint64_t id;
+    uint64_t epoch;          /* incarnation of the job that wrote it */
+    int64_t trigger_time_ms; /* wall clock, Unix */
+    uint64_t duration_us;    /* trigger to commit */
+    uint64_t barrier_max_us; /* longest time that one task's thread spent in the barrier */
+    uint64_t full_bytes;     /* everything it references */
+    uint64_t new_bytes;      /* what it added to the store */
+    uint64_t file_count;
+    uint64_t new_file_count;
+    uint8_t is_full;         /* 1: it shares nothing with earlier ones */
+} cairn_checkpoint_info;
+#define CAIRN_CHECKPOINT_INFO_INIT {sizeof(cairn_checkpoint_info), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+
+/** The checkpoint that the job was restored from.
+ * @return 1 and *ret_info, or 0 if the job started empty. */
+CAIRN_API int cairn_job_restored(cairn_job *job, cairn_checkpoint_info *ret_info);
+/** The newest complete checkpoint that this job committed since it opened.
+ * @return 1 and *ret_info, or 0 if there is none yet. */
+CAIRN_API int cairn_job_last_checkpoint(cairn_job *job, cairn_checkpoint_info *ret_info);
+
+typedef struct cairn_trigger_options {
+    uint32_t struct_size;
+    uint8_t full; /* 1: upload every file anew and reference no earlier one */
+} cairn_trigger_options;
+#define CAIRN_TRIGGER_OPTIONS_INIT {sizeof(cairn_trigger_options), 0}
+
+/** Ask for a checkpoint and return at once. It starts when none is in flight; several requests that
+ * wait become one. Tasks learn of the outcome by poll.
+ * @return 0, CAIRN_EINVAL (not started), CAIRN_EFENCED, CAIRN_ECLOSED. */
+CAIRN_API CAIRN_MUST_CHECK int cairn_job_trigger(cairn_job *job, const cairn_trigger_options *options,
+                                                 cairn_error **reterr);
+/** Take a checkpoint that starts after this call, and wait for its end. The tasks' own threads must
+ * go on polling; never call it from one of them (cairn_task_checkpoint() is for that).
+ * @return 0 and *ret_info (may be NULL), or CAIRN_EABORTED with the reason, CAIRN_EFENCED,
+ *         CAIRN_ECLOSED, CAIRN_EINVAL. After an abort the previous checkpoint stays the newest and
+ *         calling again is safe. */
+CAIRN_API CAIRN_MUST_CHECK int cairn_job_checkpoint(cairn_job *job,
+                                                    const cairn_trigger_options *options,
+                                                    cairn_checkpoint_info *ret_info,
+                                                    cairn_error **reterr);
+
+/** Close: abort what is in flight, close every task's database, release the job's threads. Takes no
+ * final checkpoint. Task and state handles stay valid memory until cairn_task_close(); every call on
+ * them returns CAIRN_ECLOSED. NULL is fine. */
+CAIRN_API void cairn_job_close(cairn_job *job);
+
+/** Parallel instance that owns a key: the key's group (hash of the key modulo max_parallelism)
+ * mapped to one of `parallelism` subtasks, as Flink maps them. Use it to route input.
+ * @return the subtask, or CAIRN_EINVAL unless 1 <= parallelism <= max_parallelism <= 32768. */
+CAIRN_API int cairn_subtask_of_key(const void *key, size_t key_size, uint32_t parallelism,
+                                   uint32_t max_parallelism);
+
+/* ------------------------------------------------------------------------------------------ *
+ * Tasks
+ * ------------------------------------------------------------------------------------------ */
+
+typedef struct cairn_task_options {
+    uint32_t struct_size;
+    const char *name;         /* for people; NULL: the uid */
+    uint32_t parallelism;     /* 0: 1 */
+    uint32_t subtask;         /* 0 .. parallelism - 1 */
+    uint32_t max_parallelism; /* 0: the stored one, else from parallelism, at least 128 */
+    cairn_type key_type;
+    cairn_type namespace_type;
+    uint64_t memtable_bytes; /* size of one state's memtable; 0: 64 MiB */
+    const char *rocksdb_options; /* more options in RocksDB's own "name=value;..." form; they override
+                                    Cairn's. NULL: none */
+    /* Called in the polling thread right before the state of checkpoint `id` is taken: the place to
+     * store source positions and to prepare two-phase sinks. May use every state of this task.
+     * Return 0, or any negative code to abort the checkpoint. */
+    int (*before_barrier)(void *context, cairn_task *task, uint64_t checkpoint_id);
+    void *context;
+} cairn_task_options;
+#define CAIRN_TASK_OPTIONS_INIT {sizeof(cairn_task_options), 0, 0, 0, 0, (cairn_type)0, (cairn_type)0, 0, 0, 0, 0}
+
+/** Open one subtask of an operator: fetch and verify its files from the restored checkpoint, or
+ * start empty. Call before cairn_job_start(). Several threads may open tasks at once.
+ *
+ * @param uid  stable identity of the operator; what restores match on.
+ * @return 0, or
+ *   CAIRN_EEXIST    this subtask is open already.
+ *   CAIRN_EMISMATCH stored with another parallelism, max_parallelism, key or namespace type.
+ *   CAIRN_ECORRUPT, CAIRN_EMISSING  a stored object is damaged or gone: cairn_error_object().
+ *   CAIRN_EINVAL    a bad option, or the job has started.
+ *   CAIRN_ECLOSED, CAIRN_EIO, CAIRN_ENOSPC, CAIRN_EACCES, CAIRN_ENOMEM, CAIRN_EUNAVAIL.
+ * @crash local files only; the next open removes them. */
+CAIRN_API CAIRN_MUST_CHECK int cairn_task_open(cairn_job *job, const char *uid,
+                                               const cairn_task_options *options,
+                                               cairn_task **ret_task, cairn_error **reterr);
+/** Close a task and everything opened from it. While the job is open, no further checkpoint can
+ * complete, since it would lose this task's state: close the job first. NULL is fine. */
+CAIRN_API void cairn_task_close(cairn_task *task);
+
+typedef enum cairn_event_type {
+    CAIRN_EVENT_NONE = 0,
+    CAIRN_EVENT_BARRIER = 1,   /* this task's state for checkpoint_id was just taken */
+    CAIRN_EVENT_COMPLETED = 2, /* checkpoint_id is committed: two-phase sinks commit now */
+    CAIRN_EVENT_ABORTED = 3    /* checkpoint_id will never complete: go on, a later one covers it */
+} cairn_event_type;
+
+typedef struct cairn_event {
+    cairn_event_type type;
+    uint64_t checkpoint_id;
+    uint64_t subsumed_id; /* COMPLETED: the newest id that this one made unnecessary; 0: none */
+} cairn_event;
+
+/** The safe point; call it between records, as often as convenient: it costs nanoseconds when
+ * nothing is due. Takes the barrier when a checkpoint is due, and delivers one event per call.
+ *
+ * @return 0 with *ret_event, or CAIRN_EFENCED (stop: another process has the job), CAIRN_ECLOSED,
+ *         CAIRN_EINVAL (job not started), or the state backend's own failure (CAIRN_EIO,
+ *         CAIRN_ENOSPC): close, open, and let it restore. */
+CAIRN_API CAIRN_MUST_CHECK int cairn_task_poll(cairn_task *task, cairn_event *ret_event,
+                                               cairn_error **reterr);
+/** The same, waiting up to timeout_ms for something due: for a task without input.
+ * @return as cairn_task_poll(); CAIRN_EVENT_NONE when the time is over. */
+CAIRN_API CAIRN_MUST_CHECK int cairn_task_wait(cairn_task *task, uint64_t timeout_ms,
+                                               cairn_event *ret_event, cairn_error **reterr);
+/** Take a checkpoint from a task's own thread and wait for its end, polling this task meanwhile;
+ * its events are consumed. Other tasks' threads must go on polling. @return as
+ * cairn_job_checkpoint(). */
+CAIRN_API CAIRN_MUST_CHECK int cairn_task_checkpoint(cairn_task *task,
+                                                     const cairn_trigger_options *options,
+                                                     cairn_checkpoint_info *ret_info,
+                                                     cairn_error **reterr);
+
+/** Set the key that keyed state calls use from now on. The namespace is reset to the empty one.
+ * @return 0, CAIRN_EINVAL (over 65,536 bytes, or the key belongs to another subtask),
+ *         CAIRN_ECLOSED. */
+CAIRN_API CAIRN_MUST_CHECK int cairn_task_set_key(cairn_task *task, const void *key, size_t size);
+CAIRN_API CAIRN_MUST_CHECK int cairn_task_set_key_int64(cairn_task *task, int64_t key);
+/** Set the namespace (a window, say) under the current key. @return as cairn_task_set_key(). */
+CAIRN_API CAIRN_MUST_CHECK int cairn_task_set_namespace(cairn_task *task, const void *ns, size_t size);
+CAIRN_API CAIRN_MUST_CHECK int cairn_task_set_namespace_int64(cairn_task *task, int64_t ns);
+
+/** Counters since the task was opened. */
+typedef struct cairn_task_stats {
+    uint32_t struct_size;
+    uint64_t barriers;
+    uint64_t barrier_last_us; /* time that the task's thread spent in the barrier */
+    uint64_t barrier_max_us;
+    uint64_t hold_count; /* a full memtable had to wait for a capture (promise P2 before speed) */
+    uint64_t hold_us;
+    uint64_t backpressure_us; /* delays put on writes because compaction lags */
+    uint64_t memtable_bytes;  /* now */
+    uint64_t level0_files;    /* now, most of any state */
+} cairn_task_stats;
+#define CAIRN_TASK_STATS_INIT {sizeof(cairn_task_stats), 0, 0, 0, 0, 0, 0, 0, 0}
+CAIRN_API CAIRN_MUST_CHECK int cairn_task_get_stats(cairn_task *task, cairn_task_stats *ret_stats,
+                                                    cairn_error **reterr);
+
+/* ------------------------------------------------------------------------------------------ *
+ * Keyed state
+ *
+ * A state is registered once per task, by name. A stored state of that name must have the same kind
+ * and types, else CAIRN_EMISMATCH; a second registration is CAIRN_EEXIST. Stored states that are not
+ * registered are kept and go into every checkpoint.
+ *
+ * All calls work on the task's current key and namespace and return CAIRN_EINVAL if no key is set,
+ * CAIRN_ECLOSED after the job closed, CAIRN_ECORRUPT if local bytes fail their checksum, CAIRN_EIO or
+ * CAIRN_ENOSPC when the local disk does. Getters return 1 (found) or 0 (absent, or expired).
+ * Pointers that they give are valid until the next call on the same task.
+ * ------------------------------------------------------------------------------------------ */
+
+typedef struct cairn_state_options {
+    uint32_t struct_size;
+    uint64_t ttl_ms; /* an entry expires so long after its last write; 0: never. Lists expire by
+                        element, maps by entry. The duration may change between runs; a state stored
+                        with expiry cannot be registered without, nor the reverse. */
+    uint8_t ttl_on_read; /* 1: a read also renews the entry (not lists) */
+} cairn_state_options;
+#define CAIRN_STATE_OPTIONS_INIT {sizeof(cairn_state_options), 0, 0}
+
+/* Value: one value. */
+CAIRN_API CAIRN_MUST_CHECK int cairn_value_state(cairn_task *task, const char *name,
+                                                 cairn_type value_type,
+                                                 const cairn_state_options *options,
+                                                 cairn_value **ret_state, cairn_error **reterr);
+CAIRN_API CAIRN_MUST_CHECK int cairn_value_get(cairn_value *state, const void **ret_data,
+                                               size_t *ret_size, cairn_error **reterr);
+CAIRN_API CAIRN_MUST_CHECK int cairn_value_put(cairn_value *state, const void *data, size_t size,
+                                               cairn_error **reterr);
+CAIRN_API CAIRN_MUST_CHECK int cairn_value_clear(cairn_value *state, cairn_error **reterr);
+/* Typed forms; CAIRN_EINVAL if the state has another type. */
+CAIRN_API CAIRN_MUST_CHECK int cairn_value_get_int64(cairn_value *state, int64_t *ret_value,
+                                                     cairn_error **reterr);
+CAIRN_API CAIRN_MUST_CHECK int cairn_value_put_int64(cairn_value *state, int64_t value,
+                                                     cairn_error **reterr);
+CAIRN_API CAIRN_MUST_CHECK int cairn_value_get_double(cairn_value *state, double *ret_value,
+                                                      cairn_error **reterr);
+CAIRN_API CAIRN_MUST_CHECK int cairn_value_put_double(cairn_value *state, double value,
+                                                      cairn_error **reterr);
+CAIRN_API CAIRN_MUST_CHECK int cairn_value_put_string(cairn_value *state, const char *text,
+                                                      cairn_error **reterr);
+
+/* List: elements in the order of adding. add() reads nothing. */
+CAIRN_API CAIRN_MUST_CHECK int cairn_list_state(cairn_task *task, const char *name,
+                                                cairn_type element_type,
+                                                const cairn_state_options *options,
+                                                cairn_list **ret_state, cairn_error **reterr);
+CAIRN_API CAIRN_MUST_CHECK int cairn_list_add(cairn_list *state, const void *data, size_t size,
+                                              cairn_error **reterr);
+CAIRN_API CAIRN_MUST_CHECK int cairn_list_add_int64(cairn_list *state, int64_t value,
+                                                    cairn_error **reterr);
+/** Read the whole list into the handle, for cairn_list_at(). @return number of live elements. */
+CAIRN_API CAIRN_MUST_CHECK int64_t cairn_list_load(cairn_list *state, cairn_error **reterr);
+/** Element i of what the last cairn_list_load() read. @return 0 or CAIRN_EINVAL (no such element). */
+CAIRN_API CAIRN_MUST_CHECK int cairn_list_at(const cairn_list *state, size_t i,
+                                             const void **ret_data, size_t *ret_size);
+CAIRN_API CAIRN_MUST_CHECK int cairn_list_clear(cairn_list *state, cairn_error **reterr);
+
+/* Map: entries of its own under each key. */
+CAIRN_API CAIRN_MUST_CHECK int cairn_map_state(cairn_task *task, const char *name,
+                                               cairn_type entry_key_type, cairn_type value_type,
+                                               const cairn_state_options *options,
+                                               cairn_map **ret_state, cairn_error **reterr);
+CAIRN_API CAIRN_MUST_CHECK int cairn_map_get(cairn_map *state, const void *key, size_t key_size,
+                                             const void **ret_data, size_t *ret_size,
+                                             cairn_error **reterr);
+CAIRN_API CAIRN_MUST_CHECK int cairn_map_put(cairn_map *state, const void *key, size_t key_size,
+                                             const void *data, size_t size, cairn_error **reterr);
+CAIRN_API CAIRN_MUST_CHECK int cairn_map_remove(cairn_map *state, const void *key, size_t key_size,
+                                                cairn_error **reterr);
+/** Remove every entry under the current key and namespace. */
+CAIRN_API CAIRN_MUST_CHECK int cairn_map_clear(cairn_map *state, cairn_error **reterr);
+/** Iterate the entries under the current key and namespace, sorted by entry key; see
+ * cairn_iterator_next(). */
+CAIRN_API CAIRN_MUST_CHECK int cairn_map_iterate(cairn_map *state, cairn_iterator **ret_iterator,
+                                                 cairn_error **reterr);
+
+/** Combine two values into `out` (empty at the call). Associative. Return 0 or a negative code,
+ * which the adding call then returns. Must not call into the task. */
+typedef int (*cairn_reduce_fn)(void *context, const void *a, size_t a_size, const void *b,
+                               size_t b_size, cairn_buffer *out);
+/* Built-in reduce functions for CAIRN_INT64 and CAIRN_DOUBLE values; context is ignored. int64 sums
+ * wrap around. */
+CAIRN_API int cairn_reduce_sum_int64(void *context, const void *a, size_t a_size, const void *b,
+                                     size_t b_size, cairn_buffer *out);
+CAIRN_API int cairn_reduce_sum_double(void *context, const void *a, size_t a_size, const void *b,
+                                      size_t b_size, cairn_buffer *out);
+/* Smallest and largest of any typed or plain bytes, by their sort order. */
+CAIRN_API int cairn_reduce_min(void *context, const void *a, size_t a_size, const void *b,
+                               size_t b_size, cairn_buffer *out);
+CAIRN_API int cairn_reduce_max(void *context, const void *a, size_t a_size, const void *b,
+                               size_t b_size, cairn_buffer *out);
+
+/* Reducing: one value, combined with every one added. */
+CAIRN_API CAIRN_MUST_CHECK int cairn_reducing_state(cairn_task *task, const char *name,
+                                                    cairn_type value_type, cairn_reduce_fn reduce,
+                                                    void *context,
+                                                    const cairn_state_options *options,
+                                                    cairn_reducing **ret_state,
+                                                    cairn_error **reterr);
+CAIRN_API CAIRN_MUST_CHECK int cairn_reducing_add(cairn_reducing *state, const void *data,
+                                                  size_t size, cairn_error **reterr);
+CAIRN_API CAIRN_MUST_CHECK int cairn_reducing_add_int64(cairn_reducing *state, int64_t value,
+                                                        cairn_error **reterr);
+CAIRN_API CAIRN_MUST_CHECK int cairn_reducing_get(cairn_reducing *state, const void **ret_data,
+                                                  size_t *ret_size, cairn_error **reterr);
+CAIRN_API CAIRN_MUST_CHECK int cairn_reducing_get_int64(cairn_reducing *state, int64_t *ret_value,
+                                                        cairn_error **reterr);
+CAIRN_API CAIRN_MUST_CHECK int cairn_reducing_clear(cairn_reducing *state, cairn_error **reterr);
+
+/* Aggregating: inputs of one type folded into an accumulator of another. */
+typedef struct cairn_aggregate_functions {
+    /* accumulator + input -> out. accumulator is NULL for the first input. */
+    int (*add)(void *context, const void *accumulator, size_t accumulator_size, const void *input,
+               size_t input_size, cairn_buffer *out);
+    /* accumulator -> result; NULL: the accumulator is the result. */
+    int (*result)(void *context, const void *accumulator, size_t accumulator_size,
+                  cairn_buffer *out);
+    void *context;
+} cairn_aggregate_functions;
+CAIRN_API CAIRN_MUST_CHECK int cairn_aggregating_state(cairn_task *task, const char *name,
+                                                       cairn_type accumulator_type,
+                                                       const cairn_aggregate_functions *functions,
+                                                       const cairn_state_options *options,
+                                                       cairn_aggregating **ret_state,
+                                                       cairn_error **reterr);
+CAIRN_API CAIRN_MUST_CHECK int cairn_aggregating_add(cairn_aggregating *state, const void *input,
+                                                     size_t size, cairn_error **reterr);
+CAIRN_API CAIRN_MUST_CHECK int cairn_aggregating_get(cairn_aggregating *state,
+                                                     const void **ret_data, size_t *ret_size,
+                                                     cairn_error **reterr);
+CAIRN_API CAIRN_MUST_CHECK int cairn_aggregating_clear(cairn_aggregating *state,
+                                                       cairn_error **reterr);
+
+/** One entry of an iteration. Pointers are valid until the next call on the iterator. For a list,
+ * each element is an entry of its own. map_key is NULL except for maps. */
+typedef struct cairn_entry {
+    const void *key;
+    size_t key_size;
+    const void *ns;
+    size_t ns_size;
+    const void *map_key;
+    size_t map_key_size;
+    const void *value;
+    size_t value_size;
+} cairn_entry;
+/** Iterate all live entries of a registered keyed state over all keys of this subtask, by key group.
+ * Sees the state as of this call. Iterators hold resources in the database: close them before the
+ * task. */
+CAIRN_API CAIRN_MUST_CHECK int cairn_task_iterate(cairn_task *task, const char *state_name,
+                                                  cairn_iterator **ret_iterator,
+                                                  cairn_error **reterr);
+/** @return 1 and *ret_entry, 0 at the end, or an error. */
+CAIRN_API CAIRN_MUST_CHECK int cairn_iterator_next(cairn_iterator *iterator, cairn_entry *ret_entry,
+                                                   cairn_error **reterr);
+CAIRN_API void cairn_iterator_close(cairn_iterator *iterator);
+
+/** Encoding of typed keys and values, for entries and map keys. */
+CAIRN_API void cairn_encode_int64(int64_t value, uint8_t out[8]);
+CAIRN_API int64_t cairn_decode_int64(const void *data);
+CAIRN_API void cairn_encode_double(double value, uint8_t out[8]);
+CAIRN_API double cairn_decode_double(const void *data);
+
+/* ------------------------------------------------------------------------------------------ *
+ * Operator state: small, kept in memory, written whole into every checkpoint
+ * ------------------------------------------------------------------------------------------ */
+
+typedef enum cairn_redistribution {
+    CAIRN_SPLIT = 0, /* elements are dealt out over the subtasks when parallelism changes */
+    CAIRN_UNION = 1  /* every subtask gets the elements of all subtasks at each restore */
+} cairn_redistribution;
+
+/** Register an operator list; restored elements are in it at once. @return 0, CAIRN_EEXIST,
+ * CAIRN_EMISMATCH (stored as something else), CAIRN_EINVAL, CAIRN_ENOMEM, CAIRN_ECLOSED. */
+CAIRN_API CAIRN_MUST_CHECK int cairn_operator_list_state(cairn_task *task, const char *name,
+                                                         cairn_redistribution redistribution,
+                                                         cairn_type element_type,
+                                                         cairn_operator_list **ret_list,
+                                                         cairn_error **reterr);
+CAIRN_API size_t cairn_operator_list_size(const cairn_operator_list *list);
+/** Pointers are valid until the list changes. @return 0 or CAIRN_EINVAL (no such element). */
+CAIRN_API CAIRN_MUST_CHECK int cairn_operator_list_at(const cairn_operator_list *list, size_t i,
+                                                      const void **ret_data, size_t *ret_size);
+CAIRN_API CAIRN_MUST_CHECK int cairn_operator_list_add(cairn_operator_list *list, const void *data,
+                                                       size_t size, cairn_error **reterr);
+CAIRN_API CAIRN_MUST_CHECK int cairn_operator_list_add_int64(cairn_operator_list *list,
+                                                             int64_t value, cairn_error **reterr);
+CAIRN_API CAIRN_MUST_CHECK int cairn_operator_list_clear(cairn_operator_list *list,
+                                                         cairn_error **reterr);
+
+/** Register a broadcast map: the caller puts the same entries in every subtask. */
+CAIRN_API CAIRN_MUST_CHECK int cairn_broadcast_state(cairn_task *task, const char *name,
+                                                     cairn_type key_type, cairn_type value_type,
+                                                     cairn_broadcast **ret_broadcast,
+                                                     cairn_error **reterr);
+/** Pointers are valid until the map changes. @return 1 found, 0 absent. */
+CAIRN_API CAIRN_MUST_CHECK int cairn_broadcast_get(const cairn_broadcast *broadcast,
+                                                   const void *key, size_t key_size,
+                                                   const void **ret_data, size_t *ret_size);
+CAIRN_API CAIRN_MUST_CHECK int cairn_broadcast_put(cairn_broadcast *broadcast, const void *key,
+                                                   size_t key_size, const void *data, size_t size,
+                                                   cairn_error **reterr);
+CAIRN_API CAIRN_MUST_CHECK int cairn_broadcast_remove(cairn_broadcast *broadcast, const void *key,
+                                                      size_t key_size, cairn_error **reterr);
+CAIRN_API size_t cairn_broadcast_size(const cairn_broadcast *broadcast);
+/** Entry i in key order. @return 0 or CAIRN_EINVAL (no such entry). */
+CAIRN_API CAIRN_MUST_CHECK int cairn_broadcast_at(const cairn_broadcast *broadcast, size_t i,
+                                                  cairn_entry *ret_entry);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CAIRN_INSPECT_H
+#define CAIRN_INSPECT_H
+
+/*
+ * Snapshots at rest: list, read, verify, explain, clean and restore what jobs have stored, without a
+ * running job. All reading calls leave the store as it is. They are safe beside a running job: a
+ * checkpoint that is subsumed while it is read gives CAIRN_ENOTFOUND or CAIRN_EMISSING, never wrong
+ * data.
+ *
+ * Info structs belong to the library and are valid until the handle they came from is closed. They
+ * grow at their end only, and are reached through pointers only.
+ */
+
+#include "cairn/cairn.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ------------------------------------------------------------------------------------------ *
+ * Jobs of a store
+ * ------------------------------------------------------------------------------------------ */
+
+/** Names of the jobs in a store, sorted. Free with cairn_names_free().
+ * @return 0 or the store's error. */
+CAIRN_API CAIRN_MUST_CHECK int cairn_store_jobs(cairn_store *store, char ***ret_names,
+                                                size_t *ret_count, cairn_error **reterr);
+CAIRN_API void cairn_names_free(char **names, size_t count);
+
+/** Open what a person names on a command line: a store, or a job's directory in it (which holds
+ * MANIFEST-chk objects). *ret_job is NULL for a whole store, else the job's name, to be released with
+ * free(). Unlike cairn_store_open() it creates nothing.
+ * @return 0, CAIRN_ENOTFOUND if there is nothing there, or as cairn_store_open(). */
+CAIRN_API CAIRN_MUST_CHECK int cairn_store_open_existing(const char *uri, cairn_store **ret_store,
+                                                         char **ret_job, cairn_error **reterr);
+
+/* ------------------------------------------------------------------------------------------ *
+ * A job's log
+ * ------------------------------------------------------------------------------------------ */
+
+typedef enum cairn_record_kind {
+    CAIRN_RECORD_CHECKPOINT = 1,
+    CAIRN_RECORD_SAVEPOINT = 2,
+    CAIRN_RECORD_ABORTED = 3,
+    CAIRN_RECORD_FENCE = 4
+} cairn_record_kind;
+
+typedef enum cairn_record_state {
+    CAIRN_STATE_COMPLETE = 1, /* can be restored */
+    CAIRN_STATE_SUBSUMED = 2, /* known from history only: its files may be gone */
+    CAIRN_STATE_ABORTED = 3,
+    CAIRN_STATE_FENCE = 4,
+    CAIRN_STATE_UNREADABLE = 5 /* the manifest is there but damaged or newer; see reason */
+} cairn_record_state;
+
+/** One id of the log. For subsumed ones only the fields up to new_file_count are known. */
+typedef struct cairn_record_info {
+    uint64_t id;
+    cairn_record_kind kind;
+    cairn_record_state state;
+    uint64_t epoch;
+    int64_t trigger_time_ms;
+    int64_t commit_time_ms;
+    uint64_t duration_us;    /* trigger to commit */
+    uint64_t barrier_max_us;
+    uint64_t full_bytes;     /* all it references */
+    uint64_t new_bytes;      /* added to the store by it */
+    uint64_t file_count;
+    uint64_t new_file_count;
+    uint8_t is_full;
+    const char *reason;      /* of an aborted or unreadable one; else "" */
+    /* From the record itself: */
+    uint64_t log_start;      /* lowest id of the log as of this record */
+    uint64_t base_id;        /* the checkpoint that it was an increment of; 0: none */
+    uint64_t restored_id;    /* what this incarnation was restored from; 0: nothing */
+    uint8_t uuid[16];
+    const char *host;        /* who wrote it */
+    uint64_t pid;
+    const char *library_version;
+    uint64_t manifest_bytes; /* size of the MANIFEST object itself */
+    /* Computed over the whole log by cairn_log_open(): */
+    uint64_t exclusive_bytes; /* what would be freed if this one alone vanished */
+} cairn_record_info;
+
+typedef struct cairn_log cairn_log;
+/** Read a job's log: all retained records, and the history that the newest one carries, by ascending
+ * id. A record that cannot be read is listed as CAIRN_STATE_UNREADABLE.
+ * @return 0, CAIRN_ENOTFOUND (no such job), or the store's error. */
+CAIRN_API CAIRN_MUST_CHECK int cairn_log_open(cairn_store *store, const char *job,
+                                              cairn_log **ret_log, cairn_error **reterr);
+CAIRN_API size_t cairn_log_size(const cairn_log *log);
+CAIRN_API const cairn_record_info *cairn_log_at(const cairn_log *log, size_t i);
+CAIRN_API void cairn_log_close(cairn_log *log);
+
+/* ------------------------------------------------------------------------------------------ *
+ * One snapshot
+ * ------------------------------------------------------------------------------------------ */
+
+typedef enum cairn_state_kind {
+    CAIRN_KIND_VALUE = 1,
+    CAIRN_KIND_LIST = 2,
+    CAIRN_KIND_MAP = 3,
+    CAIRN_KIND_REDUCING = 4,
+    CAIRN_KIND_AGGREGATING = 5,
+    CAIRN_KIND_OPERATOR_LIST = 16,
+    CAIRN_KIND_OPERATOR_UNION = 17,
+    CAIRN_KIND_BROADCAST = 18
+} cairn_state_kind;
+
+typedef struct cairn_state_info {
+    const char *name;
+    cairn_state_kind kind;
+    cairn_type value_type;
+    cairn_type map_key_type; /* maps and broadcast */
+    uint64_t ttl_ms;         /* 0: no expiry */
+} cairn_state_info;
+
+typedef struct cairn_operator_info {
+    const char *uid;
+    const char *name;
+    uint32_t parallelism;
+    uint32_t max_parallelism;
+    cairn_type key_type;
+    cairn_type namespace_type;
+    size_t state_count;
+    size_t subtask_count;
+} cairn_operator_info;
+
+typedef struct cairn_subtask_info {
+    uint32_t index;
+    uint32_t key_group_first;
+    uint32_t key_group_last; /* inclusive */
+    const char *backend;     /* "rocksdb" */
+    uint8_t generation[16];  /* of the local database */
+    uint64_t sequence;       /* the database's sequence number at the barrier */
+    uint64_t barrier_us;     /* time in the task's thread */
+    uint64_t flush_us;       /* barrier to memtables flushed */
+    uint64_t capture_us;     /* links and proof */
+    uint64_t upload_us;
+    uint64_t full_bytes;
+    uint64_t new_bytes;
+    size_t file_count;
+} cairn_subtask_info;
+
+typedef enum cairn_file_role {
+    CAIRN_FILE_TABLE = 1,          /* SST: immutable, shared between checkpoints */
+    CAIRN_FILE_DATABASE = 2,       /* CURRENT, RocksDB's MANIFEST, OPTIONS */
+    CAIRN_FILE_OPERATOR_STATE = 3
+} cairn_file_role;
+
+typedef struct cairn_file_info {
+    cairn_file_role role;
+    const char *name;   /* in the database's directory, such as "000012.sst" */
+    const char *object; /* key relative to the job's prefix; NULL: inlined in the manifest */
+    uint64_t size;
+    uint8_t has_xxh3;   /* at least one of the two sums is there */
+    uint8_t xxh3[16];   /* XXH3-128, canonical byte order */
+    uint8_t has_crc32c;
+    uint32_t crc32c;
+    uint64_t checkpoint_id; /* which checkpoint uploaded it */
+    uint64_t epoch;
+    /* Tables only: */
+    const char *state;  /* state (column family) that it belongs to */
+    uint64_t number;
+    uint32_t level;
+    uint64_t sequence_first;
+    uint64_t sequence_last;
+    const uint8_t *smallest; /* composite keys as in docs/format.md */
+    size_t smallest_size;
+    const uint8_t *largest;
+    size_t largest_size;
+} cairn_file_info;
+
+typedef struct cairn_snapshot cairn_snapshot;
+/** Read one checkpoint's manifest. id 0: the newest complete one.
+ * @return 0, CAIRN_ENOTFOUND, CAIRN_ECORRUPT, CAIRN_EVERSION, or the store's error. */
+CAIRN_API CAIRN_MUST_CHECK int cairn_snapshot_open(cairn_store *store, const char *job, uint64_t id,
+                                                   cairn_snapshot **ret_snapshot,
+                                                   cairn_error **reterr);
+CAIRN_API void cairn_snapshot_close(cairn_snapshot *snapshot);
+CAIRN_API const cairn_record_info *cairn_snapshot_record(const cairn_snapshot *snapshot);
+CAIRN_API size_t cairn_snapshot_operators(const cairn_snapshot *snapshot);
+/* Indexes out of range give NULL. */
+CAIRN_API const cairn_operator_info *cairn_snapshot_operator(const cairn_snapshot *snapshot,
+                                                             size_t op);
+CAIRN_API const cairn_state_info *cairn_snapshot_state(const cairn_snapshot *snapshot, size_t op,
+                                                       size_t state);
+CAIRN_API const cairn_subtask_info *cairn_snapshot_subtask(const cairn_snapshot *snapshot, size_t op,
+                                                           size_t subtask);
+CAIRN_API const cairn_file_info *cairn_snapshot_file(const cairn_snapshot *snapshot, size_t op,
+                                                     size_t subtask, size_t file);
+
+/* ------------------------------------------------------------------------------------------ *
+ * Entries
+ * ------------------------------------------------------------------------------------------ */
+
+typedef struct cairn_cat cairn_cat;
+typedef struct cairn_cat_options {
+    uint32_t struct_size;
+    const char *operator_uid; /* NULL: all */
+    const char *state;        /* NULL: all */
+    const void *key;          /* only this key, in its encoded form; NULL: all */
+    size_t key_size;
+    const char *scratch_dir;  /* where files are linked or fetched to; NULL: $TMPDIR or /tmp */
+} cairn_cat_options;
+#define CAIRN_CAT_OPTIONS_INIT {sizeof(cairn_cat_options), 0, 0, 0, 0, 0}
+
+typedef struct cairn_cat_entry {
+    size_t op;             /* index of the operator in the snapshot */
+    size_t state;          /* index of its state */
+    uint32_t subtask;
+    uint32_t key_group;    /* keyed state */
+    int64_t written_ms;    /* of states with expiry; else 0 */
+    uint64_t element;      /* position in a list */
+    cairn_entry entry;     /* operator lists have only a value; broadcast maps key and value */
+} cairn_cat_entry;
+/** Iterate entries, verified against the manifest's checksums when fetched. Expired ones included.
+ * The snapshot must stay open. @return 0, CAIRN_ENOTFOUND (no such operator or state), CAIRN_ECORRUPT,
+ * CAIRN_EMISSING, CAIRN_EIO, CAIRN_ENOSPC, ... @crash leaves a directory "cairn-cat-*" in
+ * scratch_dir. */
+CAIRN_API CAIRN_MUST_CHECK int cairn_cat_open(cairn_snapshot *snapshot,
+                                              const cairn_cat_options *options, cairn_cat **ret_cat,
+                                              cairn_error **reterr);
+/** @return 1 and *ret_entry (valid until the next call), 0 at the end, or an error. */
+CAIRN_API CAIRN_MUST_CHECK int cairn_cat_next(cairn_cat *cat, cairn_cat_entry *ret_entry,
+                                              cairn_error **reterr);
+CAIRN_API void cairn_cat_close(cairn_cat *cat);
+
+/* ------------------------------------------------------------------------------------------ *
+ * Questions about all snapshots of a job
+ * ------------------------------------------------------------------------------------------ */
+
+/** Called now and then during long work. Return non-zero to cancel (CAIRN_ECANCELED). */
+typedef int (*cairn_progress_fn)(void *context, uint64_t done_bytes, uint64_t total_bytes);
+
+typedef struct cairn_usage {
+    uint32_t struct_size;
+    uint64_t object_count;       /* all objects under the job's prefix, manifests included */
+    uint64_t object_bytes;
+    uint64_t manifest_count;
+    uint64_t manifest_bytes;
+    uint64_t live_count;         /* objects referenced by some retained checkpoint */
+    uint64_t live_bytes;
+    uint64_t dead_count;         /* no retained manifest references them: gc removes them */
+    uint64_t dead_bytes;
+    uint64_t unresolved_count;   /* belong to a checkpoint id above the log's head: in flight, or
+                                    left by a crash */
+    uint64_t unresolved_bytes;
+    uint64_t foreign_count;      /* not written by Cairn: never touched */
+    uint64_t foreign_bytes;
+    uint64_t missing_count;      /* referenced but not there */
+} cairn_usage;
+#define CAIRN_USAGE_INIT {sizeof(cairn_usage), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+CAIRN_API CAIRN_MUST_CHECK int cairn_job_usage(cairn_store *store, const char *job,
+                                               cairn_usage *ret_usage, cairn_error **reterr);
+
+typedef struct cairn_diff_entry {
+    int change; /* -1: only in the first, +1: only in the second, 0: in both */
+    const char *operator_uid;
+    uint32_t subtask;
+    const cairn_file_info *file; /* of the second snapshot where it is in both */
+} cairn_diff_entry;
+typedef struct cairn_diff cairn_diff;
+/** Compare two snapshots of one job by stored object. Both must stay open. */
+CAIRN_API CAIRN_MUST_CHECK int cairn_diff_open(const cairn_snapshot *first,
+                                               const cairn_snapshot *second, cairn_diff **ret_diff,
+                                               cairn_error **reterr);
+CAIRN_API size_t cairn_diff_size(const cairn_diff *diff);
+CAIRN_API const cairn_diff_entry *cairn_diff_at(const cairn_diff *diff, size_t i);
+CAIRN_API void cairn_diff_close(cairn_diff *diff);
+
+typedef enum cairn_object_status {
+    CAIRN_OBJECT_LIVE = 1,       /* referenced by a retained checkpoint */
+    CAIRN_OBJECT_DEAD = 2,       /* of a resolved id, referenced by nothing */
+    CAIRN_OBJECT_UNRESOLVED = 3, /* of an id above the log's head */
+    CAIRN_OBJECT_MANIFEST = 4,
+    CAIRN_OBJECT_FOREIGN = 5
+} cairn_object_status;
+typedef struct cairn_explanation cairn_explanation;
+typedef struct cairn_explanation_info {
+    const char *object;
+    cairn_object_status status;
+    uint8_t exists;
+    uint64_t size;                /* as stored; 0 if missing */
+    const cairn_file_info *file;  /* as the newest referencing manifest has it; NULL: unreferenced */
+    const char *operator_uid;     /* "" if unreferenced */
+    uint32_t subtask;
+    size_t reference_count;       /* retained checkpoints that need it */
+} cairn_explanation_info;
+/** Who needs an object. `object` is relative to the job's prefix ("shared/...", "MANIFEST-chk7").
+ * @return 0, CAIRN_ENOTFOUND (neither stored nor referenced), or the store's error. */
+CAIRN_API CAIRN_MUST_CHECK int cairn_explain(cairn_store *store, const char *job,
+                                             const char *object, cairn_explanation **ret,
+                                             cairn_error **reterr);
+CAIRN_API const cairn_explanation_info *cairn_explanation_get(const cairn_explanation *explanation);
+/** Id of the i-th checkpoint that references it, ascending; 0 beyond the last. */
+CAIRN_API uint64_t cairn_explanation_reference(const cairn_explanation *explanation, size_t i);
+CAIRN_API void cairn_explanation_close(cairn_explanation *explanation);
+
+/* ------------------------------------------------------------------------------------------ *
+ * Verify, collect garbage, restore
+ * ------------------------------------------------------------------------------------------ */
+
+typedef struct cairn_verify_options {
+    uint32_t struct_size;
+    uint64_t id;  /* 0: every retained checkpoint */
+    uint8_t full; /* 1: read everything and compare checksums; 0: existence and sizes */
+    uint32_t threads; /* 0: 4 */
+    /* Called for each problem found, possibly from several threads, one at a time. */
+    void (*problem)(void *context, uint64_t id, const cairn_error *error);
+    cairn_progress_fn progress;
+    void *context;
+} cairn_verify_options;
+#define CAIRN_VERIFY_OPTIONS_INIT {sizeof(cairn_verify_options), 0, 0, 0, 0, 0, 0}
+typedef struct cairn_verify_report {
+    uint32_t struct_size;
+    uint64_t checkpoints;
+    uint64_t objects;
+    uint64_t bytes_checked;
+    uint64_t problems;
+} cairn_verify_report;
+#define CAIRN_VERIFY_REPORT_INIT {sizeof(cairn_verify_report), 0, 0, 0, 0}
+/** @return 0 if all is well; else the code of the first problem (CAIRN_ECORRUPT, CAIRN_EMISSING,
+ * CAIRN_EVERSION), after looking at everything; CAIRN_ENOTFOUND, CAIRN_ECANCELED. The report is
+ * filled in either case. */
+CAIRN_API CAIRN_MUST_CHECK int cairn_verify(cairn_store *store, const char *job,
+                                            const cairn_verify_options *options,
+                                            cairn_verify_report *ret_report, cairn_error **reterr);
+
+typedef struct cairn_gc_options {
+    uint32_t struct_size;
+    uint8_t dry_run;
+    uint8_t keep_unresolved; /* 1: leave objects of ids above the log's head alone. Else that id is
+                                resolved as aborted first, so that no checkpoint can come to need
+                                them; a job that runs and has it in flight loses this one attempt. */
+    /* Called for each object that is (or would be) removed. */
+    void (*object)(void *context, const char *object, uint64_t size);
+    void *context;
+} cairn_gc_options;
+#define CAIRN_GC_OPTIONS_INIT {sizeof(cairn_gc_options), 0, 0, 0, 0}
+typedef struct cairn_gc_report {
+    uint32_t struct_size;
+    uint64_t removed_count;
+    uint64_t removed_bytes;
+    uint64_t kept_unresolved;
+    uint64_t temporary_count; /* leftovers of interrupted writes that were removed */
+} cairn_gc_report;
+#define CAIRN_GC_REPORT_INIT {sizeof(cairn_gc_report), 0, 0, 0, 0}
+/** Remove what no retained checkpoint references. Safe beside a running job and other collectors.
+ * Refuses (CAIRN_ECORRUPT, CAIRN_EVERSION, CAIRN_ENOTFOUND) to remove anything when any retained
+ * manifest is missing or unreadable. @crash some objects are removed, run it again. */
+CAIRN_API CAIRN_MUST_CHECK int cairn_gc(cairn_store *store, const char *job,
+                                        const cairn_gc_options *options, cairn_gc_report *ret_report,
+                                        cairn_error **reterr);
+
+typedef struct cairn_restore_options {
+    uint32_t struct_size;
+    uint64_t id;      /* 0: the newest complete one */
+    uint32_t threads; /* 0: 4 */
+    uint8_t link;     /* 1: hard links where possible: never change those files */
+    cairn_progress_fn progress;
+    void *context;
+} cairn_restore_options;
+#define CAIRN_RESTORE_OPTIONS_INIT {sizeof(cairn_restore_options), 0, 0, 0, 0, 0}
+typedef struct cairn_restore_report {
+    uint32_t struct_size;
+    uint64_t id;
+    uint64_t files;
+    uint64_t bytes;
+} cairn_restore_report;
+#define CAIRN_RESTORE_REPORT_INIT {sizeof(cairn_restore_report), 0, 0, 0}
+/** Write the databases of a checkpoint, verified and synced, as plain RocksDB directories:
+ * `<dir>/<operator's uid, unsafe characters as %XX>-<subtask>/`. The directory must be absent or
+ * empty. @return 0, CAIRN_EEXIST, CAIRN_ENOTFOUND, CAIRN_ECORRUPT, CAIRN_EMISSING, CAIRN_ECANCELED,
+ * CAIRN_EIO, CAIRN_ENOSPC, CAIRN_EACCES. On failure what was written is removed.
+ * @crash an incomplete `<dir>.partial` is left; a complete directory appears by rename. */
+CAIRN_API CAIRN_MUST_CHECK int cairn_restore_to(cairn_store *store, const char *job, const char *dir,
+                                                const cairn_restore_options *options,
+                                                cairn_restore_report *ret_report,
+                                                cairn_error **reterr);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

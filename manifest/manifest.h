@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CRN_MANIFEST_MANIFEST_H
+#define CRN_MANIFEST_MANIFEST_H
+
+#include "base/buffer.h"
+#include "base/error.h"
+#include "base/hash.h"
+#include "cairn/inspect.h"
+#include <stdbool.h>
+
+/*
+ * Records of a job's log in memory, and their bytes. This layer is pure: no I/O, no clock, no threads.
+ *
+ * A record owns everything below it, strings included: each struct embeds the public info struct that
+ * `cairn/inspect.h` hands out, so there is one description of a file in the whole program. Counts in
+ * the info structs (file_count, state_count, ...) are set by crn_record_finish() only.
+ */
+
+#define CRN_LIMIT_OPERATORS 4096u
+#define CRN_LIMIT_STATES 4096u
+#define CRN_LIMIT_SUBTASKS 32768u
+#define CRN_LIMIT_FILES 4194304u /* per subtask */
+#define CRN_LIMIT_INLINE (1u << 20)
+#define CRN_LIMIT_HISTORY 64u
+#define CRN_LIMIT_MANIFEST (1u << 30) /* bytes of one manifest object */
+#define CRN_MAX_KEY_GROUPS 32768u
+
+struct crn_file {
+    cairn_file_info info; /* info.object NULL: inlined */
+    uint8_t *inlined;     /* info.size bytes, when inlined */
+    uint32_t state;       /* tables: index in the operator's states */
+};
+
+struct crn_subtask {
+    cairn_subtask_info info;
+    struct crn_file *files;
+    size_t file_count;
+};
+
+struct crn_operator {
+    cairn_operator_info info;
+    cairn_state_info *states;
+    size_t state_count;
+    struct crn_subtask *subtasks;
+    size_t subtask_count;
+};
+
+struct crn_history {
+    cairn_record_info info; /* the fields that History has; strings owned */
+};
+
+struct crn_record {
+    cairn_record_info info;
+    char *job;
+    bool has_previous_hash;
+    struct crn_hash128 previous_hash;
+    struct crn_operator *operators; /* of a checkpoint */
+    size_t operator_count;
+    struct crn_history *history;
+    size_t history_count;
+};
+
+/* record.c: building and releasing. Adders return the new element (zeroed, valid until the next add to
+ * the same array), or NULL when out of memory. Strings are copied by crn_record_set_text(). */
+struct crn_record *crn_record_new(void);
+void crn_record_free(struct crn_record *record); /* NULL is fine */
+static inline void crn_cleanup_record(struct crn_record **record)
+{
+    crn_record_free(*record);
+}
+#define CRN_AUTO_RECORD CRN_CLEANUP(crn_cleanup_record)
+struct crn_operator *crn_record_add_operator(struct crn_record *record);
+struct crn_subtask *crn_operator_add_subtask(struct crn_operator *op);
+cairn_state_info *crn_operator_add_state(struct crn_operator *op);
+struct crn_file *crn_subtask_add_file(struct crn_subtask *subtask);
+struct crn_history *crn_record_add_history(struct crn_record *record);
+/* Replace a text field of any info struct by a copy. 0 or CAIRN_ENOMEM. */
+int crn_record_set_text(const char **field, const char *text);
+int crn_record_set_bytes(const uint8_t **field, size_t *field_size, const void *data, size_t size);
+/* Deep copies into a zeroed element; 0 or CAIRN_ENOMEM. */
+int crn_file_copy(struct crn_file *to, const struct crn_file *from);
+int crn_state_copy(cairn_state_info *to, const cairn_state_info *from);
+void crn_file_done(struct crn_file *file);
+/* Sums sizes and counts from the files upwards (full_bytes, new_bytes = what has checkpoint_id ==
+ * the record's id, file_count, new_file_count, barrier_max_us, ...), sorts operators by uid, subtasks
+ * by index. */
+void crn_record_finish(struct crn_record *record);
+
+/* validate.c: every rule that a record must meet, before it is written and after it is read; 0 or
+ * CAIRN_ECORRUPT with a message that names the field. */
+int crn_record_validate(const struct crn_record *record, cairn_error **reterr);
+
+/* codec.c and frame.c: the object's bytes. `object` names it in errors. Encoding is deterministic. */
+int crn_record_encode(const struct crn_record *record, struct cairn_buffer *out,
+                      cairn_error **reterr);
+/* CAIRN_ECORRUPT (frame, checksum or rules), CAIRN_EVERSION (checksum right, format or an
+ * incompatible feature bit unknown), CAIRN_ENOMEM. */
+int crn_record_decode(const char *object, const void *data, size_t size,
+                      struct crn_record **ret_record, cairn_error **reterr);
+
+/* names.c: keys below a job's prefix. */
+enum crn_key_type {
+    CRN_KEY_MANIFEST, /* MANIFEST-chk<id> */
+    CRN_KEY_OBJECT,   /* shared/e<epoch>-c<id>-<n>.sst, chk-<id>/e<epoch>-c<id>-<n>[.suffix] */
+    CRN_KEY_FOREIGN   /* not ours: never touched */
+};
+struct crn_key_info {
+    enum crn_key_type type;
+    uint64_t id; /* of the manifest, or of the checkpoint that uploaded the object */
+    uint64_t epoch;
+    uint64_t number;
+    bool shared;
+};
+/* Only canonical spellings are ours: no leading zeros, no overflow. */
+struct crn_key_info crn_key_parse(const char *key);
+/* Buffers of CRN_KEY_MAX bytes. name: the local file's, for its suffix. */
+#define CRN_KEY_MAX 160
+void crn_key_manifest(char out[CRN_KEY_MAX], uint64_t id);
+void crn_key_object(char out[CRN_KEY_MAX], bool shared, uint64_t epoch, uint64_t id,
+                    uint64_t number, const char *name);
+
+/* diff.c: which captured files does the base already store? Identity is the file number within the
+ * same local database, with size, sequence numbers and (if both know it) crc32c as further witnesses:
+ * a mismatch of any makes the file new. The base is a confirmed subtask part whose files the local
+ * database was restored from or wrote itself; NULL: everything is new.
+ * For each of `count` captured tables ret_base[i] is the base's file to reference, or NULL: upload. */
+void crn_diff_tables(const struct crn_subtask *base, const struct crn_file *captured, size_t count,
+                     const struct crn_file **ret_base);
+
+/* log.c: the rules of the log, all pure. */
+
+/* What an id found to be taken means for a writer that tried to commit `mine` there. */
+enum crn_collision {
+    CRN_COLLISION_MINE,    /* same uuid: an earlier try of this very record was applied */
+    CRN_COLLISION_FENCED,  /* an incarnation with a higher epoch has it: stop */
+    CRN_COLLISION_ABORTED, /* same epoch, aborted by maintenance: this attempt is over, go on */
+    CRN_COLLISION_STALE    /* anything else, e.g. a lower epoch at an id above ours: log is not what
+                              this writer believes; stop as if fenced */
+};
+enum crn_collision crn_log_judge_collision(const struct crn_record *mine,
+                                           const struct crn_record *found);
+
+/* Lowest id that the log needs once `record` (id = head + 1) is committed: the oldest of the newest
+ * `num_retained` complete checkpoints, counting the record itself if it is a checkpoint. `ids` are
+ * the ids of complete checkpoints in the log, ascending. Never above what keeps one checkpoint: with
+ * none at all the old log_start stays. */
+uint64_t crn_log_next_start(const uint64_t *ids, size_t count, uint64_t old_start,
+                            uint64_t new_checkpoint_id, uint32_t num_retained);
+
+/* Fill record->history for a record that follows `head` (NULL: none): head's history, head itself,
+ * the oldest dropped above CRN_LIMIT_HISTORY. 0 or CAIRN_ENOMEM. */
+int crn_log_extend_history(struct crn_record *record, const struct crn_record *head);
+
+/* What garbage collection may do with a key, given the log's head and the sorted set of live keys. */
+cairn_object_status crn_log_classify(const char *key, uint64_t head_id, uint64_t log_start,
+                                     const char *const *live_sorted, size_t live_count);
+
+/* Objects (not inlined) that a record references; pointers into the record, sorted bytewise and
+ * unique across all given records. *ret is malloc'ed. */
+int crn_log_live_objects(const struct crn_record *const *records, size_t count,
+                         const char ***ret_live, size_t *ret_count);
+
+#endif
