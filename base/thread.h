@@ -44,8 +44,8 @@ void crn_sleep_us(uint64_t us);
 void crn_random_bytes(void *data, size_t n); /* from the kernel */
 uint64_t crn_random_u64(void);
 
-/* Start a thread with a name (at most 15 bytes are kept) and every signal blocked, so that the
- * service's own threads get its signals. */
+/* Start a thread with a name (at most 15 bytes are kept) and all signals blocked but those of its own
+ * faults (SIGSEGV and the like), so that the service's own threads get its signals. */
 int crn_thread_start(pthread_t *ret, const char *name, void *(*fn)(void *), void *arg,
                      cairn_error **reterr);
 
