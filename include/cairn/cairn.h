@@ -236,7 +236,9 @@ typedef struct cairn_job_options {
                                          Any thread; must not call into the job */
     void *now_context;
 } cairn_job_options;
-#define CAIRN_JOB_OPTIONS_INIT {sizeof(cairn_job_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, (cairn_log_level)0, 0, 0}
+#define CAIRN_JOB_OPTIONS_INIT                                                                     \
+    {sizeof(cairn_job_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,               \
+     (cairn_log_level)0, 0, 0}
 
 /** Open a job for writing, and find the checkpoint to restore from.
  *

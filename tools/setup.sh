@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# Installs what is needed to build, test, demonstrate and measure Cairn on a Debian 12 that has
+# nothing but apt. Does nothing, quickly, when all of it is there.
+set -euo pipefail
+
+packages=(
+    # to build
+    gcc libc6-dev meson ninja-build pkg-config python3
+    librocksdb-dev liblz4-dev libxxhash-dev libisal-dev libprotobuf-c-dev protobuf-c-compiler
+    libjson-c-dev
+    # to test and to check
+    check clang clang-format cppcheck g++ mandoc shellcheck
+    # to demonstrate and to measure
+    ca-certificates git gnuplot-nox
+)
+
+if [ ! -e /etc/debian_version ] || ! command -v dpkg-query apt-get >/dev/null; then
+    echo "setup: this is not Debian; install the equivalents of: ${packages[*]}" >&2
+    exit 1
+fi
+
+missing=()
+for package in "${packages[@]}"; do
+    status=$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null || true)
+    [ "$status" = installed ] || missing+=("$package")
+done
+if [ ${#missing[@]} -eq 0 ]; then
+    echo "setup: all ${#packages[@]} packages are installed"
+    exit 0
+fi
+
+echo "setup: installing ${missing[*]}"
+as_root=()
+if [ "$(id -u)" -ne 0 ]; then
+    if ! command -v sudo >/dev/null; then
+        echo "setup: run this as root, or install sudo" >&2
+        exit 1
+    fi
+    as_root=(sudo)
+fi
+export DEBIAN_FRONTEND=noninteractive
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+if ! { "${as_root[@]}" apt-get update &&
+       "${as_root[@]}" apt-get install --yes --no-install-recommends "${missing[@]}"; } \
+       >"$log" 2>&1; then
+    tail -n 20 "$log" >&2
+    echo "setup: apt-get could not install: ${missing[*]}" >&2
+    exit 1
+fi

@@ -1,0 +1,96 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# Builds Cairn and runs its tests. The last line is always "N passed, N failed": the cases of all test
+# programs, counted from meson's own record. Exit status 0 only if something ran and nothing failed.
+set -euo pipefail
+
+usage()
+{
+    cat <<'END'
+usage: tools/test.sh [--sanitize address|thread] [--suite NAME]... [--long] [--build DIR]
+
+  --sanitize address  with AddressSanitizer, LeakSanitizer and UndefinedBehaviorSanitizer
+  --sanitize thread   with ThreadSanitizer; only suite tsan, whose tests do not run RocksDB
+  --suite NAME        only this suite (unit, cli, lint, install, crash, ...); may be repeated
+  --long              the long suites (crash, fault, model, fuzz) in place of the ordinary ones
+  --build DIR         build directory; else build, build-address, build-clang, ...
+
+CC chooses the compiler, as usual.
+END
+}
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+long_suites=(crash fault model fuzz)
+sanitize=
+long=false
+build=
+suites=()
+while [ $# -gt 0 ]; do
+    case $1 in
+    --sanitize=*) sanitize=${1#*=} ;;
+    --sanitize) sanitize=${2:?--sanitize needs a value} && shift ;;
+    --suite=*) suites+=("${1#*=}") ;;
+    --suite) suites+=("${2:?--suite needs a value}") && shift ;;
+    --build=*) build=${1#*=} ;;
+    --build) build=${2:?--build needs a value} && shift ;;
+    --long) long=true ;;
+    -h | --help) usage && exit 0 ;;
+    *) usage >&2 && exit 2 ;;
+    esac
+    shift
+done
+
+setup_args=()
+case $sanitize in
+'') ;;
+address) setup_args=("-Db_sanitize=address,undefined") ;;
+thread) setup_args=(-Db_sanitize=thread) ;;
+*) usage >&2 && exit 2 ;;
+esac
+compiler=$(basename "${CC:-}")
+# The sanitizers' run-time libraries leave symbols open until the program is linked.
+[ -z "$sanitize" ] || setup_args+=(-Db_lundef=false)
+: "${build:=$root/build${compiler:+-$compiler}${sanitize:+-$sanitize}}"
+
+# Which tests. Lint looks at the sources, so once, in the plain build, is enough.
+select=()
+if [ ${#suites[@]} -gt 0 ]; then
+    for suite in "${suites[@]}"; do select+=(--suite "$suite"); done
+elif [ "$sanitize" = thread ]; then
+    select=(--suite tsan)
+elif $long; then
+    for suite in "${long_suites[@]}"; do select+=(--suite "$suite"); done
+else
+    for suite in "${long_suites[@]}"; do select+=(--no-suite "$suite"); done
+    [ -z "$sanitize" ] || select+=(--no-suite lint)
+fi
+
+give_up()
+{
+    echo "test: $1" >&2
+    echo "0 passed, 1 failed"
+    exit 1
+}
+
+"$root/tools/setup.sh" || give_up "the packages could not be installed"
+cd "$root"
+if [ ! -f "$build/build.ninja" ]; then
+    meson setup "$build" "${setup_args[@]}" || give_up "the build could not be configured"
+fi
+ninja -C "$build" -j "$(nproc)" || give_up "the build failed"
+
+export ASAN_OPTIONS=${ASAN_OPTIONS:-abort_on_error=0:detect_stack_use_after_return=1}
+export UBSAN_OPTIONS=${UBSAN_OPTIONS:-halt_on_error=1:print_stacktrace=1}
+export TSAN_OPTIONS=${TSAN_OPTIONS:-halt_on_error=1:second_deadlock_stack=1}
+runner=()
+# ThreadSanitizer cannot place its shadow memory under some settings of address randomisation.
+if [ "$sanitize" = thread ] && setarch "$(uname -m)" -R true 2>/dev/null; then
+    runner=(setarch "$(uname -m)" -R)
+fi
+log=$build/meson-logs/testlog.json
+rm -f "$log"
+status=0
+"${runner[@]}" meson test -C "$build" --no-rebuild --print-errorlogs "${select[@]}" || status=$?
+python3 tools/lint/count_results.py "$log" || status=1
+exit "$status"
