@@ -26,6 +26,14 @@ struct crn_keyed {
     void (*free)(struct crn_keyed *keyed); /* the handle's own parts, then itself */
 };
 
+/* The calls that set a key have no room for a message, so the next keyed call tells it. */
+struct crn_refused_key {
+    enum { CRN_REFUSED_NOTHING, CRN_REFUSED_BYTES, CRN_REFUSED_SUBTASK, CRN_REFUSED_MEMORY } why;
+    bool is_namespace;
+    size_t size;
+    uint32_t subtask; /* whose key it is */
+};
+
 struct cairn_task {
     /* Constant after open. */
     struct cairn_job *job;
@@ -44,7 +52,9 @@ struct cairn_task {
     size_t stored_count;
     struct crn_keyed *keyed; /* registered */
     struct crn_operator_states *operators;
+    struct cairn_iterator *iterators; /* open ones */
     bool has_key;
+    struct crn_refused_key refused; /* why has_key is false, if a call was refused */
     uint32_t key_group;
     struct cairn_buffer key_prefix; /* composite key up to and with the user's key */
     struct cairn_buffer key;        /* the same with the current namespace: for all but maps' entries */
@@ -70,6 +80,9 @@ int crn_task_not_ready(const struct cairn_task *task, int code, cairn_error **re
 int crn_keyed_register(struct cairn_task *task, struct crn_keyed *keyed, const char *name,
                        cairn_state_kind kind, cairn_type value_type, cairn_type map_key_type,
                        const cairn_state_options *options, cairn_error **reterr);
+/* To be called before the database is closed: ends what iterators and getters hold in it. */
+void crn_keyed_detach(struct cairn_task *task);
+/* Frees the handles and the task's buffers; after crn_keyed_detach(). */
 void crn_keyed_free_all(struct cairn_task *task);
 /* Descriptors for the manifest: registered ones, then stored keyed ones that nobody registered. */
 int crn_keyed_describe(const struct cairn_task *task, struct crn_operator *op,
