@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Committing to a job's log: the one moment at which a checkpoint begins to exist (P1), and the one
+ * place where two writers meet (P7).
+ *
+ * The store's create-if-absent decides. What it answers may be lost on the way, and then neither
+ * silence nor an object that is not there yet proves anything: the write may still be under way. So
+ * the same bytes are created again until somebody's record is there, and the uuid in it tells whose
+ * it is.
+ *
+ * Winning the id is not enough. A writer that slept may create an id that was used, subsumed and
+ * removed long ago. So after winning, the log is listed: if anything stands above this id, the job
+ * has moved on without this writer, and its record is a stray that readers ignore because it lies
+ * below the log's begin. It is left alone: whether it is a stray is for garbage collection to
+ * judge.
+ *
+ * No locks; any thread. @crash the record exists or not; whoever opens the job next reads which.
+ */
+
+#include "engine/joblog.h"
+#include "backends/storage/storage.h"
+#include "base/thread.h"
+#include <inttypes.h>
+#include <string.h>
+
+#define COMMIT_ATTEMPTS 6u
+#define COMMIT_PAUSE_US 10000u
+
+struct commit {
+    cairn_store *store;
+    const struct crn_record *record;
+    char *key;
+    struct cairn_buffer bytes;
+    struct crn_hash128 hash;
+    bool in_doubt; /* some attempt may have been applied, or may still be */
+};
+
+static void commit_done(struct commit *commit)
+{
+    free(commit->key);
+    crn_buf_done(&commit->bytes);
+}
+
+/* 10, 20, 40, ... ms, each made up to twice as long by chance, so that writers that collide part.
+ */
+static void pause_before_retry(unsigned attempt)
+{
+    uint64_t base = (uint64_t)COMMIT_PAUSE_US << attempt;
+    crn_sleep_us(base + crn_random_u64() % base);
+}
+
+/* Who has the id? 1: this record; CAIRN_EEXIST and *ret_found: another one; else why it cannot be
+ * told, CAIRN_ENOTFOUND if nothing is there now. */
+static int read_back(const struct commit *commit, struct crn_record **ret_found,
+                     cairn_error **reterr)
+{
+    CRN_AUTO_BUFFER struct cairn_buffer data = {0};
+    CRN_AUTO_RECORD struct crn_record *found = NULL;
+    const struct crn_record *mine = commit->record;
+
+    CRN_TRY(crn_store_get_bytes(commit->store, commit->key, CRN_LIMIT_MANIFEST, &data, reterr));
+    struct crn_hash128 hash = crn_hash128_of(data.data, data.size);
+    if (memcmp(&hash, &commit->hash, sizeof hash) == 0)
+        return 1;
+    CRN_TRY(crn_record_decode(commit->key, data.data, data.size, &found, reterr));
+    if (memcmp(found->info.uuid, mine->info.uuid, sizeof found->info.uuid) == 0)
+        return crn_err_fail(reterr, CAIRN_ECORRUPT, commit->key,
+                            "manifest '%s' has this commit's uuid but other bytes", commit->key);
+    *ret_found = CRN_TAKE(found);
+    return crn_err_fail(reterr, CAIRN_EEXIST, commit->key,
+                        "id %" PRIu64 " of job '%s' was taken by another record", mine->info.id,
+                        mine->job);
+}
+
+/* One try: 1 won; CAIRN_EEXIST and *ret_found lost; CAIRN_EUNAVAIL or CAIRN_EUNKNOWN try again;
+ * else final. */
+static int try_create(struct commit *commit, struct crn_record **ret_found, cairn_error **reterr)
+{
+    CRN_AUTO_ERROR cairn_error *error = NULL;
+    int r = commit->store->ops->create(commit->store, commit->key, commit->bytes.data,
+                                       commit->bytes.size, &error);
+    if (r == 0)
+        return 1;
+    if (r == CAIRN_EUNKNOWN || r == CAIRN_ETIMEOUT) {
+        commit->in_doubt = true;
+        return crn_err_move(reterr, &error, CAIRN_EUNKNOWN);
+    }
+    if (r != CAIRN_EEXIST)
+        return crn_err_move(reterr, &error, r);
+
+    CRN_AUTO_ERROR cairn_error *read_error = NULL;
+    r = read_back(commit, ret_found, &read_error);
+    switch (r) {
+    case 1:
+        return 1;
+    case CAIRN_ENOTFOUND: /* removed between the two calls: the log went on far beyond it */
+        return crn_err_fail(reterr, CAIRN_EFENCED, commit->key,
+                            "manifest '%s' was written by another writer and removed again",
+                            commit->key);
+    case CAIRN_EUNAVAIL:
+    case CAIRN_ETIMEOUT: /* somebody has it; not knowing who is the doubt */
+        commit->in_doubt = true;
+        return crn_err_move(reterr, &read_error, CAIRN_EUNKNOWN);
+    default:
+        return crn_err_move(reterr, &read_error, r);
+    }
+}
+
+static int create_and_settle(struct commit *commit, struct crn_record **ret_found,
+                             cairn_error **reterr)
+{
+    CRN_AUTO_ERROR cairn_error *error = NULL;
+    int r = 0;
+    for (unsigned attempt = 0; attempt < COMMIT_ATTEMPTS; attempt++) {
+        if (attempt > 0)
+            pause_before_retry(attempt - 1);
+        cairn_error_free(CRN_TAKE(error));
+        r = try_create(commit, ret_found, &error);
+        if (r == 1)
+            return 0;
+        if (r != CAIRN_EUNKNOWN && r != CAIRN_EUNAVAIL)
+            break;
+    }
+    if (r == CAIRN_EEXIST || r == CAIRN_EFENCED || !commit->in_doubt)
+        return crn_err_move(reterr, &error, r);
+    return crn_err_fail(reterr, CAIRN_EUNKNOWN, commit->key,
+                        "it is not known whether '%s' was written: %s", commit->key,
+                        cairn_error_message(error));
+}
+
+struct highest {
+    size_t prefix_size;
+    uint64_t id;
+};
+
+static int note_highest(void *context, const char *key, const cairn_object_stat *stat)
+{
+    struct highest *highest = context;
+    (void)stat;
+    struct crn_key_info info = crn_key_parse(key + highest->prefix_size);
+    if (info.type == CRN_KEY_MANIFEST && info.id > highest->id)
+        highest->id = info.id;
+    return 0;
+}
+
+/* P7: 0 if nothing stands above the record that was just created. */
+static int check_nothing_above(const struct commit *commit, cairn_error **reterr)
+{
+    CRN_AUTO_FREE char *prefix = NULL;
+    CRN_AUTO_ERROR cairn_error *error = NULL;
+    const struct crn_record *record = commit->record;
+    struct highest highest = {.prefix_size = strlen(record->job) + 1};
+    int r = 0;
+
+    CRN_TRY(crn_joblog_key(record->job, CRN_JOBLOG_PREFIX, &prefix, reterr));
+    for (unsigned attempt = 0; attempt < COMMIT_ATTEMPTS; attempt++) {
+        if (attempt > 0)
+            pause_before_retry(attempt - 1);
+        cairn_error_free(CRN_TAKE(error));
+        r = commit->store->ops->list(commit->store, prefix, note_highest, &highest, &error);
+        if (r == 0)
+            break;
+    }
+    if (r != 0)
+        return crn_err_fail(reterr, CAIRN_EUNKNOWN, commit->key,
+                            "'%s' was written, but whether it is the newest is not known: %s",
+                            commit->key, cairn_error_message(error));
+    if (highest.id > record->info.id)
+        return crn_err_fail(reterr, CAIRN_EFENCED, commit->key,
+                            "job '%s' is at id %" PRIu64 " already: another writer has taken over",
+                            record->job, highest.id);
+    return 0;
+}
+
+int crn_joblog_commit(cairn_store *store, const struct crn_record *record,
+                      struct crn_hash128 *ret_hash, struct crn_record **ret_found,
+                      cairn_error **reterr)
+{
+    CRN_CLEANUP(commit_done) struct commit commit = {.store = store, .record = record};
+    char name[CRN_KEY_MAX];
+
+    crn_key_manifest(name, record->info.id);
+    CRN_TRY(crn_joblog_key(record->job, name, &commit.key, reterr));
+    CRN_TRY(crn_record_encode(record, &commit.bytes, reterr));
+    commit.hash = crn_hash128_of(commit.bytes.data, commit.bytes.size);
+    CRN_TRY(create_and_settle(&commit, ret_found, reterr));
+    CRN_TRY(check_nothing_above(&commit, reterr));
+    *ret_hash = commit.hash;
+    return 0;
+}

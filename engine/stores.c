@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * From a URI to a store: the one place that knows which stores there are.
+ *
+ * A URI comes from a configuration file or a command line, so everything in it that is not
+ * understood is refused by name; nothing is guessed (P11). A relative path is made absolute at
+ * once: the working directory may change while the store is open.
+ */
+
+#include "backends/storage/storage.h"
+#include "base/buffer.h"
+#include "base/file.h"
+#include "base/text.h"
+#include "cairn/inspect.h"
+#include "engine/joblog.h"
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+
+struct location {
+    const struct scheme *scheme;
+    char *path; /* of a directory: absolute */
+    enum crn_transfer transfer;
+};
+
+static void location_done(struct location *location)
+{
+    free(location->path);
+}
+
+/* --- the table --- */
+
+struct scheme {
+    const char *name;
+    bool has_path;
+    int (*open)(const struct location *location, bool create, cairn_store **ret_store,
+                cairn_error **reterr);
+};
+
+static int open_directory(const struct location *location, bool create, cairn_store **ret_store,
+                          cairn_error **reterr)
+{
+    return crn_posix_store_open(location->path, location->transfer, create, ret_store, reterr);
+}
+
+static int open_memory(const struct location *location, bool create, cairn_store **ret_store,
+                       cairn_error **reterr)
+{
+    (void)location;
+    if (!create)
+        return crn_err_fail(reterr, CAIRN_EINVAL,
+                            "memory:", "a memory store begins empty: there is nothing to look at");
+    return crn_memory_store_open(ret_store, reterr);
+}
+
+static const struct scheme schemes[] = {
+    {"file", true, open_directory},
+    {"memory", false, open_memory},
+};
+
+/* --- parsing --- */
+
+/* Length of the scheme that the URI begins with; 0: none, it is a path. A colon alone does not make
+ * a scheme, since a path may hold one; but a known scheme's name and a colon is surely meant as
+ * one. */
+static size_t scheme_length(const char *uri)
+{
+    size_t n = strspn(uri, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+.-");
+    if (n == 0 || uri[n] != ':')
+        return 0;
+    if (strncmp(uri + n, "://", 3) == 0)
+        return n;
+    for (size_t i = 0; i < CRN_COUNT(schemes); i++) {
+        if (strlen(schemes[i].name) == n && strncmp(uri, schemes[i].name, n) == 0)
+            return n;
+    }
+    return 0;
+}
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F')
+        return c - 'A' + 10;
+    return -1;
+}
+
+/* In place. */
+static int percent_decode(char *text, const char *uri, cairn_error **reterr)
+{
+    char *to = text;
+    for (const char *from = text; *from != 0; from++) {
+        if (*from != '%') {
+            *to++ = *from;
+            continue;
+        }
+        int high = hex_digit(from[1]);
+        int low = high < 0 ? -1 : hex_digit(from[2]);
+        if (low < 0 || (high == 0 && low == 0))
+            return crn_err_fail(reterr, CAIRN_EINVAL, uri,
+                                "store '%s': '%%' must be followed by two hexadecimal digits that "
+                                "are not 00; a percent sign itself is %%25",
+                                uri);
+        *to++ = (char)(high * 16 + low);
+        from += 2;
+    }
+    *to = 0;
+    return 0;
+}
+
+static int make_absolute(const char *path, char **ret_path, cairn_error **reterr)
+{
+    if (path[0] == '/')
+        return crn_str_printf(ret_path, reterr, "%s", path);
+    CRN_AUTO_FREE char *cwd = getcwd(NULL, 0);
+    if (cwd == NULL)
+        return crn_err_os(reterr, errno, path, "working directory, to which '%s' is relative",
+                          path);
+    return crn_str_printf(ret_path, reterr, "%s/%s", cwd, path);
+}
+
+static int parse_option(struct location *location, const char *option, const char *uri,
+                        cairn_error **reterr)
+{
+    static const struct {
+        const char *text;
+        enum crn_transfer transfer;
+    } values[] = {
+        {"transfer=auto", CRN_TRANSFER_AUTO},
+        {"transfer=link", CRN_TRANSFER_LINK},
+        {"transfer=reflink", CRN_TRANSFER_REFLINK},
+        {"transfer=copy", CRN_TRANSFER_COPY},
+    };
+    for (size_t i = 0; i < CRN_COUNT(values); i++) {
+        if (strcmp(option, values[i].text) == 0) {
+            location->transfer = values[i].transfer;
+            return 0;
+        }
+    }
+    return crn_err_fail(reterr, CAIRN_EINVAL, uri,
+                        "store '%s': unknown option '%s'; there is transfer=auto, link, reflink "
+                        "or copy",
+                        uri, option);
+}
+
+static int parse_options(struct location *location, char *query, const char *uri,
+                         cairn_error **reterr)
+{
+    char *rest = query;
+    for (char *option; (option = strsep(&rest, "&")) != NULL;) {
+        if (*option != 0)
+            CRN_TRY(parse_option(location, option, uri, reterr));
+    }
+    return 0;
+}
+
+/* "file:///path", or a plain path: `text` is what stands behind the scheme, if any. */
+static int parse_path(struct location *location, char *text, bool has_scheme, const char *uri,
+                      cairn_error **reterr)
+{
+    char *query = strchr(text, '?');
+    if (query != NULL) {
+        *query++ = 0;
+        CRN_TRY(parse_options(location, query, uri, reterr));
+    }
+    if (has_scheme) {
+        if (strncmp(text, "///", 3) != 0)
+            return crn_err_fail(reterr, CAIRN_EINVAL, uri,
+                                "store '%s': must be file:// and an absolute path, as in "
+                                "file:///var/lib/snapshots",
+                                uri);
+        text += 2;
+        CRN_TRY(percent_decode(text, uri, reterr));
+    }
+    size_t n = strlen(text);
+    while (n > 1 && text[n - 1] == '/')
+        text[--n] = 0;
+    if (n == 0)
+        return crn_err_fail(reterr, CAIRN_EINVAL, uri, "store '%s': the path is empty", uri);
+    return make_absolute(text, &location->path, reterr);
+}
+
+static int parse_uri(const char *uri, struct location *ret, cairn_error **reterr)
+{
+    CRN_CLEANUP(location_done) struct location location = {0};
+    if (uri == NULL || *uri == 0)
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL, "no store is given");
+    CRN_AUTO_FREE char *text = strdup(uri);
+    if (text == NULL)
+        return crn_err_nomem(reterr);
+
+    size_t n = scheme_length(uri);
+    location.scheme = n == 0 ? &schemes[0] : NULL;
+    for (size_t i = 0; i < CRN_COUNT(schemes) && location.scheme == NULL; i++) {
+        if (strlen(schemes[i].name) == n && strncmp(uri, schemes[i].name, n) == 0)
+            location.scheme = &schemes[i];
+    }
+    if (location.scheme == NULL)
+        return crn_err_fail(reterr, CAIRN_EINVAL, uri,
+                            "store '%s': unknown scheme '%.*s'; there is file:// and memory:", uri,
+                            (int)n, uri);
+    if (location.scheme->has_path)
+        CRN_TRY(parse_path(&location, text + (n > 0 ? n + 1 : 0), n > 0, uri, reterr));
+    else if (uri[n + 1] != 0)
+        return crn_err_fail(reterr, CAIRN_EINVAL, uri, "store '%s': nothing may follow '%s:'", uri,
+                            location.scheme->name);
+    *ret = location;
+    location.path = NULL;
+    return 0;
+}
+
+/* --- the public calls --- */
+
+int cairn_store_open(const char *uri, cairn_store **ret_store, cairn_error **reterr)
+{
+    CRN_CLEANUP(location_done) struct location location = {0};
+    CRN_TRY(parse_uri(uri, &location, reterr));
+    return location.scheme->open(&location, true, ret_store, reterr);
+}
+
+void cairn_store_close(cairn_store *store)
+{
+    if (store != NULL)
+        store->ops->close(store);
+}
+
+static void cleanup_store(cairn_store **store)
+{
+    cairn_store_close(*store);
+}
+
+#define STOP_LISTING 1
+
+static int find_manifest(void *context, const char *key, const cairn_object_stat *stat)
+{
+    bool *found = context;
+    if (stat == NULL || crn_key_parse(key).type != CRN_KEY_MANIFEST)
+        return 0;
+    *found = true;
+    return STOP_LISTING;
+}
+
+/* A job's directory, seen as a store, has manifests where a store has jobs. */
+static int holds_manifests(cairn_store *store, bool *ret_found, cairn_error **reterr)
+{
+    int r = store->ops->list_segments(store, "", find_manifest, ret_found, reterr);
+    return r == STOP_LISTING ? 0 : r;
+}
+
+/* Links in the path are resolved, so that the last segment is the directory's own name. */
+static int resolve(struct location *location, cairn_error **reterr)
+{
+    char *real = realpath(location->path, NULL);
+    if (real == NULL && (errno == ENOENT || errno == ENOTDIR))
+        return crn_err_fail(reterr, CAIRN_ENOTFOUND, location->path, "there is no store '%s'",
+                            location->path);
+    if (real == NULL)
+        return crn_err_os(reterr, errno, location->path, "store '%s'", location->path);
+    free(location->path);
+    location->path = real;
+    return 0;
+}
+
+/* Splits "/stores/a/job" into the store "/stores/a" and the name "job". */
+static int split_job(struct location *location, char **ret_job, cairn_error **reterr)
+{
+    char *slash = strrchr(location->path, '/');
+    if (slash == NULL || !crn_text_is_job_name(slash + 1))
+        return crn_err_fail(reterr, CAIRN_EINVAL, location->path,
+                            "'%s' holds manifests, but its last part is not a job's name",
+                            location->path);
+    *ret_job = strdup(slash + 1);
+    if (*ret_job == NULL)
+        return crn_err_nomem(reterr);
+    slash[slash == location->path ? 1 : 0] = 0;
+    return 0;
+}
+
+int cairn_store_open_existing(const char *uri, cairn_store **ret_store, char **ret_job,
+                              cairn_error **reterr)
+{
+    CRN_CLEANUP(location_done) struct location location = {0};
+    CRN_CLEANUP(cleanup_store) cairn_store *store = NULL;
+    CRN_AUTO_FREE char *job = NULL;
+    bool is_job = false;
+
+    CRN_TRY(parse_uri(uri, &location, reterr));
+    if (location.scheme->has_path)
+        CRN_TRY(resolve(&location, reterr));
+    CRN_TRY(location.scheme->open(&location, false, &store, reterr));
+    CRN_TRY(holds_manifests(store, &is_job, reterr));
+    if (is_job) {
+        CRN_TRY(split_job(&location, &job, reterr));
+        cairn_store_close(CRN_TAKE(store));
+        CRN_TRY(location.scheme->open(&location, false, &store, reterr));
+    }
+    *ret_store = CRN_TAKE(store);
+    *ret_job = CRN_TAKE(job);
+    return 0;
+}
