@@ -9,11 +9,12 @@
 #include <stdbool.h>
 
 /*
- * Records of a job's log in memory, and their bytes. This layer is pure: no I/O, no clock, no threads.
+ * Records of a job's log in memory, and their bytes. This layer is pure: no I/O, no clock, no
+ * threads.
  *
- * A record owns everything below it, strings included: each struct embeds the public info struct that
- * `cairn/inspect.h` hands out, so there is one description of a file in the whole program. Counts in
- * the info structs (file_count, state_count, ...) are set by crn_record_finish() only.
+ * A record owns everything below it, strings included: each struct embeds the public info struct
+ * that `cairn/inspect.h` hands out, so there is one description of a file in the whole program.
+ * Counts in the info structs (file_count, state_count, ...) are set by crn_record_finish() only.
  */
 
 #define CRN_LIMIT_OPERATORS 4096u
@@ -34,15 +35,15 @@ struct crn_file {
 struct crn_subtask {
     cairn_subtask_info info;
     struct crn_file *files;
-    size_t file_count;
+    size_t file_count, file_capacity;
 };
 
 struct crn_operator {
     cairn_operator_info info;
     cairn_state_info *states;
-    size_t state_count;
+    size_t state_count, state_capacity;
     struct crn_subtask *subtasks;
-    size_t subtask_count;
+    size_t subtask_count, subtask_capacity;
 };
 
 struct crn_history {
@@ -55,13 +56,15 @@ struct crn_record {
     bool has_previous_hash;
     struct crn_hash128 previous_hash;
     struct crn_operator *operators; /* of a checkpoint */
-    size_t operator_count;
+    size_t operator_count, operator_capacity;
     struct crn_history *history;
-    size_t history_count;
+    size_t history_count, history_capacity;
 };
 
-/* record.c: building and releasing. Adders return the new element (zeroed, valid until the next add to
- * the same array), or NULL when out of memory. Strings are copied by crn_record_set_text(). */
+/* record.c: building and releasing. Adders return the new element (zeroed, valid until the next add
+ * to the same array), or NULL when out of memory. Strings are copied by crn_record_set_text(); a
+ * text that was never set (NULL) is written as "", and read back as "". Only info.object may be
+ * NULL after reading (inlined), and info.state (not a table). */
 struct crn_record *crn_record_new(void);
 void crn_record_free(struct crn_record *record); /* NULL is fine */
 static inline void crn_cleanup_record(struct crn_record **record)
@@ -81,16 +84,22 @@ int crn_record_set_bytes(const uint8_t **field, size_t *field_size, const void *
 int crn_file_copy(struct crn_file *to, const struct crn_file *from);
 int crn_state_copy(cairn_state_info *to, const cairn_state_info *from);
 void crn_file_done(struct crn_file *file);
-/* Sums sizes and counts from the files upwards (full_bytes, new_bytes = what has checkpoint_id ==
- * the record's id, file_count, new_file_count, barrier_max_us, ...), sorts operators by uid, subtasks
- * by index. */
+/* The last step before encoding, for records of every kind: sums sizes and counts from the files
+ * upwards (full_bytes, new_bytes = what has checkpoint_id == the record's id, file_count,
+ * new_file_count, barrier_max_us, ...; sums stop at UINT64_MAX), sets info.state from the kind,
+ * sorts operators by uid, subtasks by index, and makes the free texts (reason, host,
+ * library_version) fit for the format: what is not clean UTF-8 becomes '?', what is too long is
+ * cut. */
 void crn_record_finish(struct crn_record *record);
 
-/* validate.c: every rule that a record must meet, before it is written and after it is read; 0 or
- * CAIRN_ECORRUPT with a message that names the field. */
+/* validate.c, rules.c, rules_file.c: every rule that a record must meet, before it is written and
+ * after it is read. 0, CAIRN_ECORRUPT with a message that names the place and the rule of
+ * docs/format.md ("rule F4"), or CAIRN_ENOMEM. */
 int crn_record_validate(const struct crn_record *record, cairn_error **reterr);
 
-/* codec.c and frame.c: the object's bytes. `object` names it in errors. Encoding is deterministic. */
+/* encode.c, decode.c and frame.c: the object's bytes. `object` names it in errors. Encoding is
+ * deterministic; it replaces what is in `out`. CAIRN_ECORRUPT: the record breaks a rule;
+ * CAIRN_EINVAL: it would be larger than CRN_LIMIT_MANIFEST; CAIRN_ENOMEM. */
 int crn_record_encode(const struct crn_record *record, struct cairn_buffer *out,
                       cairn_error **reterr);
 /* CAIRN_ECORRUPT (frame, checksum or rules), CAIRN_EVERSION (checksum right, format or an
@@ -101,7 +110,7 @@ int crn_record_decode(const char *object, const void *data, size_t size,
 /* names.c: keys below a job's prefix. */
 enum crn_key_type {
     CRN_KEY_MANIFEST, /* MANIFEST-chk<id> */
-    CRN_KEY_OBJECT,   /* shared/e<epoch>-c<id>-<n>.sst, chk-<id>/e<epoch>-c<id>-<n>[.suffix] */
+    CRN_KEY_OBJECT,   /* shared/e<epoch>-c<id>-<n>[.ext], chk-<id>/e<epoch>-c<id>-<n>[-name] */
     CRN_KEY_FOREIGN   /* not ours: never touched */
 };
 struct crn_key_info {
@@ -120,12 +129,14 @@ void crn_key_object(char out[CRN_KEY_MAX], bool shared, uint64_t epoch, uint64_t
                     uint64_t number, const char *name);
 
 /* diff.c: which captured files does the base already store? Identity is the file number within the
- * same local database, with size, sequence numbers and (if both know it) crc32c as further witnesses:
- * a mismatch of any makes the file new. The base is a confirmed subtask part whose files the local
- * database was restored from or wrote itself; NULL: everything is new.
- * For each of `count` captured tables ret_base[i] is the base's file to reference, or NULL: upload. */
-void crn_diff_tables(const struct crn_subtask *base, const struct crn_file *captured, size_t count,
-                     const struct crn_file **ret_base);
+ * same local database, with name, size, sequence numbers, key range and (if both know it) crc32c as
+ * further witnesses: a mismatch of any makes the file new. The level is no witness: a file may move
+ * without being rewritten. The base is a confirmed subtask part whose files the local database was
+ * restored from or wrote itself; NULL: everything is new.
+ * For each of `count` captured tables ret_base[i] is the base's file to reference, or NULL: upload.
+ * 0, or CAIRN_ENOMEM and then every ret_base[i] is NULL. */
+int crn_diff_tables(const struct crn_subtask *base, const struct crn_file *captured, size_t count,
+                    const struct crn_file **ret_base);
 
 /* log.c: the rules of the log, all pure. */
 
@@ -142,8 +153,8 @@ enum crn_collision crn_log_judge_collision(const struct crn_record *mine,
 
 /* Lowest id that the log needs once `record` (id = head + 1) is committed: the oldest of the newest
  * `num_retained` complete checkpoints, counting the record itself if it is a checkpoint. `ids` are
- * the ids of complete checkpoints in the log, ascending. Never above what keeps one checkpoint: with
- * none at all the old log_start stays. */
+ * the ids of complete checkpoints in the log, ascending. Never above what keeps one checkpoint:
+ * with none at all the old log_start stays. */
 uint64_t crn_log_next_start(const uint64_t *ids, size_t count, uint64_t old_start,
                             uint64_t new_checkpoint_id, uint32_t num_retained);
 
@@ -151,7 +162,9 @@ uint64_t crn_log_next_start(const uint64_t *ids, size_t count, uint64_t old_star
  * the oldest dropped above CRN_LIMIT_HISTORY. 0 or CAIRN_ENOMEM. */
 int crn_log_extend_history(struct crn_record *record, const struct crn_record *head);
 
-/* What garbage collection may do with a key, given the log's head and the sorted set of live keys. */
+/* What garbage collection may do with a key, given the log's head and the sorted set of live keys.
+ * A manifest below log_start is dead: no reader looks at it any more. One above the head is a
+ * manifest: it is newer than what the caller read. */
 cairn_object_status crn_log_classify(const char *key, uint64_t head_id, uint64_t log_start,
                                      const char *const *live_sorted, size_t live_count);
 

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From a record to bytes. A tree of protobuf messages that borrow every string from the record is
+ * laid out in a few arrays of exactly the right size, packed, and framed. The same record gives the
+ * same bytes every time: operators and subtasks have their order by the rules, and protobuf-c
+ * writes fields by number.
+ */
+#include "cairn.pb-c.h"
+#include "manifest/internal.h"
+#include <stdint.h>
+
+/* Messages of one kind, and the array of pointers that their parents' fields point into. */
+struct messages {
+    void *items;
+    void **pointers;
+    size_t used;
+};
+
+struct tree {
+    Cairn__Pb__Record record;
+    Cairn__Pb__Checkpoint checkpoint;
+    struct messages operators, states, subtasks, files, history;
+};
+
+static int reserve(struct messages *messages, size_t count, size_t message_size)
+{
+    messages->items = calloc(count + 1, message_size);
+    messages->pointers = calloc(count + 1, sizeof(*messages->pointers));
+    return messages->items != NULL && messages->pointers != NULL ? 0 : CAIRN_ENOMEM;
+}
+
+static void release(struct messages *messages)
+{
+    free(messages->items);
+    free(messages->pointers);
+}
+
+static void tree_done(struct tree *tree)
+{
+    release(&tree->operators);
+    release(&tree->states);
+    release(&tree->subtasks);
+    release(&tree->files);
+    release(&tree->history);
+}
+
+static int tree_reserve(struct tree *tree, const struct crn_record *record)
+{
+    size_t states = 0, subtasks = 0, files = 0;
+    for (size_t i = 0; i < record->operator_count; i++) {
+        const struct crn_operator *op = &record->operators[i];
+        states += op->state_count;
+        subtasks += op->subtask_count;
+        for (size_t j = 0; j < op->subtask_count; j++)
+            files += op->subtasks[j].file_count;
+    }
+    CRN_TRY(reserve(&tree->operators, record->operator_count, sizeof(Cairn__Pb__Operator)));
+    CRN_TRY(reserve(&tree->states, states, sizeof(Cairn__Pb__State)));
+    CRN_TRY(reserve(&tree->subtasks, subtasks, sizeof(Cairn__Pb__Subtask)));
+    CRN_TRY(reserve(&tree->files, files, sizeof(Cairn__Pb__File)));
+    return reserve(&tree->history, record->history_count, sizeof(Cairn__Pb__History));
+}
+
+/* protobuf-c has one struct for reading and writing, so its pointers are not const; packing only
+ * reads. */
+static char *text(const char *borrowed)
+{
+    return (char *)(uintptr_t)(borrowed != NULL ? borrowed : "");
+}
+
+static ProtobufCBinaryData bytes(const void *borrowed, size_t size)
+{
+    return (ProtobufCBinaryData){.len = size, .data = (uint8_t *)(uintptr_t)borrowed};
+}
+
+static void fill_file(Cairn__Pb__File *to, const struct crn_file *from)
+{
+    const cairn_file_info *info = &from->info;
+    cairn__pb__file__init(to);
+    to->role = info->role;
+    to->name = text(info->name);
+    to->object = text(info->object);
+    if (from->inlined != NULL)
+        to->inlined = bytes(from->inlined, info->size);
+    to->size = info->size;
+    if (info->has_xxh3)
+        to->xxh3 = bytes(info->xxh3, sizeof(info->xxh3));
+    to->has_crc32c = info->has_crc32c != 0;
+    to->crc32c = info->has_crc32c ? info->crc32c : 0;
+    to->checkpoint_id = info->checkpoint_id;
+    to->epoch = info->epoch;
+    to->state = from->state;
+    to->number = info->number;
+    to->level = info->level;
+    to->sequence_first = info->sequence_first;
+    to->sequence_last = info->sequence_last;
+    to->smallest = bytes(info->smallest, info->smallest_size);
+    to->largest = bytes(info->largest, info->largest_size);
+}
+
+static void fill_subtask(Cairn__Pb__Subtask *to, const struct crn_subtask *from, struct tree *tree)
+{
+    const cairn_subtask_info *info = &from->info;
+    cairn__pb__subtask__init(to);
+    to->index = info->index;
+    to->key_group_first = info->key_group_first;
+    to->key_group_last = info->key_group_last;
+    to->backend = text(info->backend);
+    to->generation = bytes(info->generation, sizeof(info->generation));
+    to->sequence = info->sequence;
+    to->barrier_us = info->barrier_us;
+    to->flush_us = info->flush_us;
+    to->capture_us = info->capture_us;
+    to->upload_us = info->upload_us;
+    to->n_files = from->file_count;
+    to->files = (Cairn__Pb__File **)(tree->files.pointers + tree->files.used);
+    for (size_t i = 0; i < from->file_count; i++) {
+        Cairn__Pb__File *file = (Cairn__Pb__File *)tree->files.items + tree->files.used++;
+        fill_file(file, &from->files[i]);
+        to->files[i] = file;
+    }
+}
+
+static void fill_states(Cairn__Pb__Operator *to, const struct crn_operator *from, struct tree *tree)
+{
+    to->n_states = from->state_count;
+    to->states = (Cairn__Pb__State **)(tree->states.pointers + tree->states.used);
+    for (size_t i = 0; i < from->state_count; i++) {
+        const cairn_state_info *info = &from->states[i];
+        Cairn__Pb__State *state = (Cairn__Pb__State *)tree->states.items + tree->states.used++;
+        cairn__pb__state__init(state);
+        state->name = text(info->name);
+        state->kind = info->kind;
+        state->value_type = info->value_type;
+        state->map_key_type = info->map_key_type;
+        state->ttl_ms = info->ttl_ms;
+        to->states[i] = state;
+    }
+}
+
+static void fill_operator(Cairn__Pb__Operator *to, const struct crn_operator *from,
+                          struct tree *tree)
+{
+    cairn__pb__operator__init(to);
+    to->uid = text(from->info.uid);
+    to->name = text(from->info.name);
+    to->parallelism = from->info.parallelism;
+    to->max_parallelism = from->info.max_parallelism;
+    to->key_type = from->info.key_type;
+    to->namespace_type = from->info.namespace_type;
+    fill_states(to, from, tree);
+    to->n_subtasks = from->subtask_count;
+    to->subtasks = (Cairn__Pb__Subtask **)(tree->subtasks.pointers + tree->subtasks.used);
+    for (size_t i = 0; i < from->subtask_count; i++) {
+        Cairn__Pb__Subtask *subtask =
+            (Cairn__Pb__Subtask *)tree->subtasks.items + tree->subtasks.used++;
+        fill_subtask(subtask, &from->subtasks[i], tree);
+        to->subtasks[i] = subtask;
+    }
+}
+
+static void fill_checkpoint(struct tree *tree, const struct crn_record *record)
+{
+    Cairn__Pb__Checkpoint *to = &tree->checkpoint;
+    cairn__pb__checkpoint__init(to);
+    to->is_full = record->info.is_full != 0;
+    to->base_id = record->info.base_id;
+    to->n_operators = record->operator_count;
+    to->operators = (Cairn__Pb__Operator **)tree->operators.pointers;
+    for (size_t i = 0; i < record->operator_count; i++) {
+        Cairn__Pb__Operator *op = (Cairn__Pb__Operator *)tree->operators.items + i;
+        fill_operator(op, &record->operators[i], tree);
+        to->operators[i] = op;
+    }
+    tree->record.checkpoint = to;
+}
+
+static void fill_history(Cairn__Pb__History *to, const cairn_record_info *from)
+{
+    cairn__pb__history__init(to);
+    to->id = from->id;
+    to->kind = (Cairn__Pb__Kind)from->kind;
+    to->epoch = from->epoch;
+    to->trigger_time_ms = from->trigger_time_ms;
+    to->commit_time_ms = from->commit_time_ms;
+    to->duration_us = from->duration_us;
+    to->barrier_max_us = from->barrier_max_us;
+    to->full_bytes = from->full_bytes;
+    to->new_bytes = from->new_bytes;
+    to->file_count = from->file_count;
+    to->new_file_count = from->new_file_count;
+    to->is_full = from->is_full != 0;
+    to->reason = text(from->reason);
+}
+
+static void fill_record(struct tree *tree, const struct crn_record *record)
+{
+    const cairn_record_info *info = &record->info;
+    Cairn__Pb__Record *to = &tree->record;
+    cairn__pb__record__init(to);
+    to->id = info->id;
+    to->kind = (Cairn__Pb__Kind)info->kind;
+    to->uuid = bytes(info->uuid, sizeof(info->uuid));
+    to->epoch = info->epoch;
+    to->log_start = info->log_start;
+    if (record->has_previous_hash)
+        to->previous_hash = bytes(record->previous_hash.bytes, sizeof(record->previous_hash.bytes));
+    to->job = text(record->job);
+    to->trigger_time_ms = info->trigger_time_ms;
+    to->commit_time_ms = info->commit_time_ms;
+    to->duration_us = info->duration_us;
+    to->host = text(info->host);
+    to->pid = info->pid;
+    to->library_version = text(info->library_version);
+    to->reason = text(info->reason);
+    to->restored_id = info->restored_id;
+    to->n_history = record->history_count;
+    to->history = (Cairn__Pb__History **)tree->history.pointers;
+    for (size_t i = 0; i < record->history_count; i++) {
+        to->history[i] = (Cairn__Pb__History *)tree->history.items + i;
+        fill_history(to->history[i], &record->history[i].info);
+    }
+    if (info->kind == CAIRN_RECORD_CHECKPOINT)
+        fill_checkpoint(tree, record);
+}
+
+int crn_record_encode(const struct crn_record *record, struct cairn_buffer *out,
+                      cairn_error **reterr)
+{
+    CRN_TRY(crn_record_validate(record, reterr));
+    struct tree tree CRN_CLEANUP(tree_done) = {0};
+    if (tree_reserve(&tree, record) < 0)
+        return crn_err_nomem(reterr);
+    fill_record(&tree, record);
+
+    const size_t size = cairn__pb__record__get_packed_size(&tree.record);
+    if (size > CRN_LIMIT_MANIFEST)
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
+                            "manifest of %zu bytes is larger than the limit of %u", size,
+                            CRN_LIMIT_MANIFEST);
+    CRN_AUTO_FREE uint8_t *payload = malloc(size + 1);
+    if (payload == NULL)
+        return crn_err_nomem(reterr);
+    (void)cairn__pb__record__pack(&tree.record, payload);
+    crn_buf_clear(out);
+    return crn_frame_write(payload, size, out, reterr);
+}

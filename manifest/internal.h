@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CRN_MANIFEST_INTERNAL_H
+#define CRN_MANIFEST_INTERNAL_H
+
+#include "manifest/manifest.h"
+
+/* What the files of this folder share. Tests look inside too; nobody else does. */
+
+/* frame.c: the envelope of every manifest object; docs/format.md has its table. */
+#define CRN_FRAME_VERSION 1u
+#define CRN_FRAME_HEADER_SIZE 40u
+#define CRN_FRAME_CHECKSUM_SIZE 8u
+#define CRN_FRAME_LZ4 1u /* incompatible feature bit 0 */
+
+struct crn_frame {
+    uint32_t version;
+    uint32_t compatible;
+    uint32_t incompatible;
+    const uint8_t *payload; /* raw; in the object's bytes, or in `owned` */
+    size_t payload_size;
+    uint8_t *owned; /* NULL when the payload was stored as it is */
+};
+void crn_frame_done(struct crn_frame *frame);
+#define CRN_AUTO_FRAME CRN_CLEANUP(crn_frame_done)
+
+/* Appends a whole frame. CAIRN_EINVAL: payload too large; CAIRN_ENOMEM. */
+int crn_frame_write(const void *payload, size_t size, struct cairn_buffer *out,
+                    cairn_error **reterr);
+/* CAIRN_ECORRUPT, CAIRN_EVERSION, CAIRN_ENOMEM; *ret is only filled on success. */
+int crn_frame_read(const char *object, const void *data, size_t size, struct crn_frame *ret,
+                   cairn_error **reterr);
+
+/* validate.c, rules.c, rules_file.c: where in a record the check stands; what is NULL lies below.
+ */
+struct crn_rule_scope {
+    const struct crn_record *record;
+    const struct crn_operator *op;
+    const struct crn_subtask *subtask;
+    const struct crn_file *file;
+    cairn_error **reterr;
+};
+typedef int (*crn_rule_fn)(const struct crn_rule_scope *scope);
+/* CAIRN_ECORRUPT with "record <id>: operator '<uid>': ...: <what> (rule <rule>)". */
+int crn_rule_broken(const struct crn_rule_scope *scope, const char *rule, const char *format, ...)
+    CRN_PRINTF(3, 4);
+int crn_rules_run(const crn_rule_fn *rules, size_t count, const struct crn_rule_scope *scope);
+/* One operator and everything below it; one file. */
+int crn_rules_operator(const struct crn_rule_scope *scope);
+int crn_rules_file(const struct crn_rule_scope *scope);
+bool crn_state_kind_is_keyed(cairn_state_kind kind);
+
+/* What a record of this kind is called in a listing. */
+cairn_record_state crn_record_state_of(cairn_record_kind kind);
+
+/* Longest free texts, in bytes. */
+#define CRN_REASON_MAX 1024u
+#define CRN_HOST_MAX 255u
+#define CRN_LIBRARY_VERSION_MAX 64u
+
+#endif

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Records in memory: a tree of arrays, each element owning its strings. Arrays grow by doubling and
+ * keep their capacity beside them, so that a million files are added in linear time. Freeing works
+ * on half-built records.
+ */
+#include "base/text.h"
+#include "manifest/internal.h"
+#include <stdint.h>
+#include <string.h>
+
+static void free_text(const char **field)
+{
+    free((void *)(uintptr_t)*field);
+    *field = NULL;
+}
+
+static void free_bytes(const uint8_t **field)
+{
+    free((void *)(uintptr_t)*field);
+    *field = NULL;
+}
+
+void crn_file_done(struct crn_file *file)
+{
+    free_text(&file->info.name);
+    free_text(&file->info.object);
+    free_text(&file->info.state);
+    free_bytes(&file->info.smallest);
+    free_bytes(&file->info.largest);
+    free(file->inlined);
+    *file = (struct crn_file){0};
+}
+
+static void subtask_done(struct crn_subtask *subtask)
+{
+    for (size_t i = 0; i < subtask->file_count; i++)
+        crn_file_done(&subtask->files[i]);
+    free(subtask->files);
+    free_text(&subtask->info.backend);
+}
+
+static void operator_done(struct crn_operator *op)
+{
+    for (size_t i = 0; i < op->state_count; i++)
+        free_text(&op->states[i].name);
+    free(op->states);
+    for (size_t i = 0; i < op->subtask_count; i++)
+        subtask_done(&op->subtasks[i]);
+    free(op->subtasks);
+    free_text(&op->info.uid);
+    free_text(&op->info.name);
+}
+
+static void record_info_done(cairn_record_info *info)
+{
+    free_text(&info->reason);
+    free_text(&info->host);
+    free_text(&info->library_version);
+}
+
+struct crn_record *crn_record_new(void)
+{
+    return calloc(1, sizeof(struct crn_record));
+}
+
+void crn_record_free(struct crn_record *record)
+{
+    if (record == NULL)
+        return;
+    for (size_t i = 0; i < record->operator_count; i++)
+        operator_done(&record->operators[i]);
+    free(record->operators);
+    for (size_t i = 0; i < record->history_count; i++)
+        record_info_done(&record->history[i].info);
+    free(record->history);
+    record_info_done(&record->info);
+    free(record->job);
+    free(record);
+}
+
+/* Room for one more element, which is zeroed and counted. */
+static void *grow(void **array, size_t *count, size_t *capacity, size_t element_size)
+{
+    if (*count >= *capacity) {
+        if (*count > SIZE_MAX / 2 / element_size)
+            return NULL;
+        const size_t wanted = *count < 4 ? 4 : *count * 2;
+        void *larger = realloc(*array, wanted * element_size);
+        if (larger == NULL)
+            return NULL;
+        *array = larger;
+        *capacity = wanted;
+    }
+    void *element = (char *)*array + *count * element_size;
+    memset(element, 0, element_size);
+    (*count)++;
+    return element;
+}
+
+struct crn_operator *crn_record_add_operator(struct crn_record *record)
+{
+    void *array = record->operators;
+    struct crn_operator *added = grow(&array, &record->operator_count, &record->operator_capacity,
+                                      sizeof(struct crn_operator));
+    record->operators = array;
+    return added;
+}
+
+struct crn_subtask *crn_operator_add_subtask(struct crn_operator *op)
+{
+    void *array = op->subtasks;
+    struct crn_subtask *added =
+        grow(&array, &op->subtask_count, &op->subtask_capacity, sizeof(struct crn_subtask));
+    op->subtasks = array;
+    return added;
+}
+
+cairn_state_info *crn_operator_add_state(struct crn_operator *op)
+{
+    void *array = op->states;
+    cairn_state_info *added =
+        grow(&array, &op->state_count, &op->state_capacity, sizeof(cairn_state_info));
+    op->states = array;
+    return added;
+}
+
+struct crn_file *crn_subtask_add_file(struct crn_subtask *subtask)
+{
+    void *array = subtask->files;
+    struct crn_file *added =
+        grow(&array, &subtask->file_count, &subtask->file_capacity, sizeof(struct crn_file));
+    subtask->files = array;
+    return added;
+}
+
+struct crn_history *crn_record_add_history(struct crn_record *record)
+{
+    void *array = record->history;
+    struct crn_history *added =
+        grow(&array, &record->history_count, &record->history_capacity, sizeof(struct crn_history));
+    record->history = array;
+    return added;
+}
+
+int crn_record_set_text(const char **field, const char *text)
+{
+    char *copy = NULL;
+    if (text != NULL) {
+        copy = strdup(text);
+        if (copy == NULL)
+            return CAIRN_ENOMEM;
+    }
+    free_text(field);
+    *field = copy;
+    return 0;
+}
+
+int crn_record_set_bytes(const uint8_t **field, size_t *field_size, const void *data, size_t size)
+{
+    uint8_t *copy = NULL;
+    if (size > 0) {
+        copy = malloc(size);
+        if (copy == NULL)
+            return CAIRN_ENOMEM;
+        memcpy(copy, data, size);
+    }
+    free_bytes(field);
+    *field = copy;
+    *field_size = size;
+    return 0;
+}
+
+/* Fills the owned parts of `to`, whose pointers are NULL and whose plain fields are set. */
+static int copy_file_parts(struct crn_file *to, const struct crn_file *from)
+{
+    CRN_TRY(crn_record_set_text(&to->info.name, from->info.name));
+    CRN_TRY(crn_record_set_text(&to->info.object, from->info.object));
+    CRN_TRY(crn_record_set_text(&to->info.state, from->info.state));
+    CRN_TRY(crn_record_set_bytes(&to->info.smallest, &to->info.smallest_size, from->info.smallest,
+                                 from->info.smallest_size));
+    CRN_TRY(crn_record_set_bytes(&to->info.largest, &to->info.largest_size, from->info.largest,
+                                 from->info.largest_size));
+    if (from->inlined == NULL)
+        return 0;
+    to->inlined = malloc(from->info.size > 0 ? from->info.size : 1);
+    if (to->inlined == NULL)
+        return CAIRN_ENOMEM;
+    memcpy(to->inlined, from->inlined, from->info.size);
+    return 0;
+}
+
+int crn_file_copy(struct crn_file *to, const struct crn_file *from)
+{
+    *to = *from;
+    to->info.name = NULL;
+    to->info.object = NULL;
+    to->info.state = NULL;
+    to->info.smallest = NULL;
+    to->info.largest = NULL;
+    to->inlined = NULL;
+    int r = copy_file_parts(to, from);
+    if (r < 0)
+        crn_file_done(to);
+    return r;
+}
+
+int crn_state_copy(cairn_state_info *to, const cairn_state_info *from)
+{
+    const char *name = NULL;
+    CRN_TRY(crn_record_set_text(&name, from->name));
+    *to = *from;
+    to->name = name;
+    return 0;
+}
