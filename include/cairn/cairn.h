@@ -386,9 +386,9 @@ CAIRN_API CAIRN_MUST_CHECK int cairn_task_poll(cairn_task *task, cairn_event *re
  * @return as cairn_task_poll(); CAIRN_EVENT_NONE when the time is over. */
 CAIRN_API CAIRN_MUST_CHECK int cairn_task_wait(cairn_task *task, uint64_t timeout_ms,
                                                cairn_event *ret_event, cairn_error **reterr);
-/** Take a checkpoint from a task's own thread and wait for its end, polling this task meanwhile;
- * its events are consumed. Other tasks' threads must go on polling. @return as
- * cairn_job_checkpoint(). */
+/** Take a checkpoint from a task's own thread and wait for its end, taking this task's barrier here.
+ * Events other than that barrier stay for the next poll. Other tasks' threads must go on polling.
+ * @return as cairn_job_checkpoint(). */
 CAIRN_API CAIRN_MUST_CHECK int cairn_task_checkpoint(cairn_task *task,
                                                      const cairn_trigger_options *options,
                                                      cairn_checkpoint_info *ret_info,

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a job does with its log when it opens: read it, take it over with a fence record, choose the
+ * checkpoint to restore from.
+ *
+ * The fence has the next id and the next epoch. Since ids are dense and each is created once,
+ * whatever an earlier incarnation still tries to commit collides with it or with what follows (P7).
+ * If somebody else commits first, the log is read again: what we restore from is always chosen from
+ * a log whose next id is our fence, so nothing can slip between the choice and the take-over.
+ *
+ * Crash: the fence may be left. It references nothing and is harmless.
+ */
+#include "engine/job.h"
+
+#include "engine/fetch.h"
+
+#include <assert.h>
+
+/* Racing openers need one retry per rival; more than this means somebody restarts in a loop. */
+#define FENCE_TRIES 16
+
+static int choose_newest_whole(struct cairn_job *job, cairn_error **reterr);
+
+/* Is every file of this checkpoint there, with the right bytes? */
+static int verify_checkpoint(struct cairn_job *job, const struct crn_record *record,
+                             cairn_error **reterr)
+{
+    for (size_t o = 0; o < record->operator_count; o++) {
+        const struct crn_operator *op = &record->operators[o];
+        for (size_t s = 0; s < op->subtask_count; s++) {
+            const struct crn_subtask *subtask = &op->subtasks[s];
+            CRN_AUTO_FREE const struct crn_file **files =
+                calloc(subtask->file_count + 1, sizeof *files);
+            if (files == NULL)
+                return crn_err_nomem(reterr);
+            for (size_t f = 0; f < subtask->file_count; f++)
+                files[f] = &subtask->files[f];
+            struct crn_fetch_request request = {
+                .store = job->store,
+                .job = job->name,
+                .files = files,
+                .count = subtask->file_count,
+                .threads = job->options.transfer_threads,
+            };
+            uint64_t bytes;
+            CRN_TRY(crn_fetch(&request, &bytes, reterr));
+        }
+    }
+    return 0;
+}
+
+static void restore_from(struct cairn_job *job, const struct crn_record *record)
+{
+    job->restored = record;
+    job->restored_id = record->info.id;
+    crn_publish_info(&record->info, &job->restored_info);
+}
+
+static int choose(struct cairn_job *job, cairn_error **reterr)
+{
+    job->restored = NULL;
+    job->restored_id = 0;
+    if (job->options.start_empty)
+        return 0;
+    if (job->options.restore_fallback)
+        return choose_newest_whole(job, reterr);
+    int r = crn_joblog_require_whole(&job->joblog, reterr);
+    if (r < 0) {
+        crn_err_prefix(reterr,
+                       "job '%s' cannot be restored (restore_fallback would take an older "
+                       "checkpoint)",
+                       job->name);
+        return r;
+    }
+    const struct crn_record *record = NULL;
+    CRN_AUTO_ERROR cairn_error *error = NULL;
+    r = crn_joblog_find(&job->joblog, job->options.restore_checkpoint_id, &record, &error);
+    if (r == CAIRN_ENOTFOUND && job->options.restore_checkpoint_id == 0)
+        return 0; /* a fresh job */
+    if (r < 0)
+        return crn_err_move(reterr, &error, r);
+    restore_from(job, record);
+    return 0;
+}
+
+static void log_skipped(struct cairn_job *job, uint64_t id, const cairn_error *error)
+{
+    crn_log_write(&job->log, CAIRN_LOG_WARNING, "restore",
+                  "job '%s': skipping checkpoint %llu, which cannot be read: %s", job->name,
+                  (unsigned long long)id, cairn_error_message(error));
+}
+
+/* The newest checkpoint that is whole down to the last byte. Having skipped something and found
+ * nothing is an error: starting empty would lose what a person could still mend. */
+static int choose_newest_whole(struct cairn_job *job, cairn_error **reterr)
+{
+    CRN_AUTO_ERROR cairn_error *first = NULL;
+    int code = 0;
+    for (size_t i = job->joblog.count; i-- > 0;) {
+        const struct crn_joblog_entry *entry = &job->joblog.entries[i];
+        CRN_AUTO_ERROR cairn_error *error = NULL;
+        if (entry->record != NULL && entry->record->info.kind != CAIRN_RECORD_CHECKPOINT)
+            continue;
+        int r = entry->record == NULL ? cairn_error_code(entry->error)
+                                      : verify_checkpoint(job, entry->record, &error);
+        if (r == 0 && entry->record != NULL) {
+            restore_from(job, entry->record);
+            job->gc_wanted = code < 0;
+            return 0;
+        }
+        if (cairn_error_class_of(r) != CAIRN_CLASS_DATA && r != CAIRN_ENOTFOUND)
+            return crn_err_move(reterr, &error, r); /* the store's trouble, not the checkpoint's */
+        const cairn_error *why = entry->record == NULL ? entry->error : error;
+        log_skipped(job, entry->id, why);
+        if (code == 0) {
+            code = r;
+            first = crn_err_copy(why);
+        }
+    }
+    if (code == 0)
+        return 0;
+    (void)crn_err_move(reterr, &first, code);
+    crn_err_prefix(reterr, "no checkpoint of job '%s' is whole; the newest", job->name);
+    return code;
+}
+
+/* One try to commit the fence. CAIRN_EEXIST or CAIRN_EFENCED: somebody was faster, read again. */
+static int commit_fence(struct cairn_job *job, cairn_error **reterr)
+{
+    CRN_AUTO_RECORD struct crn_record *fence = NULL;
+    CRN_AUTO_RECORD struct crn_record *found = NULL;
+    struct crn_hash128 hash;
+    job->epoch = job->joblog.epoch + 1;
+    CRN_TRY(
+        crn_publish_new_record(job, job->joblog.head_id + 1, CAIRN_RECORD_FENCE, &fence, reterr));
+    CRN_TRY(crn_joblog_commit(job->store, fence, &hash, &found, reterr));
+    crn_publish_append_head(job, CRN_TAKE(fence), &hash);
+    return 0;
+}
+
+int crn_job_take_over(struct cairn_job *job, cairn_error **reterr)
+{
+    for (int tries = 0; tries < FENCE_TRIES; tries++) {
+        CRN_AUTO_ERROR cairn_error *error = NULL;
+        crn_joblog_done(&job->joblog);
+        CRN_TRY(crn_joblog_read(job->store, job->name, &job->joblog, reterr));
+        CRN_TRY(choose(job, reterr));
+        const size_t restored_at = job->joblog.count;
+        int r = commit_fence(job, &error);
+        if (r == 0) {
+            /* The log's array may have moved; records themselves have not. */
+            assert(restored_at + 1 == job->joblog.count);
+            crn_log_write(&job->log, CAIRN_LOG_INFO, "job",
+                          "job '%s': epoch %llu begins at id %llu; restored checkpoint: %llu%s",
+                          job->name, (unsigned long long)job->epoch,
+                          (unsigned long long)job->joblog.head_id,
+                          (unsigned long long)job->restored_id,
+                          job->restored_id == 0 ? " (none: starting empty)" : "");
+            return 0;
+        }
+        if (r != CAIRN_EEXIST && r != CAIRN_EFENCED)
+            return crn_err_move(reterr, &error, r);
+        crn_sleep_us(crn_random_u64() % (20000u << (tries < 5 ? tries : 5)));
+    }
+    return crn_err_fail(reterr, CAIRN_EBUSY, NULL,
+                        "other processes keep taking over job '%s': is it started twice?",
+                        job->name);
+}

@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Tasks: open (fetch, verify, restore), shut, close.
+ *
+ * Local directories: <local_dir>/t<ordinal>/db holds the database, .../chk-<id> a capture while it
+ * is uploaded. Files are linked out of the store where it can, so a restore on one file system
+ * moves no bytes; RocksDB never writes into a table, so the store's objects are safe.
+ *
+ * States of a task: open -> shut (job closed, or task closed) -> freed. crn_task_shut() closes the
+ * database; the handle stays for calls that come too late.
+ *
+ * Lock: job->lock for the job's list of tasks. Crash: local files only.
+ */
+#include "engine/job.h"
+
+#include "base/file.h"
+#include "base/text.h"
+#include "engine/fetch.h"
+#include "engine/options.h"
+
+#include <string.h>
+
+static int check_options(struct cairn_job *job, const char *uid, cairn_task_options *o,
+                         cairn_error **reterr)
+{
+    if (uid == NULL || !crn_text_is_name(uid))
+        return crn_err_fail(
+            reterr, CAIRN_EINVAL, NULL,
+            "job '%s': an operator's uid is 1 to 255 bytes of UTF-8 without control "
+            "characters",
+            job->name);
+    if (o->name != NULL && !crn_text_is_name(o->name))
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
+                            "operator '%s': its name is not 1 to 255 bytes of clean UTF-8", uid);
+    if (o->parallelism == 0)
+        o->parallelism = 1;
+    if (o->parallelism > CRN_MAX_KEY_GROUPS || o->subtask >= o->parallelism)
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
+                            "operator '%s': subtask %u of parallelism %u (at most %u)", uid,
+                            o->subtask, o->parallelism, CRN_MAX_KEY_GROUPS);
+    if (o->max_parallelism > CRN_MAX_KEY_GROUPS ||
+        (o->max_parallelism != 0 && o->max_parallelism < o->parallelism))
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
+                            "operator '%s': max_parallelism %u with parallelism %u (at most %u)",
+                            uid, o->max_parallelism, o->parallelism, CRN_MAX_KEY_GROUPS);
+    if ((unsigned)o->key_type > CAIRN_STRING || (unsigned)o->namespace_type > CAIRN_STRING)
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL, "operator '%s': unknown key type", uid);
+    return 0;
+}
+
+static const struct crn_operator *find_stored(const struct cairn_job *job, const char *uid)
+{
+    for (size_t i = 0; job->restored != NULL && i < job->restored->operator_count; i++)
+        if (strcmp(job->restored->operators[i].info.uid, uid) == 0)
+            return &job->restored->operators[i];
+    return NULL;
+}
+
+static int check_stored(const struct cairn_job *job, const struct crn_operator *stored,
+                        const cairn_task_options *o, cairn_error **reterr)
+{
+    const cairn_operator_info *info = &stored->info;
+    if (info->parallelism != o->parallelism)
+        return crn_err_fail(reterr, CAIRN_EMISMATCH, NULL,
+                            "operator '%s' has parallelism %u in checkpoint %llu, opened with %u",
+                            info->uid, info->parallelism, (unsigned long long)job->restored_id,
+                            o->parallelism);
+    if (o->max_parallelism != 0 && info->max_parallelism != o->max_parallelism)
+        return crn_err_fail(
+            reterr, CAIRN_EMISMATCH, NULL,
+            "operator '%s' has max_parallelism %u in checkpoint %llu, opened with %u", info->uid,
+            info->max_parallelism, (unsigned long long)job->restored_id, o->max_parallelism);
+    if (info->key_type != o->key_type || info->namespace_type != o->namespace_type)
+        return crn_err_fail(reterr, CAIRN_EMISMATCH, NULL,
+                            "operator '%s' has key type %d and namespace type %d in checkpoint "
+                            "%llu, opened with %d and %d",
+                            info->uid, (int)info->key_type, (int)info->namespace_type,
+                            (unsigned long long)job->restored_id, (int)o->key_type,
+                            (int)o->namespace_type);
+    return 0;
+}
+
+static int copy_text(const char **field, cairn_error **reterr)
+{
+    if (*field == NULL)
+        return 0;
+    *field = crn_str_dup_n(*field, strlen(*field));
+    return *field == NULL ? crn_err_nomem(reterr) : 0;
+}
+
+static int fill_in(struct cairn_task *task, const char *uid, const struct crn_operator *stored,
+                   cairn_error **reterr)
+{
+    struct cairn_job *job = task->job;
+    cairn_task_options *o = &task->options;
+    if (o->name == NULL)
+        o->name = uid;
+    int r = copy_text(&o->name, reterr);
+    int r2 = copy_text(&o->rocksdb_options, r == 0 ? reterr : NULL);
+    CRN_TRY(r);
+    CRN_TRY(r2);
+    task->uid = crn_str_dup_n(uid, strlen(uid));
+    if (task->uid == NULL)
+        return crn_err_nomem(reterr);
+    task->max_parallelism = o->max_parallelism != 0 ? o->max_parallelism
+                            : stored != NULL        ? stored->info.max_parallelism
+                                                    : crn_default_max_parallelism(o->parallelism);
+    crn_key_group_range(o->subtask, o->parallelism, task->max_parallelism, &task->key_group_first,
+                        &task->key_group_last);
+    task->now_ms = job->options.now_ms;
+    task->now_context = job->options.now_context;
+    crn_random_bytes(task->runtime->generation, sizeof task->runtime->generation);
+    return crn_operator_states_new(&task->operators, reterr);
+}
+
+static int copy_stored_states(struct cairn_task *task, const struct crn_operator *stored,
+                              cairn_error **reterr)
+{
+    task->stored = calloc(stored->state_count + 1, sizeof *task->stored);
+    if (task->stored == NULL)
+        return crn_err_nomem(reterr);
+    for (size_t i = 0; i < stored->state_count; i++) {
+        if (crn_state_copy(&task->stored[i], &stored->states[i]) < 0)
+            return crn_err_nomem(reterr);
+        task->stored_count++;
+    }
+    return 0;
+}
+
+/* Operator state of all subtasks: union lists need every one. */
+static int restore_operator_state(struct cairn_task *task, const struct crn_operator *stored,
+                                  cairn_error **reterr)
+{
+    struct cairn_job *job = task->job;
+    struct cairn_buffer *blobs = calloc(stored->subtask_count, sizeof *blobs);
+    int r = blobs == NULL ? crn_err_nomem(reterr) : 0;
+    for (size_t s = 0; r == 0 && s < stored->subtask_count; s++) {
+        const struct crn_subtask *subtask = &stored->subtasks[s];
+        for (size_t f = 0; r == 0 && f < subtask->file_count; f++)
+            if (subtask->files[f].info.role == CAIRN_FILE_OPERATOR_STATE)
+                r = crn_fetch_bytes(job->store, job->name, &subtask->files[f], &blobs[s], reterr);
+    }
+    if (r == 0)
+        r = crn_operator_states_restore(task->operators, blobs, stored->subtask_count,
+                                        task->options.subtask, task->options.parallelism, reterr);
+    for (size_t s = 0; blobs != NULL && s < stored->subtask_count; s++)
+        crn_buf_done(&blobs[s]);
+    free(blobs);
+    return r;
+}
+
+static int fetch_database(struct cairn_task *task, const struct crn_subtask *subtask,
+                          const char *directory, bool *ret_restored, cairn_error **reterr)
+{
+    struct cairn_job *job = task->job;
+    CRN_AUTO_FREE const struct crn_file **files = calloc(subtask->file_count + 1, sizeof *files);
+    if (files == NULL)
+        return crn_err_nomem(reterr);
+    size_t count = 0;
+    for (size_t f = 0; f < subtask->file_count; f++)
+        if (subtask->files[f].info.role != CAIRN_FILE_OPERATOR_STATE)
+            files[count++] = &subtask->files[f];
+    struct crn_fetch_request request = {
+        .store = job->store,
+        .job = job->name,
+        .files = files,
+        .count = count,
+        .directory = directory,
+        .link = true,
+        .threads = job->options.transfer_threads,
+    };
+    uint64_t bytes;
+    *ret_restored = count > 0;
+    return crn_fetch(&request, &bytes, reterr);
+}
+
+static int open_database(struct cairn_task *task, const char *directory, bool restored,
+                         cairn_error **reterr)
+{
+    struct cairn_job *job = task->job;
+    CRN_AUTO_FREE cairn_state_info *keyed = calloc(task->stored_count + 1, sizeof *keyed);
+    if (keyed == NULL)
+        return crn_err_nomem(reterr);
+    size_t count = 0;
+    for (size_t i = 0; i < task->stored_count; i++)
+        if (task->stored[i].kind < CAIRN_KIND_OPERATOR_LIST)
+            keyed[count++] = task->stored[i];
+    struct crn_state_config config = {
+        .directory = directory,
+        .restored = restored,
+        .memtable_bytes = task->options.memtable_bytes,
+        .extra_options = task->options.rocksdb_options,
+        .memory = job->memory,
+        .log = job->log,
+        .now_ms = task->now_ms,
+        .now_context = task->now_context,
+        .states = keyed,
+        .state_count = count,
+    };
+    return job->seams.open_state(&config, &task->db, reterr);
+}
+
+static int restore_and_open(struct cairn_task *task, const struct crn_operator *stored,
+                            cairn_error **reterr)
+{
+    struct cairn_job *job = task->job;
+    struct crn_task_runtime *runtime = task->runtime;
+    CRN_AUTO_FREE char *directory = NULL;
+    bool restored = false;
+    CRN_TRY(crn_str_printf(&runtime->directory, reterr, "%s/t%u", job->local_dir, task->ordinal));
+    CRN_TRY(crn_str_printf(&directory, reterr, "%s/db", runtime->directory));
+    CRN_TRY(crn_file_make_dirs(directory, reterr));
+    if (stored != NULL) {
+        const struct crn_subtask *subtask = &stored->subtasks[task->options.subtask];
+        CRN_TRY(copy_stored_states(task, stored, reterr));
+        CRN_TRY(restore_operator_state(task, stored, reterr));
+        CRN_TRY(fetch_database(task, subtask, directory, &restored, reterr));
+        runtime->base = subtask;
+        runtime->base_operator = stored;
+    }
+    CRN_TRY(open_database(task, directory, restored, reterr));
+    atomic_store(&task->open, true);
+    return 0;
+}
+
+static void free_task(struct cairn_task *task)
+{
+    struct cairn_job *job = task->job;
+    struct crn_task_runtime *runtime = task->runtime;
+    crn_keyed_free_all(task);
+    crn_operator_states_free(task->operators);
+    for (size_t i = 0; i < task->stored_count; i++)
+        free((void *)(uintptr_t)task->stored[i].name);
+    free(task->stored);
+    crn_buf_done(&task->key_prefix);
+    crn_buf_done(&task->key);
+    crn_buf_done(&task->map_key);
+    crn_buf_done(&task->scratch);
+    crn_buf_done(&task->result);
+    free((void *)(uintptr_t)task->options.name);
+    free((void *)(uintptr_t)task->options.rocksdb_options);
+    free(task->uid);
+    if (runtime != NULL) {
+        crn_cond_done(&runtime->wake);
+        cairn_error_free(runtime->stop_error);
+        free(runtime->directory);
+        free(runtime);
+    }
+    free(task);
+    crn_job_unref(job);
+}
+
+static int register_locked(struct cairn_job *job, struct cairn_task *task, const char *uid,
+                           cairn_error **reterr)
+{
+    if (job->closed || job->closing)
+        return crn_err_fail(reterr, CAIRN_ECLOSED, NULL, "job '%s' is closed", job->name);
+    if (job->started)
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
+                            "job '%s' has started: open every task before cairn_job_start()",
+                            job->name);
+    for (size_t i = 0; i < job->task_count; i++)
+        if (strcmp(job->tasks[i]->uid, uid) == 0 &&
+            job->tasks[i]->options.subtask == task->options.subtask)
+            return crn_err_fail(reterr, CAIRN_EEXIST, NULL,
+                                "subtask %u of operator '%s' is open already",
+                                task->options.subtask, uid);
+    struct cairn_task **tasks = realloc(job->tasks, (job->task_count + 1) * sizeof(*tasks));
+    if (tasks == NULL)
+        return crn_err_nomem(reterr);
+    job->tasks = tasks;
+    tasks[job->task_count++] = task;
+    task->ordinal = job->next_ordinal++;
+    return 0;
+}
+
+static void unregister_locked(struct cairn_job *job, const struct cairn_task *task)
+{
+    for (size_t i = 0; i < job->task_count; i++)
+        if (job->tasks[i] == task) {
+            memmove(&job->tasks[i], &job->tasks[i + 1],
+                    (job->task_count - i - 1) * sizeof *job->tasks);
+            job->task_count--;
+            return;
+        }
+}
+
+static struct cairn_task *new_task(struct cairn_job *job)
+{
+    struct cairn_task *task = calloc(1, sizeof *task);
+    struct crn_task_runtime *runtime = calloc(1, sizeof *runtime);
+    if (task == NULL || runtime == NULL) {
+        free(task);
+        free(runtime);
+        return NULL;
+    }
+    task->job = job;
+    task->runtime = runtime;
+    crn_cond_init(&runtime->wake);
+    atomic_init(&runtime->pending, CRN_PENDING_NOT_STARTED);
+    atomic_fetch_add(&job->refs, 1);
+    return task;
+}
+
+int cairn_task_open(cairn_job *job, const char *uid, const cairn_task_options *options,
+                    cairn_task **ret_task, cairn_error **reterr)
+{
+    cairn_task_options o;
+    if (job == NULL || ret_task == NULL)
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL, "job or ret_task is NULL");
+    CRN_TRY(crn_options_in(&o, sizeof o, options, "cairn_task_options", reterr));
+    CRN_TRY(check_options(job, uid, &o, reterr));
+    const struct crn_operator *stored = find_stored(job, uid);
+    if (stored != NULL)
+        CRN_TRY(check_stored(job, stored, &o, reterr));
+    struct cairn_task *task = new_task(job);
+    if (task == NULL)
+        return crn_err_nomem(reterr);
+    task->options = o;
+    int r = fill_in(task, uid, stored, reterr);
+    if (r == 0) {
+        crn_mutex_lock(&job->lock);
+        r = register_locked(job, task, uid, reterr);
+        crn_mutex_unlock(&job->lock);
+        if (r == 0) {
+            r = restore_and_open(task, stored, reterr);
+            if (r < 0) {
+                crn_mutex_lock(&job->lock);
+                unregister_locked(job, task);
+                crn_mutex_unlock(&job->lock);
+            }
+        }
+    }
+    if (r < 0) {
+        crn_err_prefix(reterr, "job '%s', operator '%s' subtask %u", job->name, uid, o.subtask);
+        free_task(task);
+        return r;
+    }
+    *ret_task = task;
+    return 0;
+}
+
+void crn_task_shut(struct cairn_task *task)
+{
+    if (!atomic_exchange(&task->open, false))
+        return;
+    if (task->pin.handle != NULL)
+        task->db->ops->unpin(&task->pin);
+    task->db->ops->close(task->db);
+    task->db = NULL;
+}
+
+/* No barrier, capture or upload of this task runs any more, nor will one begin. */
+static void leave_attempt_locked(struct cairn_job *job, struct cairn_task *task)
+{
+    if (job->started && !job->closing && !job->task_lost) {
+        job->task_lost = true;
+        (void)crn_str_printf(&job->lost_task, NULL, "operator '%s' subtask %u", task->uid,
+                             task->options.subtask); /* only words: may stay NULL */
+    }
+    struct crn_attempt *attempt = job->attempt;
+    if (attempt == NULL)
+        return;
+    atomic_store(&attempt->cancelled, true);
+    if (!attempt->declined) {
+        attempt->declined = true;
+        if (attempt->error == NULL)
+            (void)crn_err_fail(&attempt->error, CAIRN_EABORTED, NULL,
+                               "operator '%s' subtask %u was closed", task->uid,
+                               task->options.subtask);
+    }
+    crn_cond_signal(&job->wake_driver);
+    while (job->attempt == attempt)
+        crn_cond_wait(&job->wake_waiters, &job->lock);
+}
+
+void cairn_task_close(cairn_task *task)
+{
+    if (task == NULL)
+        return;
+    struct cairn_job *job = task->job;
+    if (atomic_load(&task->open)) {
+        crn_mutex_lock(&job->lock);
+        leave_attempt_locked(job, task);
+        unregister_locked(job, task);
+        crn_mutex_unlock(&job->lock);
+        crn_task_shut(task);
+    }
+    free_task(task);
+}
