@@ -12,12 +12,13 @@
  *   with expiry    8 bytes time of last write (Unix ms, big-endian), then the bytes
  *   list           elements one after another: [8 bytes time, with expiry] varint length, bytes
  *
- * An entry is expired when time + ttl_ms <= now. The stored time is the write's, never the expiry, so
- * that a restore cannot bring anything back to life and the duration can change.
+ * An entry is expired when time + ttl_ms <= now. The stored time is the write's, never the expiry,
+ * so that a restore cannot bring anything back to life and the duration can change.
  */
 #define CRN_VALUE_SIZE_MAX ((size_t)256 << 20)
 
-bool crn_ttl_expired(int64_t written_ms, uint64_t ttl_ms, int64_t now_ms); /* no overflow */
+/* Never for ttl_ms 0; never while the clock stands before the write. */
+bool crn_ttl_expired(int64_t written_ms, uint64_t ttl_ms, int64_t now_ms);
 /* Splits a plain or expiring value. false: too short. written is 0 without expiry. */
 bool crn_value_split(const void *data, size_t size, bool has_ttl, int64_t *ret_written_ms,
                      const uint8_t **ret_value, size_t *ret_size);
