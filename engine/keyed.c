@@ -20,6 +20,7 @@
 
 #include "engine/keyed.h"
 #include "engine/operator_state.h"
+#include "engine/options.h"
 #include "base/text.h"
 #include <inttypes.h>
 #include <string.h>
@@ -71,31 +72,15 @@ int crn_keyed_corrupt(const struct crn_keyed *keyed, const char *what, cairn_err
  * Registration
  * ------------------------------------------------------------------------------------------ */
 
-/* The smaller of both structs; a caller built with a later header must not ask for what this
- * library does not know. */
-static int copy_options(const cairn_state_options *from, cairn_state_options *to, const char *name,
+static int copy_options(const cairn_state_options *from, cairn_state_options *to,
                         cairn_error **reterr)
 {
-    *to = (cairn_state_options)CAIRN_STATE_OPTIONS_INIT;
-    if (from == NULL)
-        return 0;
-    size_t size = from->struct_size;
-    if (size < sizeof(from->struct_size))
-        return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
-                            "state '%s': options without struct_size: initialise them with "
-                            "CAIRN_STATE_OPTIONS_INIT",
-                            name);
-    for (size_t i = sizeof(*to); i < size; i++)
-        if (((const uint8_t *)from)[i] != 0)
-            return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
-                                "state '%s': options that this version does not know", name);
-    memcpy(to, from, size < sizeof(*to) ? size : sizeof(*to));
+    CRN_TRY(crn_options_in(to, sizeof(*to), from, "cairn_state_options", reterr));
     if (to->ttl_on_read > 1)
-        return crn_err_fail(reterr, CAIRN_EINVAL, NULL, "state '%s': ttl_on_read is %u, not 0 or 1",
-                            name, to->ttl_on_read);
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL, "ttl_on_read is %u, not 0 or 1",
+                            to->ttl_on_read);
     if (to->ttl_on_read == 1 && to->ttl_ms == 0)
-        return crn_err_fail(reterr, CAIRN_EINVAL, NULL, "state '%s': ttl_on_read without ttl_ms",
-                            name);
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL, "ttl_on_read without ttl_ms");
     return 0;
 }
 
@@ -166,7 +151,7 @@ int crn_keyed_register(struct cairn_task *task, struct crn_keyed *keyed, const c
     cairn_state_info info = {
         .name = name, .kind = kind, .value_type = value_type, .map_key_type = map_key_type};
     cairn_state_options settled;
-    CRN_TRY(copy_options(options, &settled, name != NULL ? name : "", reterr));
+    CRN_TRY(copy_options(options, &settled, reterr));
     info.ttl_ms = settled.ttl_ms;
     CRN_TRY(crn_task_check_new_state(task, &info, reterr));
     struct crn_state *state = NULL;
