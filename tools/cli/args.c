@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The command line. All options of all verbs are in one table; a verb says which of them it takes,
+ * and both the parser and the help text follow from that. Words and options may stand in any order.
+ */
+
+#include "tools/cli/cli.h"
+#include <errno.h>
+#include <getopt.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum value_type { FLAG, TEXT, NUMBER64, NUMBER32 };
+
+static const struct option_spec {
+    enum cli_option_set bit;
+    const char *name;
+    char letter; /* 0: none */
+    enum value_type type;
+    size_t offset; /* in struct cli_args */
+    const char *value, *help;
+} specs[] = {
+    {CLI_JOB, "job", 'j', TEXT, offsetof(struct cli_args, job), "NAME",
+     "which job, if the store has several"},
+    {CLI_ALL, "all", 'a', FLAG, offsetof(struct cli_args, all), NULL, "leave nothing out"},
+    {CLI_FILES, "files", 'f', FLAG, offsetof(struct cli_args, files), NULL,
+     "list every file, with level and key range"},
+    {CLI_FULL, "full", 0, FLAG, offsetof(struct cli_args, full), NULL,
+     "read everything and compare checksums"},
+    {CLI_OPERATOR, "operator", 'o', TEXT, offsetof(struct cli_args, operator_uid), "UID",
+     "only this operator"},
+    {CLI_STATE, "state", 's', TEXT, offsetof(struct cli_args, state), "NAME", "only this state"},
+    {CLI_KEY, "key", 'k', TEXT, offsetof(struct cli_args, key), "KEY",
+     "only this key, written as the key's type; 0x... for bytes"},
+    {CLI_LIMIT, "limit", 'n', NUMBER64, offsetof(struct cli_args, limit), "N",
+     "stop after N entries"},
+    {CLI_DRY_RUN, "dry-run", 0, FLAG, offsetof(struct cli_args, dry_run), NULL,
+     "only say what would be removed"},
+    {CLI_KEEP_IN_FLIGHT, "keep-in-flight", 0, FLAG, offsetof(struct cli_args, keep_in_flight), NULL,
+     "leave alone what a running checkpoint may need"},
+    {CLI_TO, "to", 0, TEXT, offsetof(struct cli_args, to), "DIR",
+     "where to; must be absent or empty"},
+    {CLI_LINK, "link", 0, FLAG, offsetof(struct cli_args, link), NULL,
+     "hard links where possible: never change those files"},
+    {CLI_THREADS, "threads", 0, NUMBER32, offsetof(struct cli_args, threads), "N",
+     "how many to use; default 4"},
+    {CLI_JSON, "json", 0, FLAG, offsetof(struct cli_args, json), NULL, "one JSON document"},
+};
+
+#define HELP 1000 /* getopt's value for --help; others are an index in specs, plus one */
+
+static const char *find_help(const struct cli_verb *verb, const struct option_spec *spec)
+{
+    /* --all means something else to each verb that has it. */
+    if (spec->bit == CLI_ALL)
+        return strcmp(verb->name, "ls") == 0 ? "also what is known from history only"
+                                             : "also the files that both have";
+    return spec->help;
+}
+
+void cli_args_print_options(const struct cli_verb *verb, FILE *to)
+{
+    for (size_t i = 0; i < CLI_COUNT(specs); i++) {
+        if (!(verb->options & specs[i].bit))
+            continue;
+        char letter[4] = {'-', specs[i].letter, ',', '\0'};
+        CLI_AUTO_FREE char *name = cli_printf("--%s%s%s", specs[i].name, specs[i].value ? " " : "",
+                                              specs[i].value ? specs[i].value : "");
+        fprintf(to, "  %-3s %-16s  %s\n", specs[i].letter ? letter : "", name,
+                find_help(verb, &specs[i]));
+    }
+    fprintf(to, "  %-3s %-16s  %s\n", "-h,", "--help", "this text");
+}
+
+static int parse_number(const char *text, uint64_t max, uint64_t *ret)
+{
+    char *end;
+    errno = 0;
+    unsigned long long value = strtoull(text, &end, 10);
+    if (text[0] < '0' || text[0] > '9' || *end || errno || value > max)
+        return CAIRN_EINVAL;
+    *ret = value;
+    return 0;
+}
+
+static int set_option(const struct option_spec *spec, const char *value, struct cli_args *args,
+                      cairn_error **reterr)
+{
+    char *field = (char *)args + spec->offset;
+    uint64_t number = 0;
+    switch (spec->type) {
+    case FLAG:
+        *(bool *)field = true;
+        return 0;
+    case TEXT:
+        *(const char **)field = value;
+        return 0;
+    case NUMBER64:
+    case NUMBER32:
+        if (parse_number(value, spec->type == NUMBER32 ? 1024 : UINT64_MAX, &number) < 0 ||
+            number == 0)
+            return cli_raise(reterr, CAIRN_EINVAL, "--%s '%s' is not a possible number", spec->name,
+                             value);
+        if (spec->type == NUMBER32)
+            *(uint32_t *)field = (uint32_t)number;
+        else
+            *(uint64_t *)field = number;
+        return 0;
+    }
+    return 0;
+}
+
+/* What getopt_long() needs, for the options that this verb takes. */
+struct getopt_tables {
+    struct option longs[CLI_COUNT(specs) + 2];
+    char shorts[2 * CLI_COUNT(specs) + 4];
+};
+
+static void fill_tables(const struct cli_verb *verb, struct getopt_tables *ret)
+{
+    size_t longs = 0, shorts = 0;
+    ret->shorts[shorts++] = ':'; /* tell a missing value from an unknown option */
+    for (size_t i = 0; i < CLI_COUNT(specs); i++) {
+        if (!(verb->options & specs[i].bit))
+            continue;
+        int argument = specs[i].type == FLAG ? no_argument : required_argument;
+        ret->longs[longs++] = (struct option){specs[i].name, argument, NULL, (int)i + 1};
+        if (specs[i].letter) {
+            ret->shorts[shorts++] = specs[i].letter;
+            if (argument == required_argument)
+                ret->shorts[shorts++] = ':';
+        }
+    }
+    ret->longs[longs++] = (struct option){"help", no_argument, NULL, HELP};
+    ret->longs[longs] = (struct option){0};
+    ret->shorts[shorts++] = 'h';
+    ret->shorts[shorts] = '\0';
+}
+
+static const struct option_spec *find_letter(int letter)
+{
+    for (size_t i = 0; i < CLI_COUNT(specs); i++) {
+        if (specs[i].letter == letter)
+            return &specs[i];
+    }
+    return NULL;
+}
+
+static int take_words(const struct cli_verb *verb, char **words, int count, struct cli_args *args,
+                      cairn_error **reterr)
+{
+    if (count < verb->min_words)
+        return cli_raise(reterr, CAIRN_EINVAL, "'%s' needs %s", verb->name, verb->words);
+    if (count > verb->max_words)
+        return cli_raise(reterr, CAIRN_EINVAL, "'%s' takes %s; '%s' is too much", verb->name,
+                         verb->words, words[verb->max_words]);
+    for (int i = 0; i < count; i++) {
+        if (!*words[i])
+            return cli_raise(reterr, CAIRN_EINVAL, "'%s' takes %s; one of them is empty",
+                             verb->name, verb->words);
+        args->words[i] = words[i];
+    }
+    args->word_count = count;
+    return 0;
+}
+
+int cli_args_parse(const struct cli_verb *verb, int argc, char **argv, struct cli_args *ret,
+                   cairn_error **reterr)
+{
+    struct getopt_tables tables;
+    struct cli_args args = {0};
+    fill_tables(verb, &tables);
+    opterr = 0;
+    optind = 1;
+    for (int c; (c = getopt_long(argc, argv, tables.shorts, tables.longs, NULL)) != -1;) {
+        const struct option_spec *spec = NULL;
+        if (c == HELP || c == 'h') {
+            args.help = true;
+            *ret = args;
+            return 0;
+        }
+        if (c == ':')
+            return cli_raise(reterr, CAIRN_EINVAL, "'%s' needs a value", argv[optind - 1]);
+        if (c == '?') {
+            if (optopt > ' ' && optopt <= 'z')
+                return cli_raise(reterr, CAIRN_EINVAL, "'%s' has no option '-%c'", verb->name,
+                                 optopt);
+            return cli_raise(reterr, CAIRN_EINVAL, "'%s' has no option '%s'", verb->name,
+                             argv[optind - 1]);
+        }
+        spec = c <= (int)CLI_COUNT(specs) ? &specs[c - 1] : find_letter(c);
+        int r = spec ? set_option(spec, optarg, &args, reterr) : 0;
+        if (r < 0)
+            return r;
+    }
+    int r = take_words(verb, argv + optind, argc - optind, &args, reterr);
+    if (r == 0)
+        *ret = args;
+    return r;
+}
+
+int cli_args_id(const char *word, uint64_t *ret_id, cairn_error **reterr)
+{
+    static const char *const prefixes[] = {"MANIFEST-chk", "chk-", "#"};
+    const char *digits = word;
+    if (strcmp(word, "latest") == 0) {
+        *ret_id = 0;
+        return 0;
+    }
+    for (size_t i = 0; i < CLI_COUNT(prefixes); i++) {
+        if (strncmp(word, prefixes[i], strlen(prefixes[i])) == 0) {
+            digits = word + strlen(prefixes[i]);
+            break;
+        }
+    }
+    uint64_t id;
+    if (parse_number(digits, UINT64_MAX, &id) < 0 || id == 0)
+        return cli_raise(reterr, CAIRN_EINVAL,
+                         "'%s' is not a checkpoint: give its number, or latest", word);
+    *ret_id = id;
+    return 0;
+}

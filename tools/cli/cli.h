@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CAIRN_TOOLS_CLI_CLI_H
+#define CAIRN_TOOLS_CLI_CLI_H
+
+#include "cairn/inspect.h"
+#include <inttypes.h>
+#include <json-c/json.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+/*
+ * What the verbs of the `cairn` tool share. A verb is one function: it returns 0, or a negative code
+ * of the library with *reterr filled, and main() tells the user and turns the code's class into the
+ * exit status. Data goes to stdout, everything else to stderr.
+ *
+ * Nothing that comes from a store or the command line is trusted: whatever is printed for people goes
+ * through cli_text_*() first, so that no name can drive their terminal.
+ */
+
+#define CLI_CLEANUP(fn) __attribute__((cleanup(fn)))
+#define CLI_COUNT(a) (sizeof(a) / sizeof((a)[0]))
+#define CLI_PRINTF(a, b) __attribute__((format(printf, a, b)))
+
+/* --- args.c: the command line --- */
+
+enum cli_option_set {
+    CLI_JOB = 1 << 0,
+    CLI_JSON = 1 << 1,
+    CLI_ALL = 1 << 2,
+    CLI_FILES = 1 << 3,
+    CLI_FULL = 1 << 4,
+    CLI_OPERATOR = 1 << 5,
+    CLI_STATE = 1 << 6,
+    CLI_KEY = 1 << 7,
+    CLI_LIMIT = 1 << 8,
+    CLI_DRY_RUN = 1 << 9,
+    CLI_KEEP_IN_FLIGHT = 1 << 10,
+    CLI_TO = 1 << 11,
+    CLI_LINK = 1 << 12,
+    CLI_THREADS = 1 << 13
+};
+
+#define CLI_MAX_WORDS 3
+struct cli_args {
+    const char *words[CLI_MAX_WORDS]; /* PATH first; NULL beyond the last */
+    int word_count;
+    bool help, json, all, files, full, dry_run, keep_in_flight, link;
+    const char *job, *operator_uid, *state, *key, *to;
+    uint64_t limit; /* 0: none */
+    uint32_t threads;
+};
+
+struct cli_verb {
+    const char *name;
+    const char *words; /* as in the usage line: "PATH [ID]" */
+    int min_words, max_words;
+    unsigned options; /* which ones it takes */
+    int (*run)(const struct cli_args *args, cairn_error **reterr);
+    const char *summary;
+    const char *details;
+};
+
+/* The verb's own arguments, argv[0] being its name. CAIRN_EINVAL says what is wrong. */
+int cli_args_parse(const struct cli_verb *verb, int argc, char **argv, struct cli_args *ret,
+                   cairn_error **reterr);
+/* The options that a verb takes, one per line. */
+void cli_args_print_options(const struct cli_verb *verb, FILE *to);
+/* A checkpoint id: a number, "chk-7" or "MANIFEST-chk7" as it stands in a store, or "latest" (0). */
+int cli_args_id(const char *word, uint64_t *ret_id, cairn_error **reterr);
+
+/* --- verbs.c --- */
+extern const struct cli_verb cli_verbs[];
+extern const size_t cli_verb_count;
+const struct cli_verb *cli_verb_find(const char *name);
+void cli_help_all(FILE *to);
+void cli_help_verb(const struct cli_verb *verb, FILE *to);
+
+int cli_jobs(const struct cli_args *args, cairn_error **reterr);
+int cli_ls(const struct cli_args *args, cairn_error **reterr);
+int cli_inspect(const struct cli_args *args, cairn_error **reterr);
+int cli_du(const struct cli_args *args, cairn_error **reterr);
+int cli_diff(const struct cli_args *args, cairn_error **reterr);
+int cli_verify(const struct cli_args *args, cairn_error **reterr);
+int cli_explain(const struct cli_args *args, cairn_error **reterr);
+int cli_cat(const struct cli_args *args, cairn_error **reterr);
+int cli_gc(const struct cli_args *args, cairn_error **reterr);
+int cli_restore(const struct cli_args *args, cairn_error **reterr);
+
+/* --- report.c: errors, as the user sees them --- */
+
+/* Raise an error of the tool's own; returns code. */
+int cli_raise(cairn_error **reterr, int code, const char *format, ...) CLI_PRINTF(3, 4);
+/* Tell the user, with a hint what to do next. Returns the exit status. */
+int cli_report(const struct cli_verb *verb, int code, const cairn_error *error);
+static inline void cli_cleanup_error(cairn_error **error)
+{
+    cairn_error_free(*error);
+}
+#define CLI_AUTO_ERROR CLI_CLEANUP(cli_cleanup_error)
+
+/* --- target.c: what PATH and --job mean --- */
+
+struct cli_target {
+    cairn_store *store;
+    char *job;
+};
+int cli_target_open(const struct cli_args *args, struct cli_target *ret, cairn_error **reterr);
+void cli_target_close(struct cli_target *target);
+#define CLI_AUTO_TARGET CLI_CLEANUP(cli_target_close)
+
+static inline void cli_cleanup_log(cairn_log **log)
+{
+    cairn_log_close(*log);
+}
+#define CLI_AUTO_LOG CLI_CLEANUP(cli_cleanup_log)
+static inline void cli_cleanup_snapshot(cairn_snapshot **snapshot)
+{
+    cairn_snapshot_close(*snapshot);
+}
+#define CLI_AUTO_SNAPSHOT CLI_CLEANUP(cli_cleanup_snapshot)
+
+/* --- text.c: text for people. The tool ends with exit status 6 when memory does. --- */
+
+_Noreturn void cli_out_of_memory(void);
+char *cli_printf(const char *format, ...) CLI_PRINTF(1, 2); /* malloc'ed */
+void *cli_alloc(size_t size);                              /* zeroed */
+void *cli_grow(void *array, size_t count, size_t *capacity, size_t element_size);
+void cli_cleanup_free(void *p);
+#define CLI_AUTO_FREE CLI_CLEANUP(cli_cleanup_free)
+
+/* UTF-8 as it is, but control and format characters, broken UTF-8 and backslashes as \xNN: safe for
+ * a terminal and unambiguous. malloc'ed. */
+char *cli_text_safe(const char *text);
+/* The same in double quotes, with \" inside. */
+char *cli_text_quote(const void *text, size_t size);
+/* Well-formed UTF-8 without control and format characters. */
+bool cli_text_is_plain(const void *text, size_t size);
+bool cli_text_is_utf8(const void *text, size_t size);
+/* Length of the UTF-8 character that text begins with; 0 if it is none. left > 0. */
+size_t cli_text_character(const void *text, size_t left);
+size_t cli_text_width(const char *text); /* columns */
+char *cli_text_hex(const void *data, size_t size); /* 0x... */
+
+struct cli_short {
+    char text[48];
+};
+struct cli_short cli_size(uint64_t bytes);       /* 3 significant digits: "1.20 MiB" */
+struct cli_short cli_count(uint64_t n);          /* digits in groups: "1,234,567" */
+struct cli_short cli_duration(uint64_t us);      /* "120 us", "1.20 s", "3 min 20 s" */
+struct cli_short cli_time(int64_t unix_ms);      /* local, ISO 8601 with zone; "-" for 0 */
+struct cli_short cli_age(int64_t unix_ms);       /* "3 min 20 s ago" */
+const char *cli_plural(uint64_t n, const char *one, const char *many);
+
+/* --- table.c: columns --- */
+
+enum cli_style { CLI_PLAIN, CLI_GOOD, CLI_WARN, CLI_BAD, CLI_DIM, CLI_BOLD };
+void cli_style_init(void);
+const char *cli_style_on(enum cli_style style); /* "" unless stdout shows colours */
+const char *cli_style_off(enum cli_style style);
+
+struct cli_column {
+    const char *title;
+    bool right;
+};
+struct cli_table;
+struct cli_table *cli_table_new(const struct cli_column *columns, size_t count);
+/* The next cell, left to right; what is in it must be safe already. */
+void cli_table_cell(struct cli_table *table, enum cli_style style, const char *format, ...)
+    CLI_PRINTF(3, 4);
+/* Print with an indentation, unless it has no rows, and release. */
+void cli_table_print(struct cli_table *table, int indent);
+
+/* --- names.c: words for the library's numbers --- */
+
+const char *cli_kind_name(cairn_record_kind kind);
+const char *cli_record_state_name(cairn_record_state state);
+enum cli_style cli_record_state_style(cairn_record_state state);
+const char *cli_state_kind_name(cairn_state_kind kind);
+const char *cli_type_name(cairn_type type);
+const char *cli_role_name(cairn_file_role role);
+const char *cli_status_name(cairn_object_status status);
+/* The record itself was read; else it is known from the history that later ones carry. */
+bool cli_record_is_stored(const cairn_record_info *record);
+bool cli_state_is_operator_state(cairn_state_kind kind);
+bool cli_state_has_map_key(cairn_state_kind kind);
+
+/* --- typed.c: keys and values by their type --- */
+
+char *cli_typed_text(cairn_type type, const void *data, size_t size);
+struct json_object *cli_typed_json(cairn_type type, const void *data, size_t size);
+/* What a person typed after --key, encoded. *ret_data is malloc'ed. */
+int cli_typed_parse(cairn_type type, const char *text, uint8_t **ret_data, size_t *ret_size,
+                    cairn_error **reterr);
+
+/* A composite key of the database, as docs/format.md has it. */
+struct cli_composite {
+    uint32_t key_group;
+    const uint8_t *key, *ns, *map_key;
+    size_t key_size, ns_size, map_key_size;
+};
+bool cli_composite_split(const uint8_t *data, size_t size, uint32_t max_parallelism,
+                         struct cli_composite *ret);
+/* For people, cut short; hex if it is not a composite key. `state` may be NULL. */
+char *cli_composite_text(const cairn_operator_info *op, const cairn_state_info *state,
+                         const uint8_t *data, size_t size);
+
+/* --- json.c: documents; the field names are in cairn(1) --- */
+
+struct json_object *cli_json_object(void);
+struct json_object *cli_json_array(void);
+void cli_json_put(struct json_object *object, const char *name, struct json_object *value);
+void cli_json_put_u64(struct json_object *object, const char *name, uint64_t value);
+void cli_json_put_i64(struct json_object *object, const char *name, int64_t value);
+void cli_json_put_bool(struct json_object *object, const char *name, bool value);
+void cli_json_put_text(struct json_object *object, const char *name, const char *text);
+void cli_json_push(struct json_object *array, struct json_object *value);
+struct json_object *cli_json_text(const char *text, size_t size);
+struct json_object *cli_json_hex(const void *data, size_t size); /* a string of hex digits */
+struct json_object *cli_json_record(const cairn_record_info *record);
+/* op and state (may be NULL) tell how to read a table's key range. */
+struct json_object *cli_json_file(const cairn_file_info *file, const cairn_operator_info *op,
+                                  const cairn_state_info *state);
+struct json_object *cli_json_amount(uint64_t count, uint64_t bytes);
+void cli_json_print(struct json_object *document); /* and release */
+
+/* --- progress.c: long work --- */
+
+struct cli_progress {
+    const char *what;
+    uint64_t start_ms, drawn_ms;
+    bool drawn;
+};
+/* From here on the first SIGINT or SIGTERM only asks the work to stop. */
+void cli_interrupt_catch(void);
+bool cli_interrupted(void);
+void cli_progress_start(struct cli_progress *progress, const char *what);
+/* A cairn_progress_fn; the context is a struct cli_progress. */
+int cli_progress_update(void *progress, uint64_t done_bytes, uint64_t total_bytes);
+void cli_progress_erase(struct cli_progress *progress);
+
+/* stdout is gone (a closed pipe): whoever prints much stops early. */
+bool cli_output_gone(void);
+/* Write out what is left. CAIRN_ENOSPC or CAIRN_EIO if it could not be; a closed pipe is no error. */
+int cli_output_finish(cairn_error **reterr);
+
+#endif

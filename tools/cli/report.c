@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Errors as the user sees them: what happened, to what, and what to do next. The message is the
+ * library's own; the hint follows from the code, and the exit status from the code's class, so that
+ * a script can tell "try again" from "wake somebody".
+ */
+
+#include "tools/cli/cli.h"
+#include "cairn/store.h"
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+int cli_raise(cairn_error **reterr, int code, const char *format, ...)
+{
+    char *text = NULL;
+    va_list args;
+    va_start(args, format);
+    int n = vasprintf(&text, format, args);
+    va_end(args);
+    (void)cairn_error_set(reterr, code, NULL, 0, n < 0 ? cairn_error_text(code) : text);
+    if (n >= 0)
+        free(text);
+    return code;
+}
+
+static const struct {
+    int code;
+    const char *hint;
+} hints[] = {
+    {CAIRN_ENOMEM, "free some memory, or use fewer --threads"},
+    {CAIRN_EUNSUPPORTED, "another transfer or store may be able to; see cairn(1)"},
+    {CAIRN_EMISMATCH, "`cairn inspect PATH` shows what is stored"},
+    {CAIRN_ENOTFOUND, "`cairn jobs STORE` lists jobs, `cairn ls --all PATH` checkpoints"},
+    {CAIRN_EEXIST, "give a directory that does not exist yet, or an empty one"},
+    {CAIRN_EFENCED, "a newer process has the job; nothing needs to be done here"},
+    {CAIRN_EABORTED, "`cairn ls PATH` shows the reason"},
+    {CAIRN_EBUSY, "stop the other process, or wait for it"},
+    {CAIRN_EUNAVAIL, "try again; if it lasts, look at the store"},
+    {CAIRN_EUNKNOWN, "run it again: repeating it is safe"},
+    {CAIRN_ETIMEOUT, "try again; if it lasts, look at the store"},
+    {CAIRN_ECORRUPT, "`cairn verify --full PATH` finds all damage and which checkpoints are whole; "
+                     "restore an older one, or the objects from a copy of the store"},
+    {CAIRN_EVERSION, "use a newer version of cairn for this store; nothing was changed"},
+    {CAIRN_EMISSING, "`cairn explain PATH OBJECT` tells who needs it; restore an older checkpoint, "
+                     "or the object from a copy of the store"},
+    {CAIRN_EIO, "look at the disk and the system's log, then run it again"},
+    {CAIRN_ENOSPC, "free some space, then run it again"},
+    {CAIRN_EACCES, "run it as the user who may read (for gc: write) the store"},
+    {CAIRN_EINTERNAL, "this is a defect in Cairn: please report it with this message"},
+};
+
+static const char *find_hint(int code)
+{
+    for (size_t i = 0; i < CLI_COUNT(hints); i++) {
+        if (hints[i].code == code)
+            return hints[i].hint;
+    }
+    return NULL;
+}
+
+int cli_report(const struct cli_verb *verb, int code, const cairn_error *error)
+{
+    const char *message = cairn_error_message(error);
+    if (!*message)
+        message = cairn_error_text(code);
+    CLI_AUTO_FREE char *safe = cli_text_safe(message);
+    (void)fflush(stdout);
+    fprintf(stderr, "cairn: %s\n", safe);
+    const char *hint = find_hint(code);
+    if (code == CAIRN_EINVAL && verb)
+        fprintf(stderr, "  hint: see `cairn help %s`\n", verb->name);
+    else if (code == CAIRN_EINVAL)
+        fprintf(stderr, "  hint: see `cairn help`\n");
+    else if (hint)
+        fprintf(stderr, "  hint: %s\n", hint);
+    int status = (int)cairn_error_class_of(code);
+    return status != 0 ? status : CAIRN_CLASS_INTERNAL;
+}

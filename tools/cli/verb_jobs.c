@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* cairn jobs: what a store holds. A job whose log cannot be read is a row that says so, and the
+ * exit status; the others are shown all the same. */
+
+#include "tools/cli/cli.h"
+#include <string.h>
+
+struct row {
+    const cairn_record_info *newest; /* complete; NULL: none */
+    size_t complete;
+};
+
+static struct row summarise(const cairn_log *log)
+{
+    struct row row = {0};
+    for (size_t i = 0; i < cairn_log_size(log); i++) {
+        const cairn_record_info *record = cairn_log_at(log, i);
+        if (record->state == CAIRN_STATE_COMPLETE) {
+            row.newest = record;
+            row.complete++;
+        }
+    }
+    return row;
+}
+
+static void add_text(struct cli_table *table, const char *name, const struct row *row,
+                     const char *problem)
+{
+    CLI_AUTO_FREE char *safe = cli_text_safe(name);
+    CLI_AUTO_FREE char *safe_problem = cli_text_safe(problem);
+    const cairn_record_info *newest = row->newest;
+    cli_table_cell(table, CLI_PLAIN, "%s", safe);
+    cli_table_cell(table, CLI_PLAIN, "%s", *problem ? "-" : cli_count(row->complete).text);
+    if (newest) {
+        cli_table_cell(table, CLI_GOOD, "%" PRIu64, newest->id);
+        cli_table_cell(table, CLI_PLAIN, "%s", cli_time(newest->commit_time_ms).text);
+        cli_table_cell(table, CLI_PLAIN, "%s", cli_age(newest->commit_time_ms).text);
+        cli_table_cell(table, CLI_PLAIN, "%s", cli_size(newest->full_bytes).text);
+    } else {
+        for (int i = 0; i < 4; i++)
+            cli_table_cell(table, CLI_PLAIN, "-");
+    }
+    cli_table_cell(table, CLI_BAD, "%s", safe_problem);
+}
+
+static void add_json(struct json_object *jobs, const char *name, const struct row *row,
+                     const char *problem)
+{
+    struct json_object *o = cli_json_object();
+    cli_json_put_text(o, "job", name);
+    cli_json_put_u64(o, "checkpoints", row->complete);
+    cli_json_put(o, "newest", row->newest ? cli_json_record(row->newest) : NULL);
+    cli_json_put_text(o, "problem", *problem ? problem : NULL);
+    cli_json_push(jobs, o);
+}
+
+/* One job; the result is the code of what is wrong with it. */
+static int add_job(cairn_store *store, const char *name, struct cli_table *table,
+                   struct json_object *jobs)
+{
+    CLI_AUTO_ERROR cairn_error *error = NULL;
+    CLI_AUTO_LOG cairn_log *log = NULL;
+    struct row row = {0};
+    const char *problem = "";
+    int r = cairn_log_open(store, name, &log, &error);
+    if (r < 0) {
+        problem = cairn_error_message(error);
+    } else {
+        row = summarise(log);
+        const cairn_record_info *head = cairn_log_at(log, cairn_log_size(log) - 1);
+        if (head && head->state == CAIRN_STATE_UNREADABLE) {
+            r = CAIRN_ECORRUPT;
+            problem = head->reason;
+        }
+    }
+    if (jobs)
+        add_json(jobs, name, &row, problem);
+    else
+        add_text(table, name, &row, problem);
+    return r;
+}
+
+int cli_jobs(const struct cli_args *args, cairn_error **reterr)
+{
+    static const struct cli_column columns[] = {
+        {"JOB", false}, {"CHECKPOINTS", true}, {"NEWEST", true}, {"TAKEN", false},
+        {"AGE", false}, {"SIZE", true},        {"", false},
+    };
+    CLI_AUTO_TARGET struct cli_target target = {0};
+    char **names = NULL;
+    size_t count = 0, bad = 0;
+    int first = 0;
+    int r = cairn_store_open_existing(args->words[0], &target.store, &target.job, reterr);
+    if (r == 0 && target.job)
+        r = cli_raise(reterr, CAIRN_EINVAL, "'%s' is the directory of a job, not a store",
+                      args->words[0]);
+    if (r == 0)
+        r = cairn_store_jobs(target.store, &names, &count, reterr);
+    if (r < 0)
+        return r;
+    struct cli_table *table = args->json ? NULL : cli_table_new(columns, CLI_COUNT(columns));
+    struct json_object *jobs = args->json ? cli_json_array() : NULL;
+    for (size_t i = 0; i < count; i++) {
+        int code = add_job(target.store, names[i], table, jobs);
+        bad += code < 0;
+        first = first < 0 ? first : code;
+    }
+    cairn_names_free(names, count);
+    if (args->json) {
+        struct json_object *document = cli_json_object();
+        cli_json_put(document, "jobs", jobs);
+        cli_json_print(document);
+    } else {
+        cli_table_print(table, 0);
+    }
+    if (first < 0)
+        return cli_raise(reterr, first, "%zu of %zu jobs cannot be read", bad, count);
+    return 0;
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The verbs in one table, and the help that is made of it. To add a verb: write cli_<verb>() in a
+ * file of its own, and add a row here and a section in docs/man/cairn.1. */
+
+#include "tools/cli/cli.h"
+#include <string.h>
+
+const struct cli_verb cli_verbs[] = {
+    {"jobs", "STORE", 1, 1, CLI_JSON, cli_jobs, "list the jobs of a store",
+     "For each job its newest complete checkpoint, how old it is, and how much it would restore.\n"
+     "The exit status is not 0 if any job has no checkpoint that could be read.\n"},
+    {"ls", "PATH", 1, 1, CLI_JOB | CLI_ALL | CLI_JSON, cli_ls, "list checkpoints and attempts",
+     "NEW is what a checkpoint added to the store, EXCLUSIVE what would be freed if it alone were\n"
+     "gone; STALL is the longest time that a writer waited in its barrier.\n"},
+    {"inspect", "PATH [ID]", 1, 2, CLI_JOB | CLI_FILES | CLI_JSON, cli_inspect,
+     "show what a checkpoint holds",
+     "Operators, their states, and their subtasks with sizes and times. ID is a number or latest\n"
+     "(the default).\n"},
+    {"du", "PATH", 1, 1, CLI_JOB | CLI_JSON, cli_du, "show what takes the space",
+     "Per checkpoint, and for the job: live objects, dead ones that gc would remove, unresolved "
+     "ones\n"
+     "of a checkpoint in flight or of a crash, foreign ones, and missing ones.\n"},
+    {"diff", "PATH A B", 3, 3, CLI_JOB | CLI_ALL | CLI_JSON, cli_diff,
+     "compare the files of two checkpoints",
+     "Which files came (+) and went (-) from A to B, and how much both share.\n"},
+    {"verify", "PATH [ID]", 1, 2, CLI_JOB | CLI_FULL | CLI_THREADS | CLI_JSON, cli_verify,
+     "check that checkpoints can be restored",
+     "Every retained checkpoint, or the one named: manifests are read and checked, objects must "
+     "be\n"
+     "there with the right size. With --full every byte is read and compared. Each problem is one\n"
+     "line; the exit status is 0 only if there is none.\n"},
+    {"explain", "PATH OBJECT", 2, 2, CLI_JOB | CLI_JSON, cli_explain, "tell who needs an object",
+     "OBJECT as an error message names it: shared/e1-c2-7.sst, MANIFEST-chk3, with or without the\n"
+     "job in front.\n"},
+    {"cat", "PATH [ID]", 1, 2, CLI_JOB | CLI_OPERATOR | CLI_STATE | CLI_KEY | CLI_LIMIT | CLI_JSON,
+     cli_cat, "print the entries of a checkpoint",
+     "One line per entry: operator/state, key, @ namespace, [map key or position], = value. "
+     "Expired\n"
+     "entries are printed too. Files are fetched to $TMPDIR and verified on the way.\n"},
+    {"gc", "PATH", 1, 1, CLI_JOB | CLI_DRY_RUN | CLI_KEEP_IN_FLIGHT | CLI_JSON, cli_gc,
+     "remove what no checkpoint needs",
+     "Safe beside a running job, which may lose the attempt that it has in flight: keep that with\n"
+     "--keep-in-flight. Refuses to remove anything while a manifest cannot be read.\n"},
+    {"restore", "PATH [ID]", 1, 2, CLI_JOB | CLI_TO | CLI_LINK | CLI_THREADS | CLI_JSON,
+     cli_restore, "write a checkpoint's databases to a directory",
+     "Each subtask becomes a plain RocksDB directory, DIR/<operator>-<subtask>, verified and "
+     "synced.\n"
+     "DIR appears whole or not at all.\n"},
+};
+const size_t cli_verb_count = CLI_COUNT(cli_verbs);
+
+const struct cli_verb *cli_verb_find(const char *name)
+{
+    for (size_t i = 0; i < cli_verb_count; i++) {
+        if (strcmp(cli_verbs[i].name, name) == 0)
+            return &cli_verbs[i];
+    }
+    return NULL;
+}
+
+void cli_help_all(FILE *to)
+{
+    fputs("usage: cairn VERB [options] PATH ...\n\n", to);
+    for (size_t i = 0; i < cli_verb_count; i++)
+        fprintf(to, "  %-8s %-12s  %s\n", cli_verbs[i].name, cli_verbs[i].words,
+                cli_verbs[i].summary);
+    fprintf(to, "  %-8s %-12s  %s\n", "help", "[VERB]", "show this, or all about a verb");
+    fputs("\nPATH is a store (a directory, or file:///...) or the directory of one job in it.\n"
+          "ID is the number of a checkpoint, or latest.\n"
+          "Every verb takes --json. Exit status: 0 ok, 1 internal error, 2 usage, 3 not there or\n"
+          "changed, 4 damaged data, 5 try again, 6 this machine.\n",
+          to);
+}
+
+void cli_help_verb(const struct cli_verb *verb, FILE *to)
+{
+    fprintf(to, "usage: cairn %s [options] %s\n\n", verb->name, verb->words);
+    fprintf(to, "%c%s.\n\n%s\n", verb->summary[0] - 'a' + 'A', verb->summary + 1, verb->details);
+    cli_args_print_options(verb, to);
+}
