@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CAIRN_BENCH_CAIRN_SIDE_H
+#define CAIRN_BENCH_CAIRN_SIDE_H
+
+#include "tools/bench/writer.h"
+
+#include "cairn/inspect.h"
+
+#define BENCH_JOB "bench"
+#define BENCH_UID "bench"
+#define BENCH_STATE_NAME "value"
+
+/* A Cairn job with one task and one value state. */
+struct bench_cairn {
+    struct bench_target target; /* first: set the key, put, poll */
+    cairn_store *store;
+    cairn_job *job;
+    cairn_task *task;
+    cairn_value *state;
+};
+
+struct bench_cairn_config {
+    const char *store_dir;
+    const char *local_dir;
+    const char *transfer; /* "auto", "link" or "copy"; see cairn_store_open() */
+    uint32_t threads;
+    uint64_t memtable_bytes;
+};
+
+/* Block cache and memtables together; half of it is cache. Wide enough that the budget never forces
+ * an early flush: the memtable's own size decides. */
+uint64_t bench_memory_bytes(uint64_t memtable_bytes);
+
+/* Opens the job (restoring what the store holds) and starts it. */
+int bench_cairn_open(const struct bench_cairn_config *config, struct bench_cairn **ret,
+                     cairn_error **reterr);
+void bench_cairn_close(struct bench_cairn *cairn); /* NULL is fine */
+
+/* Put every key at version 0, and wait until compactions are over. */
+int bench_cairn_load(struct bench_cairn *cairn, const struct bench_workload *workload,
+                     cairn_error **reterr);
+
+/* The first content of every database: load all keys at version 0 through Cairn, let compactions
+ * end, checkpoint. Then store_dir holds a checkpoint, and db_dir (which must not exist yet) the
+ * same database as a plain RocksDB directory. What is opened from either, or from copies, begins
+ * with identical files. */
+int bench_base_create(const struct bench_workload *workload, uint32_t threads,
+                      uint64_t memtable_bytes, const char *store_dir, const char *local_dir,
+                      const char *db_dir, cairn_error **reterr);
+
+/* cairn_restore_to(); *ret_db_dir is the database's directory below dir. */
+int bench_cairn_restore(cairn_store *store, const char *dir, uint32_t threads, bool link,
+                        char **ret_db_dir, cairn_error **reterr);
+
+#endif

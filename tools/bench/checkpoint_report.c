@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What `cairn-bench checkpoint` says: every sample, the summary over the rounds, restores, and how
+ * the figures stand against the targets. Medians, because single times on a shared machine mean
+ * little; sums and worst cases beside them, so that nothing hides behind a median.
+ */
+#include "tools/bench/checkpoint.h"
+#include "tools/bench/measure.h"
+#include "tools/bench/plot.h"
+#include "tools/bench/table.h"
+
+#include <string.h>
+
+typedef double (*sample_figure)(const struct bench_sample *sample);
+
+static double wall_ms(const struct bench_sample *sample)
+{
+    return (double)sample->wall_ns / 1e6;
+}
+
+static double cpu_ms(const struct bench_sample *sample)
+{
+    return (double)sample->cpu_ns / 1e6;
+}
+
+static double stall_ms(const struct bench_sample *sample)
+{
+    return (double)sample->window.longest_put_ns / 1e6;
+}
+
+static double barrier_ms(const struct bench_sample *sample)
+{
+    return (double)sample->cost.barrier_us / 1e3;
+}
+
+static double store_mb(const struct bench_sample *sample)
+{
+    return (double)sample->store_bytes / 1e6;
+}
+
+static double write_ratio(const struct bench_sample *sample)
+{
+    return (double)sample->store_bytes / (double)sample->changed_bytes;
+}
+
+static double upload_ms(const struct bench_sample *sample)
+{
+    return (double)sample->cost.upload_us / 1e3;
+}
+
+/* Figures of a method over the measured rounds; the caller frees. NULL: none, or no memory. */
+static double *collect(const struct bench_checkpoint_run *run, size_t method, sample_figure figure,
+                       size_t *ret_count)
+{
+    double *values = calloc(run->sample_count + 1, sizeof(*values));
+    size_t n = 0;
+    for (size_t i = 0; values && i < run->sample_count; i++) {
+        const struct bench_sample *sample = &run->samples[i];
+        if (sample->method == method && sample->round > 0 && sample->result == 0)
+            values[n++] = figure(sample);
+    }
+    *ret_count = n;
+    return values;
+}
+
+static double quantile(const struct bench_checkpoint_run *run, size_t method, sample_figure figure,
+                       double q)
+{
+    size_t n = 0;
+    BENCH_AUTO_FREE double *values = collect(run, method, figure, &n);
+    return bench_quantile(values, n, q);
+}
+
+static double sum(const struct bench_checkpoint_run *run, size_t method, sample_figure figure)
+{
+    size_t n = 0;
+    BENCH_AUTO_FREE double *values = collect(run, method, figure, &n);
+    double total = 0;
+    for (size_t i = 0; i < n; i++)
+        total += values[i];
+    return total;
+}
+
+static int print_samples(const struct bench_checkpoint_run *run, cairn_error **reterr)
+{
+    BENCH_CLEANUP(bench_table_done) struct bench_table table;
+    bench_table_init(&table, "round|method|MB written|written/changed|wall ms|cpu ms|stall ms|"
+                             "barrier ms|flush ms|upload ms|puts|note");
+    for (size_t i = 0; i < run->sample_count; i++) {
+        const struct bench_sample *sample = &run->samples[i];
+        bench_table_add(&table, "%u", sample->round);
+        bench_table_add(&table, "%s", run->methods[sample->method]->name);
+        bench_table_add(&table, "%.2f", store_mb(sample));
+        bench_table_add(&table, "%.2f", write_ratio(sample));
+        bench_table_add(&table, "%.1f", wall_ms(sample));
+        bench_table_add(&table, "%.1f", cpu_ms(sample));
+        bench_table_add(&table, "%.2f", stall_ms(sample));
+        bench_table_add(&table, sample->cost.barrier_us ? "%.2f" : "-", barrier_ms(sample));
+        bench_table_add(&table, sample->cost.flush_us ? "%.1f" : "-",
+                        (double)sample->cost.flush_us / 1e3);
+        bench_table_add(&table, sample->cost.upload_us ? "%.1f" : "-", upload_ms(sample));
+        bench_table_add(&table, "%llu", (unsigned long long)sample->window.puts);
+        bench_table_add(&table, "%s%s", sample->result < 0 ? cairn_error_name(sample->result) : "",
+                        sample->quiet ? "" : " not quiet");
+    }
+    return bench_table_print(&table, "Every checkpoint (round 0: the first and full one)", reterr);
+}
+
+static int print_summary(const struct bench_checkpoint_run *run, cairn_error **reterr)
+{
+    BENCH_CLEANUP(bench_table_done) struct bench_table table;
+    bench_table_init(&table,
+                     "method|done|MB median|MB sum|written/changed|wall ms median|wall ms max|"
+                     "cpu ms median|stall ms median|stall ms max|barrier ms max");
+    for (size_t m = 0; m < run->method_count; m++) {
+        size_t n = 0;
+        free(collect(run, m, wall_ms, &n));
+        bench_table_add(&table, "%s", run->methods[m]->title);
+        bench_table_add(&table, "%zu", n);
+        bench_table_add(&table, "%.2f", quantile(run, m, store_mb, 0.5));
+        bench_table_add(&table, "%.1f", sum(run, m, store_mb));
+        bench_table_add(&table, "%.2f", n ? sum(run, m, write_ratio) / (double)n : 0.0);
+        bench_table_add(&table, "%.1f", quantile(run, m, wall_ms, 0.5));
+        bench_table_add(&table, "%.1f", quantile(run, m, wall_ms, 1));
+        bench_table_add(&table, "%.1f", quantile(run, m, cpu_ms, 0.5));
+        bench_table_add(&table, "%.2f", quantile(run, m, stall_ms, 0.5));
+        bench_table_add(&table, "%.2f", quantile(run, m, stall_ms, 1));
+        double barrier = quantile(run, m, barrier_ms, 1);
+        bench_table_add(&table, barrier > 0 ? "%.2f" : "-", barrier);
+    }
+    BENCH_AUTO_FREE char *heading = NULL;
+    BENCH_TRY(bench_text(&heading, reterr, "%u rounds, %llu keys, %llu updates each (%s)",
+                         run->options->rounds, (unsigned long long)run->workload.keys,
+                         (unsigned long long)run->workload.updates,
+                         run->workload.zipf ? "zipf" : "uniform"));
+    return bench_table_print(&table, heading, reterr);
+}
+
+static double restore_quantile(const struct bench_checkpoint_run *run, size_t method, bool open)
+{
+    double values[BENCH_RESTORES];
+    size_t n = 0;
+    for (size_t i = 0; i < run->restore_count; i++) {
+        const struct bench_restore_sample *sample = &run->restores[i];
+        if (sample->method == method)
+            values[n++] = (double)(open ? sample->open_ns : sample->wall_ns) / 1e6;
+    }
+    return bench_quantile(values, n, 0.5);
+}
+
+static int print_restores(const struct bench_checkpoint_run *run, cairn_error **reterr)
+{
+    BENCH_CLEANUP(bench_table_done) struct bench_table table;
+    bench_table_init(&table, "method|MB|restore ms|open ms|cpu ms");
+    /* The first repeat of each method comes first, in order. */
+    for (size_t i = 0; i < run->restore_count && run->restores[i].repeat == 0; i++) {
+        const struct bench_restore_sample *sample = &run->restores[i];
+        bench_table_add(&table, "%s", run->methods[sample->method]->title);
+        bench_table_add(&table, "%.1f", (double)sample->bytes / 1e6);
+        bench_table_add(&table, "%.1f", restore_quantile(run, sample->method, false));
+        bench_table_add(&table, "%.1f", restore_quantile(run, sample->method, true));
+        bench_table_add(&table, "%.1f", (double)sample->cpu_ns / 1e6);
+    }
+    return bench_table_print(
+        &table, "Restores (median of 3; every entry of each was read and checked)", reterr);
+}
+
+static size_t find_method(const struct bench_checkpoint_run *run,
+                          const struct bench_method_ops *ops)
+{
+    size_t m = 0;
+    while (m < run->method_count && run->methods[m] != ops)
+        m++;
+    return m;
+}
+
+/* Ratio of Cairn's copying increments to another method, round by round. */
+static void print_ratio(const struct bench_checkpoint_run *run,
+                        const struct bench_method_ops *other, sample_figure figure,
+                        const char *what, const char *target)
+{
+    size_t a = find_method(run, &bench_method_cairn_copy), b = find_method(run, other);
+    double theirs = quantile(run, b, figure, 0.5), their_sum = sum(run, b, figure);
+    if (a == run->method_count || b == run->method_count || theirs <= 0 || their_sum <= 0)
+        return;
+    printf("  %-12s Cairn copies / %-26s %6.3f (medians)  %6.3f (sums)  %s\n", what, other->title,
+           quantile(run, a, figure, 0.5) / theirs, sum(run, a, figure) / their_sum, target);
+}
+
+static void print_verdicts(const struct bench_checkpoint_run *run)
+{
+    printf("\nRatios of this run\n\n");
+    print_ratio(run, &bench_method_new_files, wall_ms, "wall", "target: at most 1.1");
+    print_ratio(run, &bench_method_new_files, upload_ms, "upload only", "");
+    print_ratio(run, &bench_method_new_files, store_mb, "bytes", "");
+    print_ratio(run, &bench_method_new_files, cpu_ms, "cpu", "");
+    print_ratio(run, &bench_method_backup_engine, wall_ms, "wall", "");
+    print_ratio(run, &bench_method_backup_engine, store_mb, "bytes", "");
+    print_ratio(run, &bench_method_backup_engine, cpu_ms, "cpu", "");
+    print_ratio(run, &bench_method_backup_engine, stall_ms, "stall", "");
+    print_ratio(run, &bench_method_cairn_full, store_mb, "bytes", "");
+    print_ratio(run, &bench_method_plain_copy, wall_ms, "wall", "");
+}
+
+static int write_samples(const struct bench_checkpoint_run *run, const struct bench_output *output,
+                         cairn_error **reterr)
+{
+    BENCH_CLEANUP(bench_table_done) struct bench_table table;
+    bench_table_init(&table,
+                     "round|method|result|quiet|wall_us|cpu_us|flush_us|capture_us|upload_us|"
+                     "stall_us|barrier_us|store_bytes|reported_bytes|full_bytes|"
+                     "changed_bytes|puts|writer_cpu_us|writer_switches");
+    for (size_t i = 0; i < run->sample_count; i++) {
+        const struct bench_sample *sample = &run->samples[i];
+        const uint64_t numbers[] = {
+            sample->quiet,
+            sample->wall_ns / 1000,
+            sample->cpu_ns / 1000,
+            sample->cost.flush_us,
+            sample->cost.capture_us,
+            sample->cost.upload_us,
+            sample->window.longest_put_ns / 1000,
+            sample->cost.barrier_us,
+            sample->store_bytes,
+            sample->cost.reported_bytes,
+            sample->cost.full_bytes,
+            sample->changed_bytes,
+            sample->window.puts,
+            sample->window.cpu_ns / 1000,
+            sample->window.switches,
+        };
+        bench_table_add(&table, "%u", sample->round);
+        bench_table_add(&table, "%s", run->methods[sample->method]->name);
+        bench_table_add(&table, "%s", cairn_error_name(sample->result));
+        for (size_t k = 0; k < BENCH_COUNT(numbers); k++)
+            bench_table_add(&table, "%llu", (unsigned long long)numbers[k]);
+    }
+    return bench_table_write_csv(&table, output->csv, reterr);
+}
+
+static int write_restores(const struct bench_checkpoint_run *run, const struct bench_output *output,
+                          cairn_error **reterr)
+{
+    BENCH_AUTO_FREE char *path = NULL;
+    BENCH_TRY(bench_output_sibling(output, "restore", &path, reterr));
+    BENCH_CLEANUP(bench_table_done) struct bench_table table;
+    bench_table_init(&table, "method|repeat|wall_us|cpu_us|open_us|bytes");
+    for (size_t i = 0; i < run->restore_count; i++) {
+        const struct bench_restore_sample *sample = &run->restores[i];
+        bench_table_add(&table, "%s", run->methods[sample->method]->name);
+        bench_table_add(&table, "%u", sample->repeat);
+        bench_table_add(&table, "%llu", (unsigned long long)sample->wall_ns / 1000);
+        bench_table_add(&table, "%llu", (unsigned long long)sample->cpu_ns / 1000);
+        bench_table_add(&table, "%llu", (unsigned long long)sample->open_ns / 1000);
+        bench_table_add(&table, "%llu", (unsigned long long)sample->bytes);
+    }
+    return bench_table_write_csv(&table, path, reterr);
+}
+
+/* One plot: a line per method over the rounds. column: of the CSV, with its divisor. */
+static void plot_rounds(FILE *script, const struct bench_checkpoint_run *run, const char *name,
+                        const char *title, const char *unit, int column, double divisor)
+{
+    (void)fprintf(script,
+                  "\nset output plots.'/checkpoint-%s.svg'\n"
+                  "set title '%s'\nset xlabel 'round'\nset ylabel '%s, logarithmic'\n"
+                  "set logscale y\nset format y '%%g'\nset xrange [0.5:%u.5]\nplot",
+                  name, title, unit, run->options->rounds);
+    for (size_t m = 0; m < run->method_count; m++)
+        (void)fprintf(script,
+                      "%s \\\n  csv skip 1 using (strcol(2) eq '%s' && strcol(3) eq 'CAIRN_OK' && "
+                      "$%d > 0 ? $1 : NaN):($%d / %g) with linespoints linestyle %zu title '%s'",
+                      m ? "," : "", run->methods[m]->name, column, column, divisor, m + 1,
+                      run->methods[m]->title);
+    (void)fputc('\n', script);
+}
+
+static int draw_plots(const struct bench_checkpoint_run *run, const struct bench_output *output,
+                      cairn_error **reterr)
+{
+    FILE *script = NULL;
+    BENCH_TRY(bench_plot_begin(output, &script, reterr));
+    plot_rounds(script, run, "bytes", "Bytes written to the store per checkpoint", "MB", 12, 1e6);
+    plot_rounds(script, run, "stall", "Longest wait of one put during a checkpoint", "ms", 10, 1e3);
+    plot_rounds(script, run, "wall", "Time per checkpoint", "ms", 5, 1e3);
+    return bench_plot_finish(output, script, reterr);
+}
+
+int bench_checkpoint_report(const struct bench_checkpoint_run *run, cairn_error **reterr)
+{
+    BENCH_CLEANUP(bench_output_done) struct bench_output output;
+    BENCH_TRY(bench_output_init(&output, run->options, "checkpoint", reterr));
+    BENCH_TRY(print_samples(run, reterr));
+    BENCH_TRY(print_summary(run, reterr));
+    BENCH_TRY(print_restores(run, reterr));
+    print_verdicts(run);
+    if (output.csv) {
+        BENCH_TRY(write_samples(run, &output, reterr));
+        BENCH_TRY(write_restores(run, &output, reterr));
+    }
+    return output.plots ? draw_plots(run, &output, reterr) : 0;
+}
