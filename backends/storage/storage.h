@@ -18,7 +18,20 @@ int crn_posix_store_open(const char *root, enum crn_transfer transfer, bool crea
 int crn_memory_store_open(cairn_store **ret_store, cairn_error **reterr);
 
 /* helpers.c: conveniences over the vtable. */
+#define CRN_STORE_KEY_MAX 1024 /* bytes in a key */
+#define CRN_STORE_SEGMENT_MAX 255
+#define CRN_STORE_TEMP_PREFIX ".cairn-tmp-"
+/* One segment of a key, n bytes long. */
+bool crn_store_segment_is_valid(const char *segment, size_t n);
 bool crn_store_key_is_valid(const char *key);
+/* 0, or CAIRN_EINVAL with an error that names the key. */
+int crn_store_check_key(const char *key, cairn_error **reterr);
+/* What is left from offset on, if size is UINT64_MAX, else size; CAIRN_ECORRUPT if the object, total
+ * bytes long, does not have all of it. */
+int crn_store_check_range(const char *key, uint64_t total, uint64_t offset, uint64_t size,
+                          uint64_t *ret_size, cairn_error **reterr);
+/* list_segments() wants "" or a prefix that ends with '/'; else CAIRN_EINVAL. */
+int crn_store_check_segments_prefix(const char *prefix, cairn_error **reterr);
 /* Sources and sinks over memory. */
 struct crn_bytes_source {
     cairn_source source;

@@ -6,17 +6,20 @@
  * For people who write a storage backend. Less stable than cairn.h: methods may be appended in any
  * release (struct_size tells).
  *
- * A store maps keys to immutable bytes. Keys are '/'-separated paths of UTF-8 segments; no segment is
- * empty, "." or "..", none starts with ".cairn-tmp-". The contract, which tests/test_store.c runs
+ * A store maps keys to immutable bytes. Keys are '/'-separated paths of UTF-8 segments without control
+ * characters, at most 1,024 bytes in all and 255 in a segment; no segment is empty, "." or "..", none
+ * starts with ".cairn-tmp-". Any other key is CAIRN_EINVAL. The contract, which tests/test_store.c runs
  * over every backend:
  *
  *  - An object is invisible until put or create returns 0, and then it is whole. A failed put or
  *    create leaves no visible object, or returns CAIRN_EUNKNOWN when that is not known.
- *  - put() of a key that exists is allowed to replace it with the same bytes only; Cairn never does.
+ *  - put() never changes an object: of a key that exists it is success if the bytes are the same, else
+ *    CAIRN_EEXIST. Cairn only does it to repeat a put whose outcome it did not learn.
  *  - create() is atomic create-if-absent: of any number of concurrent callers, in any number of
  *    processes, exactly one gets 0 and all others CAIRN_EEXIST. It is durable when it returns 0. It
  *    is the only atomic operation that Cairn relies on.
- *  - Objects put before a successful flush() are durable after it.
+ *  - Objects put before a successful flush() are durable after it, and those removed before it stay
+ *    removed.
  *  - list() shows every object whose put or create returned before list() was called, sorted
  *    bytewise, and no other but those in progress. No temporary ones.
  *  - remove() of a missing key is success. An object that is being read while it is removed is read
@@ -49,8 +52,9 @@ typedef struct cairn_source {
 
 /** Where bytes that are read go. */
 typedef struct cairn_sink {
-    /* Take n bytes that stand at offset; called in order without gaps; offset 0 starts over. A
-     * negative code ends the get with that code. */
+    /* Take n bytes; offset counts from the start of the range that was asked for. Called in order
+     * without gaps; offset 0 starts over; never called for an empty range. A negative code ends the
+     * get with that code. */
     int (*write)(struct cairn_sink *sink, uint64_t offset, const void *data, size_t n,
                  cairn_error **reterr);
 } cairn_sink;
@@ -86,9 +90,9 @@ typedef struct cairn_store_ops {
     /* Every key that starts with prefix (a plain string prefix; "" for all), in one flat listing. */
     int (*list)(cairn_store *store, const char *prefix, cairn_list_fn fn, void *context,
                 cairn_error **reterr);
-    /* The distinct first segments (what stands before the first '/' after prefix) of keys under
-     * prefix; those that are whole keys come with a stat, those that go on with '/' come with NULL
-     * and a final '/'. prefix is "" or ends with '/'. */
+    /* The distinct first segments (what stands before the first '/' after prefix; given without the
+     * prefix) of keys under prefix, sorted bytewise; those that are whole keys come with a stat,
+     * those that go on with '/' come with NULL and a final '/'. prefix is "" or ends with '/'. */
     int (*list_segments)(cairn_store *store, const char *prefix, cairn_list_fn fn, void *context,
                          cairn_error **reterr);
     /* n keys; tries all of them and returns the first failure. */

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * A directory as a store: a key is a path below the root, an object is a file.
+ *
+ *   posix.c       open and close, reading, removal
+ *   posix_path.c  from keys to descriptors, never out of the root
+ *   posix_put.c   put, create, link_out
+ *   posix_temp.c  files on their way to a name
+ *   posix_list.c  listings, and clearing up temporary files
+ *   posix_sync.c  flush: which directories have to be synced
+ *
+ * A key cannot be an object and a directory of others at once; Cairn's never are.
+ *
+ * remove() also drops the directory that it emptied, so that subsumed checkpoints leave no chk-N
+ * behind (P6): any directory below the job's own but `shared`, which is needed again at once. A put
+ * that loses its directory to this starts over.
+ *
+ * The only lock guards the marks of posix_sync.c; everything else is left to the kernel.
+ */
+
+#include "backends/storage/posix.h"
+
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define READ_PIECE_BYTES ((size_t)1 << 20)
+
+static struct crn_posix_store *self(cairn_store *store)
+{
+    return (struct crn_posix_store *)store;
+}
+
+static int posix_get(cairn_store *store, const char *key, uint64_t offset, uint64_t size,
+                     cairn_sink *sink, cairn_error **reterr)
+{
+    CRN_AUTO_FD int fd = -1;
+    cairn_object_stat stat;
+    CRN_TRY(crn_posix_open_object(self(store), key, O_RDONLY, &fd, &stat, reterr));
+    CRN_TRY(crn_store_check_range(key, stat.size, offset, size, &size, reterr));
+    size_t piece = size < READ_PIECE_BYTES ? (size_t)size : READ_PIECE_BYTES;
+    CRN_AUTO_FREE uint8_t *bytes = malloc(piece + 1);
+    if (bytes == NULL)
+        return crn_err_nomem(reterr);
+    (void)posix_fadvise(fd, (off_t)offset, (off_t)size, POSIX_FADV_SEQUENTIAL); /* a hint */
+    for (uint64_t done = 0; done < size;) {
+        size_t n = size - done < piece ? (size_t)(size - done) : piece;
+        CRN_TRY(crn_file_pread_all(fd, bytes, n, offset + done, key, reterr));
+        CRN_TRY(sink->write(sink, done, bytes, n, reterr));
+        done += n;
+    }
+    return 0;
+}
+
+static int posix_stat(cairn_store *store, const char *key, cairn_object_stat *ret_stat,
+                      cairn_error **reterr)
+{
+    CRN_AUTO_FD int fd = -1;
+    return crn_posix_open_object(self(store), key, O_PATH, &fd, ret_stat, reterr);
+}
+
+void crn_posix_drop_empty(struct crn_posix_store *store, const char *dir)
+{
+    CRN_AUTO_PLACE struct crn_posix_place place = CRN_POSIX_NO_PLACE;
+    if (strchr(dir, '/') == NULL || crn_posix_find_place(store, dir, false, &place) < 0 ||
+        strcmp(place.name, "shared") == 0)
+        return;
+    /* Whatever speaks against it (it is not empty, say) is a good reason to leave it. */
+    if (unlinkat(place.dir_fd, place.name, AT_REMOVEDIR) == 0)
+        crn_posix_mark_dirty(store, place.dir);
+}
+
+static int remove_one(struct crn_posix_store *store, const char *key, struct crn_posix_place *place,
+                      cairn_error **reterr)
+{
+    CRN_TRY(crn_store_check_key(key, reterr));
+    if (crn_posix_find_place(store, key, false, place) == 0 &&
+        unlinkat(place->dir_fd, place->name, 0) == 0) {
+        crn_posix_mark_dirty(store, place->dir);
+        return 0;
+    }
+    if (errno == ENOENT || errno == ENOTDIR || errno == EISDIR)
+        return 0; /* no such object */
+    return crn_posix_fail(reterr, errno, key, "cannot remove");
+}
+
+static int posix_remove(cairn_store *store, const char *const *keys, size_t n, cairn_error **reterr)
+{
+    int result = 0;
+    char emptied[CRN_STORE_KEY_MAX + 1] = "";
+    for (size_t i = 0; i < n; i++) {
+        CRN_AUTO_PLACE struct crn_posix_place place = CRN_POSIX_NO_PLACE;
+        int r = remove_one(self(store), keys[i], &place, reterr);
+        result = result < 0 ? result : r;
+        /* Keys of one directory come together: try to drop it when the next one begins. */
+        if (strcmp(emptied, place.dir) != 0) {
+            crn_posix_drop_empty(self(store), emptied);
+            memcpy(emptied, place.dir, sizeof(emptied));
+        }
+    }
+    crn_posix_drop_empty(self(store), emptied);
+    return result;
+}
+
+static void posix_close(cairn_store *store)
+{
+    struct crn_posix_store *posix = self(store);
+    crn_posix_sync_done(posix);
+    crn_cleanup_fd(&posix->root_fd);
+    free(posix->root);
+    free(posix);
+}
+
+static const cairn_store_ops posix_ops = {
+    .struct_size = sizeof(cairn_store_ops),
+    .scheme = "file",
+    .close = posix_close,
+    .put = crn_posix_put,
+    .create = crn_posix_create,
+    .flush = crn_posix_flush,
+    .get = posix_get,
+    .stat = posix_stat,
+    .list = crn_posix_list,
+    .list_segments = crn_posix_list_segments,
+    .remove = posix_remove,
+    .link_out = crn_posix_link_out,
+    .reap = crn_posix_reap,
+};
+
+/* Makes root and what is missing above it, and makes that durable: a store that was opened does not
+ * vanish in a power failure and take durable objects with it. The file system is synced as a whole,
+ * once in the life of a store, since directories above may not be readable to us. */
+static int make_root(const char *root, cairn_error **reterr)
+{
+    if (crn_file_is_dir(root))
+        return 0;
+    CRN_AUTO_ERROR cairn_error *error = NULL;
+    int r = crn_file_make_dirs(root, &error);
+    if (r < 0 && cairn_error_errno(error) == ENOTDIR)
+        return crn_err_fail(reterr, CAIRN_EINVAL, root,
+                            "'%s' is not a directory, as a store must be",
+                            cairn_error_object(error));
+    if (r < 0)
+        return crn_err_move(reterr, &error, r);
+    CRN_AUTO_FD int fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || syncfs(fd) < 0)
+        return crn_err_os(reterr, errno, root, "cannot sync new store '%s'", root);
+    return 0;
+}
+
+int crn_posix_store_open(const char *root, enum crn_transfer transfer, bool create,
+                         cairn_store **ret_store, cairn_error **reterr)
+{
+    if (root[0] != '/')
+        return crn_err_fail(reterr, CAIRN_EINVAL, root, "'%s' is not an absolute path", root);
+    if (create)
+        CRN_TRY(make_root(root, reterr));
+    CRN_AUTO_FD int fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 && errno == ENOTDIR)
+        return crn_err_fail(reterr, CAIRN_EINVAL, root,
+                            "'%s' is not a directory, as a store must be", root);
+    if (fd < 0 && errno == ENOENT)
+        return crn_err_fail(reterr, CAIRN_ENOTFOUND, root, "no store at '%s'", root);
+    if (fd < 0)
+        return crn_err_os(reterr, errno, root, "cannot open store '%s'", root);
+    struct crn_posix_store *store = calloc(1, sizeof(*store));
+    char *copy = strdup(root);
+    if (store == NULL || copy == NULL) {
+        free(store);
+        free(copy);
+        return crn_err_nomem(reterr);
+    }
+    store->store.ops = &posix_ops;
+    store->root = copy;
+    store->root_fd = fd;
+    store->transfer = transfer;
+    crn_mutex_init(&store->lock, CRN_RANK_STORE);
+    crn_cond_init(&store->flushed);
+    fd = -1;
+    *ret_store = &store->store;
+    return 0;
+}
