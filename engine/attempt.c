@@ -239,7 +239,7 @@ static int take_captured(struct crn_part *part, struct crn_capture *capture, siz
         for (size_t i = 0; i < capture->count; i++) {
             cairn_file_info *info = &capture->files[i].info;
             bool is_table = info->role == CAIRN_FILE_TABLE;
-            if (is_table != (pass == 0))
+            if (is_table != (pass == 0) || info->role == 0) /* 0: moved in the first pass */
                 continue;
             struct crn_file *file = crn_subtask_add_file(subtask);
             if (file == NULL)
