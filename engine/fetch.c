@@ -191,13 +191,13 @@ int crn_fetch(const struct crn_fetch_request *request, uint64_t *ret_bytes, cair
                                      .tick_context = &run};
     CRN_TRY(plan(&run, reterr));
     run_threads(&run);
+    if (ret_bytes != NULL)
+        *ret_bytes = atomic_load(&run.done_bytes);
     if (run.code != 0)
         return crn_err_move(reterr, &run.error, run.code);
     CRN_TRY(tell_progress(&run, true, reterr));
     if (request->sync && request->directory != NULL)
         CRN_TRY(crn_file_sync_dir(request->directory, reterr));
-    if (ret_bytes != NULL)
-        *ret_bytes = atomic_load(&run.done_bytes);
     return 0;
 }
 

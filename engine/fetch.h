@@ -32,7 +32,8 @@ struct crn_fetch_request {
  * (wrong size, xxh3 or crc32c), CAIRN_ECANCELED, or the store's or local disk's. The object is named by
  * its full key, `<job>/shared/...`; an inlined file by `<job>/MANIFEST-chk<id>` and its name. Files
  * appear in the directory under info.name; on failure some may be left, the caller removes the
- * directory. Largest first, over `threads` threads of its own. */
+ * directory. Largest first, over `threads` threads of its own. *ret_bytes (may be NULL) is what came in, or
+ * with sizes_only was compared, on failure too. */
 int crn_fetch(const struct crn_fetch_request *request, uint64_t *ret_bytes, cairn_error **reterr);
 
 /* One whole file into memory, verified the same way: operator state and other small ones. */

@@ -18,12 +18,21 @@
 
 #include "engine/joblog.h"
 #include "backends/storage/storage.h"
+#include "base/text.h"
 #include "base/thread.h"
 #include <inttypes.h>
 #include <string.h>
 
 #define READ_ATTEMPTS 5u
 #define READ_PAUSE_US 5000u
+
+int crn_joblog_check_job(const char *job, cairn_error **reterr)
+{
+    if (job == NULL || !crn_text_is_job_name(job))
+        return crn_err_fail(reterr, CAIRN_EINVAL, job, "'%s' is not a job's name",
+                            job != NULL ? job : "");
+    return 0;
+}
 
 int crn_joblog_key(const char *job, const char *relative, char **ret_key, cairn_error **reterr)
 {

@@ -348,8 +348,9 @@ typedef struct cairn_gc_report {
 } cairn_gc_report;
 #define CAIRN_GC_REPORT_INIT {sizeof(cairn_gc_report), 0, 0, 0, 0}
 /** Remove what no retained checkpoint references. Safe beside a running job and other collectors.
- * Refuses (CAIRN_ECORRUPT, CAIRN_EVERSION, CAIRN_ENOTFOUND) to remove anything when any retained
- * manifest is missing or unreadable. @crash some objects are removed, run it again. */
+ * Refuses to remove anything when any retained manifest is unreadable (CAIRN_ECORRUPT,
+ * CAIRN_EVERSION) or missing (CAIRN_EMISSING; CAIRN_ECORRUPT when objects of ids far above the log's
+ * head show it). CAIRN_ENOTFOUND: no such job. @crash some objects are removed, run it again. */
 CAIRN_API CAIRN_MUST_CHECK int cairn_gc(cairn_store *store, const char *job,
                                         const cairn_gc_options *options, cairn_gc_report *ret_report,
                                         cairn_error **reterr);
