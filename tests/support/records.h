@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CRN_TESTS_RECORDS_H
+#define CRN_TESTS_RECORDS_H
+
+#include "manifest/manifest.h"
+
+/* Records for tests: fixed ones, random ones, and a comparison of every field. All of them are
+ * finished and meet every rule. They abort when out of memory. */
+
+uint64_t crn_test_random(uint64_t *state);
+/* CAIRN_SEED, or one from the clock; printed as a TAP comment so that a failure can be repeated. */
+uint64_t crn_test_seed(void);
+
+struct crn_record *crn_test_fence(void);     /* id 3, restored from 2 */
+struct crn_record *crn_test_aborted(void);   /* id 5, with a history of 1 to 4 */
+struct crn_record *crn_test_savepoint(void); /* id 6 */
+struct crn_record *crn_test_full(void);      /* id 1: one operator, one subtask, all new */
+struct crn_record *crn_test_checkpoint(
+    void); /* id 17 on base 9: two operators, files of every kind */
+struct crn_record *crn_test_many_files(size_t files);
+struct crn_record *crn_test_random_record(uint64_t *state);
+
+/* Adds a table with everything that a rule asks for; the caller changes what it likes. The base's
+ * if checkpoint_id is not the record's. */
+struct crn_file *crn_test_add_table(struct crn_subtask *subtask, uint64_t number, uint64_t size,
+                                    uint64_t checkpoint_id, uint64_t epoch);
+/* Bytes of its own in the manifest, with their sums. */
+struct crn_file *crn_test_add_inlined(struct crn_subtask *subtask, cairn_file_role role,
+                                      const char *name, const void *data, size_t size,
+                                      uint64_t checkpoint_id, uint64_t epoch);
+
+/* NULL, or the name of the first field in which they differ. */
+const char *crn_test_record_difference(const struct crn_record *a, const struct crn_record *b);
+
+#endif
