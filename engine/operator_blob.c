@@ -259,11 +259,10 @@ static int restore_state(void *context, const cairn_state_info *info, cairn_erro
     if (known->kind != info->kind || known->value_type != info->value_type ||
         known->map_key_type != info->map_key_type)
         return crn_err_fail(reterr, CAIRN_ECORRUPT, NULL,
-                            "operator state '%s' is a %s of %s in subtask %zu, but a %s of %s "
-                            "before it",
-                            info->name, crn_kind_name(info->kind), crn_type_name(info->value_type),
-                            restore->blob, crn_kind_name(known->kind),
-                            crn_type_name(known->value_type));
+                            "operator state '%s': %s of %s in one subtask, %s of %s in subtask %zu",
+                            info->name, crn_kind_name(known->kind),
+                            crn_type_name(known->value_type), crn_kind_name(info->kind),
+                            crn_type_name(info->value_type), restore->blob);
     return 0;
 }
 

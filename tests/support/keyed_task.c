@@ -19,14 +19,19 @@ static void open_database(struct test_task *t, bool restored)
     (void)snprintf(directory, sizeof(directory), "%s/%u", t->root, t->generation);
     if (!restored)
         MUST(crn_file_make_dirs(directory, ERR));
+    cairn_state_info keyed[64];
+    size_t keyed_count = 0;
+    for (size_t i = 0; i < t->task.stored_count; i++)
+        if (t->task.stored[i].kind < CAIRN_KIND_OPERATOR_LIST && keyed_count < CRN_COUNT(keyed))
+            keyed[keyed_count++] = t->task.stored[i];
     struct crn_state_config config = {
         .directory = directory,
         .restored = restored,
         .memory = t->memory,
         .now_ms = fake_clock,
         .now_context = t,
-        .states = t->task.stored,
-        .state_count = t->task.stored_count,
+        .states = keyed,
+        .state_count = keyed_count,
     };
     MUST(t->backend == TEST_BACKEND_FAKE ? crn_fake_state_open(&config, &t->task.db, ERR)
                                          : crn_rocksdb_open(&config, &t->task.db, ERR));
