@@ -124,8 +124,8 @@ int crn_cat_keyed_open(struct crn_cat_keyed *keyed, const struct crn_cat_filter 
                        const struct crn_operator *op, const struct crn_subtask *subtask,
                        const char *directory, cairn_error **reterr)
 {
-    bool is_here;
-    size_t file_count;
+    bool is_here = false;
+    size_t file_count = 0;
     *keyed = (struct crn_cat_keyed){.filter = filter, .op = op};
     if (!wants_any(keyed))
         return 0;
