@@ -187,7 +187,7 @@ static int register_state(struct cairn_task *task, const cairn_state_info *info,
                           struct crn_operator_state **ret, cairn_error **reterr)
 {
     CRN_TRY(crn_task_check_new_state(task, info, reterr));
-    struct crn_operator_state *state;
+    struct crn_operator_state *state = NULL;
     if (crn_operator_states_add(task->operators, info, &state) < 0)
         return crn_err_nomem(reterr);
     state->task = task;
@@ -230,7 +230,7 @@ int cairn_operator_list_state(cairn_task *task, const char *name,
                              .kind = redistribution == CAIRN_UNION ? CAIRN_KIND_OPERATOR_UNION
                                                                    : CAIRN_KIND_OPERATOR_LIST,
                              .value_type = element_type};
-    struct crn_operator_state *state;
+    struct crn_operator_state *state = NULL;
     CRN_TRY(register_state(task, &info, &state, reterr));
     *ret_list = (cairn_operator_list *)state;
     return 0;
@@ -292,7 +292,7 @@ int cairn_broadcast_state(cairn_task *task, const char *name, cairn_type key_typ
                              .kind = CAIRN_KIND_BROADCAST,
                              .value_type = value_type,
                              .map_key_type = key_type};
-    struct crn_operator_state *state;
+    struct crn_operator_state *state = NULL;
     CRN_TRY(register_state(task, &info, &state, reterr));
     *ret_broadcast = (cairn_broadcast *)state;
     return 0;
