@@ -28,6 +28,11 @@ static double stall_ms(const struct bench_sample *sample)
     return (double)sample->window.longest_put_ns / 1e6;
 }
 
+static double own_ms(const struct bench_sample *sample)
+{
+    return (double)sample->window.longest_own_ns / 1e6;
+}
+
 static double barrier_ms(const struct bench_sample *sample)
 {
     return (double)sample->cost.barrier_us / 1e3;
@@ -84,8 +89,9 @@ static double sum(const struct bench_checkpoint_run *run, size_t method, sample_
 static int print_samples(const struct bench_checkpoint_run *run, cairn_error **reterr)
 {
     BENCH_CLEANUP(bench_table_done) struct bench_table table;
-    bench_table_init(&table, "round|method|MB written|written/changed|wall ms|cpu ms|stall ms|"
-                             "barrier ms|flush ms|upload ms|puts|note");
+    bench_table_init(&table,
+                     "round|method|MB written|written/changed|wall ms|cpu ms|stall ms|own ms|"
+                     "barrier ms|flush ms|capture ms|upload ms|note");
     for (size_t i = 0; i < run->sample_count; i++) {
         const struct bench_sample *sample = &run->samples[i];
         bench_table_add(&table, "%u", sample->round);
@@ -95,15 +101,27 @@ static int print_samples(const struct bench_checkpoint_run *run, cairn_error **r
         bench_table_add(&table, "%.1f", wall_ms(sample));
         bench_table_add(&table, "%.1f", cpu_ms(sample));
         bench_table_add(&table, "%.2f", stall_ms(sample));
+        bench_table_add(&table, "%.2f", own_ms(sample));
         bench_table_add(&table, sample->cost.barrier_us ? "%.2f" : "-", barrier_ms(sample));
         bench_table_add(&table, sample->cost.flush_us ? "%.1f" : "-",
                         (double)sample->cost.flush_us / 1e3);
+        bench_table_add(&table, sample->cost.capture_us ? "%.1f" : "-",
+                        (double)sample->cost.capture_us / 1e3);
         bench_table_add(&table, sample->cost.upload_us ? "%.1f" : "-", upload_ms(sample));
-        bench_table_add(&table, "%llu", (unsigned long long)sample->window.puts);
-        bench_table_add(&table, "%s%s", sample->result < 0 ? cairn_error_name(sample->result) : "",
-                        sample->quiet ? "" : " not quiet");
+        bench_table_add(&table, "%s%s",
+                        sample->result < 0 ? cairn_error_name(sample->result) : "ok",
+                        sample->quiet ? "" : " (compactions went on)");
     }
     return bench_table_print(&table, "Every checkpoint (round 0: the first and full one)", reterr);
+}
+
+/* Below the tables that have these columns. */
+static void print_legend(void)
+{
+    puts("\nstall: the slowest put while the checkpoint ran; own: the same without time spent "
+         "waiting "
+         "for a processor;\nbarrier: what Cairn says that the writer's thread spent in it; cpu: "
+         "of the process without the writer");
 }
 
 static int print_summary(const struct bench_checkpoint_run *run, cairn_error **reterr)
@@ -111,7 +129,8 @@ static int print_summary(const struct bench_checkpoint_run *run, cairn_error **r
     BENCH_CLEANUP(bench_table_done) struct bench_table table;
     bench_table_init(&table,
                      "method|done|MB median|MB sum|written/changed|wall ms median|wall ms max|"
-                     "cpu ms median|stall ms median|stall ms max|barrier ms max");
+                     "cpu ms median|stall ms median|stall ms max|own ms median|own ms max|"
+                     "barrier ms max");
     for (size_t m = 0; m < run->method_count; m++) {
         size_t n = 0;
         free(collect(run, m, wall_ms, &n));
@@ -125,6 +144,8 @@ static int print_summary(const struct bench_checkpoint_run *run, cairn_error **r
         bench_table_add(&table, "%.1f", quantile(run, m, cpu_ms, 0.5));
         bench_table_add(&table, "%.2f", quantile(run, m, stall_ms, 0.5));
         bench_table_add(&table, "%.2f", quantile(run, m, stall_ms, 1));
+        bench_table_add(&table, "%.2f", quantile(run, m, own_ms, 0.5));
+        bench_table_add(&table, "%.2f", quantile(run, m, own_ms, 1));
         double barrier = quantile(run, m, barrier_ms, 1);
         bench_table_add(&table, barrier > 0 ? "%.2f" : "-", barrier);
     }
@@ -208,7 +229,7 @@ static int write_samples(const struct bench_checkpoint_run *run, const struct be
     BENCH_CLEANUP(bench_table_done) struct bench_table table;
     bench_table_init(&table,
                      "round|method|result|quiet|wall_us|cpu_us|flush_us|capture_us|upload_us|"
-                     "stall_us|barrier_us|store_bytes|reported_bytes|full_bytes|"
+                     "stall_us|own_us|barrier_us|store_bytes|reported_bytes|full_bytes|"
                      "changed_bytes|puts|writer_cpu_us|writer_switches");
     for (size_t i = 0; i < run->sample_count; i++) {
         const struct bench_sample *sample = &run->samples[i];
@@ -220,6 +241,7 @@ static int write_samples(const struct bench_checkpoint_run *run, const struct be
             sample->cost.capture_us,
             sample->cost.upload_us,
             sample->window.longest_put_ns / 1000,
+            sample->window.longest_own_ns / 1000,
             sample->cost.barrier_us,
             sample->store_bytes,
             sample->cost.reported_bytes,
@@ -257,6 +279,19 @@ static int write_restores(const struct bench_checkpoint_run *run, const struct b
     return bench_table_write_csv(&table, path, reterr);
 }
 
+/* How a method is drawn: in this order, so that what would cover others comes first. */
+static const struct {
+    const struct bench_method_ops *method;
+    const char *style;
+} drawn[] = {
+    {&bench_method_new_files, "lines linecolor rgb '#c8c8c8' linewidth 7"},
+    {&bench_method_plain_copy, "linespoints linestyle 5 dashtype 2"},
+    {&bench_method_backup_engine, "linespoints linestyle 4 dashtype 2"},
+    {&bench_method_cairn_full, "linespoints linestyle 3"},
+    {&bench_method_cairn_copy, "linespoints linestyle 2"},
+    {&bench_method_cairn_link, "linespoints linestyle 1"},
+};
+
 /* One plot: a line per method over the rounds. column: of the CSV, with its divisor. */
 static void plot_rounds(FILE *script, const struct bench_checkpoint_run *run, const char *name,
                         const char *title, const char *unit, int column, double divisor)
@@ -266,12 +301,18 @@ static void plot_rounds(FILE *script, const struct bench_checkpoint_run *run, co
                   "set title '%s'\nset xlabel 'round'\nset ylabel '%s, logarithmic'\n"
                   "set logscale y\nset format y '%%g'\nset xrange [0.5:%u.5]\nplot",
                   name, title, unit, run->options->rounds);
-    for (size_t m = 0; m < run->method_count; m++)
-        (void)fprintf(script,
-                      "%s \\\n  csv skip 1 using (strcol(2) eq '%s' && strcol(3) eq 'CAIRN_OK' && "
-                      "$%d > 0 ? $1 : NaN):($%d / %g) with linespoints linestyle %zu title '%s'",
-                      m ? "," : "", run->methods[m]->name, column, column, divisor, m + 1,
-                      run->methods[m]->title);
+    const char *separator = "";
+    for (size_t i = 0; i < BENCH_COUNT(drawn); i++) {
+        if (find_method(run, drawn[i].method) == run->method_count)
+            continue;
+        (void)fprintf(
+            script,
+            "%s \\\n  csv skip 1 using ($1 > 0 && strcol(2) eq '%s' && "
+            "strcol(3) eq 'CAIRN_OK' && $%d > 0 ? $1 : NaN):($%d / %g) with %s title '%s'",
+            separator, drawn[i].method->name, column, column, divisor, drawn[i].style,
+            drawn[i].method->title);
+        separator = ",";
+    }
     (void)fputc('\n', script);
 }
 
@@ -280,8 +321,8 @@ static int draw_plots(const struct bench_checkpoint_run *run, const struct bench
 {
     FILE *script = NULL;
     BENCH_TRY(bench_plot_begin(output, &script, reterr));
-    plot_rounds(script, run, "bytes", "Bytes written to the store per checkpoint", "MB", 12, 1e6);
-    plot_rounds(script, run, "stall", "Longest wait of one put during a checkpoint", "ms", 10, 1e3);
+    plot_rounds(script, run, "bytes", "Bytes written to the store per checkpoint", "MB", 13, 1e6);
+    plot_rounds(script, run, "stall", "Slowest put while a checkpoint runs", "ms", 10, 1e3);
     plot_rounds(script, run, "wall", "Time per checkpoint", "ms", 5, 1e3);
     return bench_plot_finish(output, script, reterr);
 }
@@ -292,6 +333,7 @@ int bench_checkpoint_report(const struct bench_checkpoint_run *run, cairn_error 
     BENCH_TRY(bench_output_init(&output, run->options, "checkpoint", reterr));
     BENCH_TRY(print_samples(run, reterr));
     BENCH_TRY(print_summary(run, reterr));
+    print_legend();
     BENCH_TRY(print_restores(run, reterr));
     print_verdicts(run);
     if (output.csv) {

@@ -68,6 +68,7 @@ int bench_plot_begin(const struct bench_output *output, FILE **ret, cairn_error 
         "csv = '%s'\n"
         "plots = '%s'\n"
         "set datafile separator ','\n"
+        "set datafile missing NaN\n"
         "set terminal svg size 820,460 dynamic font 'Helvetica,Arial,sans-serif,13' "
         "background rgb 'white'\n"
         "set border 3 linecolor rgb '#777777'\n"

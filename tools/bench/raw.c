@@ -36,6 +36,8 @@ static int open_database(struct bench_raw *raw, const char *dir, cairn_error **r
     rocksdb_load_latest_options(dir, raw->env, true, raw->cache, &raw->db_options, &raw->cf_count,
                                 &raw->cf_names, &raw->cf_options, &message);
     BENCH_TRY(bench_raw_check(message, "reading the OPTIONS file", reterr));
+    rocksdb_options_set_error_if_exists(raw->db_options,
+                                        0); /* the writer of the file made it new */
     raw->cfs = calloc(raw->cf_count, sizeof(rocksdb_column_family_handle_t *));
     if (!raw->cfs)
         return bench_fail_nomem(reterr);

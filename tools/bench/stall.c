@@ -147,7 +147,29 @@ static int run_memtable(struct stall_run *run, const char *work, const char *sto
     return bench_remove_tree(local_dir, reterr);
 }
 
-enum stall_figure { FIGURE_WITH, FIGURE_WITHOUT, FIGURE_BARRIER, FIGURE_CHECKPOINT };
+enum stall_figure {
+    FIGURE_WITH,
+    FIGURE_WITHOUT,
+    FIGURE_OWN_WITH,
+    FIGURE_OWN_WITHOUT,
+    FIGURE_BARRIER,
+    FIGURE_CHECKPOINT
+};
+
+static double figure_ms(const struct stall_sample *sample, enum stall_figure figure)
+{
+    switch (figure) {
+    case FIGURE_BARRIER:
+        return (double)sample->barrier_us / 1e3;
+    case FIGURE_CHECKPOINT:
+        return (double)sample->checkpoint_us / 1e3;
+    case FIGURE_OWN_WITH:
+    case FIGURE_OWN_WITHOUT:
+        return (double)sample->window.longest_own_ns / 1e6;
+    default:
+        return (double)sample->window.longest_put_ns / 1e6;
+    }
+}
 
 /* In milliseconds; values has room for every sample. */
 static size_t collect(const struct stall_run *run, uint32_t memtable_mb, enum stall_figure figure,
@@ -156,21 +178,24 @@ static size_t collect(const struct stall_run *run, uint32_t memtable_mb, enum st
     size_t n = 0;
     for (size_t i = 0; i < run->count; i++) {
         const struct stall_sample *sample = &run->samples[i];
-        if (sample->memtable_mb != memtable_mb || sample->result < 0 ||
-            sample->with_checkpoint != (figure != FIGURE_WITHOUT))
-            continue;
-        values[n++] = figure == FIGURE_BARRIER      ? (double)sample->barrier_us / 1e3
-                      : figure == FIGURE_CHECKPOINT ? (double)sample->checkpoint_us / 1e3
-                                                    : (double)sample->window.longest_put_ns / 1e6;
+        bool with = figure != FIGURE_WITHOUT && figure != FIGURE_OWN_WITHOUT;
+        if (sample->memtable_mb == memtable_mb && sample->result == 0 &&
+            sample->with_checkpoint == with)
+            values[n++] = figure_ms(sample, figure);
     }
     return n;
 }
 
 static int print_summary(const struct stall_run *run, cairn_error **reterr)
 {
-    static const char *const names[] = {"longest put, with a checkpoint",
-                                        "longest put, without one", "time in the barrier",
-                                        "trigger to commit"};
+    static const char *const names[] = {
+        "longest put, with a checkpoint",
+        "longest put, without one",
+        "the same without processor waits, with",
+        "the same without processor waits, without",
+        "time in the barrier",
+        "trigger to commit",
+    };
     BENCH_AUTO_FREE double *values = calloc(run->count + 1, sizeof(*values));
     if (!values)
         return bench_fail_nomem(reterr);
@@ -208,7 +233,7 @@ static int write_samples(const struct stall_run *run, const struct bench_output 
                          cairn_error **reterr)
 {
     BENCH_CLEANUP(bench_table_done) struct bench_table table;
-    bench_table_init(&table, "memtable_mb|checkpoint|result|window_us|stall_us|barrier_us|"
+    bench_table_init(&table, "memtable_mb|checkpoint|result|window_us|stall_us|own_us|barrier_us|"
                              "checkpoint_us|hold_us|backpressure_us|memtable_bytes|puts|"
                              "writer_switches");
     for (size_t i = 0; i < run->count; i++) {
@@ -217,10 +242,15 @@ static int write_samples(const struct stall_run *run, const struct bench_output 
         bench_table_add(&table, "%d", sample->with_checkpoint);
         bench_table_add(&table, "%s", cairn_error_name(sample->result));
         const uint64_t numbers[] = {
-            sample->window_ns / 1000, sample->window.longest_put_ns / 1000,
-            sample->barrier_us,       sample->checkpoint_us,
-            sample->hold_us,          sample->backpressure_us,
-            sample->memtable_bytes,   sample->window.puts,
+            sample->window_ns / 1000,
+            sample->window.longest_put_ns / 1000,
+            sample->window.longest_own_ns / 1000,
+            sample->barrier_us,
+            sample->checkpoint_us,
+            sample->hold_us,
+            sample->backpressure_us,
+            sample->memtable_bytes,
+            sample->window.puts,
             sample->window.switches,
         };
         for (size_t k = 0; k < BENCH_COUNT(numbers); k++)
@@ -229,32 +259,40 @@ static int write_samples(const struct stall_run *run, const struct bench_output 
     return bench_table_write_csv(&table, output->csv, reterr);
 }
 
-/* Cumulative distributions: what share of windows had no put slower than x. */
+/* A cumulative distribution: what share of windows had no put slower than x. column: of the CSV. */
+static void plot_distribution(FILE *script, const struct stall_run *run, const char *name,
+                              const char *title, int column)
+{
+    (void)fprintf(script,
+                  "\nset output plots.'/%s.svg'\nset title '%s'\n"
+                  "set xlabel 'ms, logarithmic'\nset ylabel 'share of windows'\n"
+                  "set logscale x\nset format x '%%g'\nset yrange [0:1]\n"
+                  "set grid xtics linecolor rgb '#dddddd' linetype 1 linewidth 0.6\nunset arrow\n"
+                  "set arrow from 1, graph 0 to 1, graph 1 nohead linecolor rgb '#888888' "
+                  "dashtype 2\n"
+                  "set arrow from 5, graph 0 to 5, graph 1 nohead linecolor rgb '#888888' "
+                  "dashtype 2\nplot",
+                  name, title);
+    for (size_t m = 0; m < run->options->memtable_count; m++)
+        for (int with = 1; with >= 0; with--)
+            (void)fprintf(script,
+                          "%s \\\n  csv skip 1 using ($1 == %u && $2 == %d && "
+                          "strcol(3) eq 'CAIRN_OK' ? $%d / 1000.0 : NaN):(1) smooth cnormal with "
+                          "lines linestyle %zu %s title '%u MiB, %s checkpoint'",
+                          m || !with ? "," : "", run->options->memtable_mb[m], with, column,
+                          m * 3 % 6 + 1, with ? "" : "dashtype 3", run->options->memtable_mb[m],
+                          with ? "with" : "without");
+    (void)fputc('\n', script);
+}
+
 static int draw_plots(const struct stall_run *run, const struct bench_output *output,
                       cairn_error **reterr)
 {
     FILE *script = NULL;
     BENCH_TRY(bench_plot_begin(output, &script, reterr));
-    (void)fputs(
-        "\nset output plots.'/stall.svg'\n"
-        "set title 'Longest put in a window of half a second'\n"
-        "set xlabel 'ms, logarithmic'\nset ylabel 'share of windows'\n"
-        "set logscale x\nset format x '%g'\nset yrange [0:1]\n"
-        "set grid xtics linecolor rgb '#dddddd' linetype 1 linewidth 0.6\n"
-        "set arrow from 1, graph 0 to 1, graph 1 nohead linecolor rgb '#bbbbbb' dashtype 2\n"
-        "set arrow from 5, graph 0 to 5, graph 1 nohead linecolor rgb '#bbbbbb' dashtype 2\n"
-        "plot",
-        script);
-    for (size_t m = 0; m < run->options->memtable_count; m++)
-        for (int with = 1; with >= 0; with--)
-            (void)fprintf(script,
-                          "%s \\\n  csv skip 1 using ($1 == %u && $2 == %d && "
-                          "strcol(3) eq 'CAIRN_OK' ? $5 / 1000.0 : NaN):(1) smooth cnormal with "
-                          "lines linestyle %zu %s title '%u MiB, %s checkpoint'",
-                          m || !with ? "," : "", run->options->memtable_mb[m], with, m * 3 % 6 + 1,
-                          with ? "" : "dashtype 3", run->options->memtable_mb[m],
-                          with ? "with" : "without");
-    (void)fputc('\n', script);
+    plot_distribution(script, run, "stall", "Slowest put in a window of half a second", 5);
+    plot_distribution(script, run, "stall-own",
+                      "Slowest put in a window, without waiting for a processor", 6);
     return bench_plot_finish(output, script, reterr);
 }
 

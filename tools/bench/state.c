@@ -6,7 +6,8 @@
  * options. Every round measures each operation on both, one right after the other and first on the
  * one that was second before, with idle background threads in between. Keys and values are made
  * beforehand: the bare side gets ready-made composite keys, Cairn computes key group and key in
- * set_key. Round 0 warms the caches and is not counted.
+ * set_key. Round 0 warms the caches and is not counted. Beside the time stands the CPU time of the
+ * calling thread, which other load on the machine disturbs less.
  */
 #include "tools/bench/cairn_side.h"
 #include "tools/bench/files.h"
@@ -31,7 +32,8 @@ struct state_run {
     struct bench_record *records; /* `operations` random keys; values from a small pool */
     uint8_t *values;
     uint64_t operations;
-    double *ns_per_op[OP_COUNT][SIDE_COUNT]; /* by round */
+    double *ns_per_op[OP_COUNT][SIDE_COUNT];     /* by round */
+    double *cpu_ns_per_op[OP_COUNT][SIDE_COUNT]; /* of this thread */
     uint64_t backpressure_us;
 };
 
@@ -42,8 +44,10 @@ static void run_done(struct state_run *run)
     free(run->records);
     free(run->values);
     for (int op = 0; op < OP_COUNT; op++)
-        for (int side = 0; side < SIDE_COUNT; side++)
+        for (int side = 0; side < SIDE_COUNT; side++) {
             free(run->ns_per_op[op][side]);
+            free(run->cpu_ns_per_op[op][side]);
+        }
 }
 
 static int put_all(struct state_run *run, struct bench_target *target, cairn_error **reterr)
@@ -146,12 +150,15 @@ static int run_round(struct state_run *run, uint32_t round, cairn_error **reterr
                            operation_names[op], side_names[side]);
             bool quiet = false;
             BENCH_TRY(bench_settle(&quiet, reterr));
-            uint64_t start_ns = bench_now_ns();
+            uint64_t start_ns = bench_now_ns(), start_cpu_ns = bench_thread_cpu_ns();
             BENCH_TRY(run_one(run, (enum operation)op, side, reterr));
             uint64_t n = op == OP_SCAN ? run->workload.keys : run->operations;
             double ns = (double)(bench_now_ns() - start_ns) / (double)n;
-            if (round > 0)
-                run->ns_per_op[op][side][round - 1] = ns;
+            double cpu_ns = (double)(bench_thread_cpu_ns() - start_cpu_ns) / (double)n;
+            if (round == 0)
+                continue;
+            run->ns_per_op[op][side][round - 1] = ns;
+            run->cpu_ns_per_op[op][side][round - 1] = cpu_ns;
         }
     }
     return 0;
@@ -174,9 +181,12 @@ static int make_records(struct state_run *run, cairn_error **reterr)
         bench_record_fill_key(&run->workload, bench_update_index(&run->workload, 1, i), record);
     }
     for (int op = 0; op < OP_COUNT; op++)
-        for (int side = 0; side < SIDE_COUNT; side++)
-            if (!(run->ns_per_op[op][side] = calloc(run->options->rounds, sizeof(double))))
+        for (int side = 0; side < SIDE_COUNT; side++) {
+            run->ns_per_op[op][side] = calloc(run->options->rounds, sizeof(double));
+            run->cpu_ns_per_op[op][side] = calloc(run->options->rounds, sizeof(double));
+            if (!run->ns_per_op[op][side] || !run->cpu_ns_per_op[op][side])
                 return bench_fail_nomem(reterr);
+        }
     return 0;
 }
 
@@ -201,21 +211,35 @@ static int open_sides(struct state_run *run, const char *work, const char *store
     return bench_raw_open(db_dir, bench_memory_bytes(memtable_bytes) / 2, &run->raw, reterr);
 }
 
+/* Quantile over the rounds; sorts a copy, so that rounds stay side by side. */
+static double quantile(const double *by_round, uint32_t rounds, double q)
+{
+    BENCH_AUTO_FREE double *values = calloc(rounds, sizeof(*values));
+    if (!values)
+        return 0;
+    for (uint32_t i = 0; i < rounds; i++)
+        values[i] = by_round[i];
+    return bench_quantile(values, rounds, q);
+}
+
 static int print_summary(const struct state_run *run, cairn_error **reterr)
 {
     BENCH_CLEANUP(bench_table_done) struct bench_table table;
     bench_table_init(&table, "operation|cairn ns|rocksdb ns|cairn kops/s|rocksdb kops/s|time ratio|"
-                             "ratio min|ratio max");
+                             "min|max|cairn cpu ns|rocksdb cpu ns|cpu ratio");
     uint32_t rounds = run->options->rounds;
     BENCH_AUTO_FREE double *ratios = calloc(rounds, sizeof(*ratios));
     if (!ratios)
         return bench_fail_nomem(reterr);
     for (int op = 0; op < OP_COUNT; op++) {
-        double *cairn = run->ns_per_op[op][SIDE_CAIRN], *raw = run->ns_per_op[op][SIDE_RAW];
+        const double *const *ns = (const double *const *)run->ns_per_op[op];
+        const double *const *cpu = (const double *const *)run->cpu_ns_per_op[op];
         for (uint32_t i = 0; i < rounds; i++)
-            ratios[i] = cairn[i] / raw[i];
-        double cairn_ns = bench_quantile(cairn, rounds, 0.5); /* sorts: ratios come before */
-        double raw_ns = bench_quantile(raw, rounds, 0.5);
+            ratios[i] = ns[SIDE_CAIRN][i] / ns[SIDE_RAW][i];
+        double cairn_ns = quantile(ns[SIDE_CAIRN], rounds, 0.5);
+        double raw_ns = quantile(ns[SIDE_RAW], rounds, 0.5);
+        double cairn_cpu_ns = quantile(cpu[SIDE_CAIRN], rounds, 0.5);
+        double raw_cpu_ns = quantile(cpu[SIDE_RAW], rounds, 0.5);
         bench_table_add(&table, "%s", operation_names[op]);
         bench_table_add(&table, "%.0f", cairn_ns);
         bench_table_add(&table, "%.0f", raw_ns);
@@ -224,6 +248,9 @@ static int print_summary(const struct state_run *run, cairn_error **reterr)
         bench_table_add(&table, "%.3f", cairn_ns / raw_ns);
         bench_table_add(&table, "%.3f", bench_quantile(ratios, rounds, 0));
         bench_table_add(&table, "%.3f", bench_quantile(ratios, rounds, 1));
+        bench_table_add(&table, "%.0f", cairn_cpu_ns);
+        bench_table_add(&table, "%.0f", raw_cpu_ns);
+        bench_table_add(&table, "%.3f", cairn_cpu_ns / raw_cpu_ns);
     }
     BENCH_TRY(bench_table_print(&table, "Through Cairn and on bare RocksDB (medians)", reterr));
     printf("\nheld back for compactions: %.1f ms in all\ntarget: time ratio at most 1.10\n",
@@ -235,7 +262,7 @@ static int write_samples(const struct state_run *run, const struct bench_output 
                          cairn_error **reterr)
 {
     BENCH_CLEANUP(bench_table_done) struct bench_table table;
-    bench_table_init(&table, "round|operation|side|ns_per_op");
+    bench_table_init(&table, "round|operation|side|ns_per_op|cpu_ns_per_op");
     for (uint32_t round = 1; round <= run->options->rounds; round++)
         for (int op = 0; op < OP_COUNT; op++)
             for (int side = 0; side < SIDE_COUNT; side++) {
@@ -243,30 +270,38 @@ static int write_samples(const struct state_run *run, const struct bench_output 
                 bench_table_add(&table, "%s", operation_names[op]);
                 bench_table_add(&table, "%s", side_names[side]);
                 bench_table_add(&table, "%.1f", run->ns_per_op[op][side][round - 1]);
+                bench_table_add(&table, "%.1f", run->cpu_ns_per_op[op][side][round - 1]);
             }
     return bench_table_write_csv(&table, output->csv, reterr);
 }
 
+/* Bars of medians with whiskers from the fastest to the slowest round; gnuplot gets them worked
+ * out, in the script. */
 static int draw_plots(const struct state_run *run, const struct bench_output *output,
                       cairn_error **reterr)
 {
     FILE *script = NULL;
     BENCH_TRY(bench_plot_begin(output, &script, reterr));
-    (void)fprintf(script,
-                  "\nset output plots.'/state.svg'\nset title 'Time per operation'\n"
-                  "set xlabel 'round'\nset ylabel 'ns, logarithmic'\nset logscale y\n"
-                  "set format y '%%g'\nset xrange [0.5:%u.5]\nplot",
-                  run->options->rounds);
-    for (int op = 0; op < OP_COUNT; op++)
-        for (int side = 0; side < SIDE_COUNT; side++)
-            (void)fprintf(
-                script,
-                "%s \\\n  csv skip 1 using (strcol(2) eq '%s' && strcol(3) eq '%s' ? $1 : "
-                "NaN):4 with linespoints linestyle %d %s title '%s, %s'",
-                op || side ? "," : "", operation_names[op], side_names[side], op * 2 + 1,
-                side == SIDE_RAW ? "dashtype 3" : "", operation_names[op],
-                side == SIDE_CAIRN ? "Cairn" : "RocksDB");
-    (void)fputc('\n', script);
+    (void)fputs("\n$medians << end\n", script);
+    for (int op = 0; op < OP_COUNT; op++) {
+        (void)fputs(operation_names[op], script);
+        for (int side = 0; side < SIDE_COUNT; side++) {
+            static const double quantiles[] = {0.5, 0, 1};
+            for (size_t q = 0; q < BENCH_COUNT(quantiles); q++)
+                (void)fprintf(
+                    script, ",%.1f",
+                    quantile(run->ns_per_op[op][side], run->options->rounds, quantiles[q]));
+        }
+        (void)fputc('\n', script);
+    }
+    (void)fputs("end\nset output plots.'/state.svg'\n"
+                "set title 'Time per operation: median, fastest and slowest round'\n"
+                "set ylabel 'ns'\nset yrange [0:*]\nset style data histograms\n"
+                "set style histogram errorbars gap 1 linewidth 1\n"
+                "set style fill solid 0.85 border rgb '#555555'\nset boxwidth 0.9\n"
+                "plot $medians using 2:3:4:xtic(1) linestyle 1 title 'through Cairn', \\\n"
+                "  $medians using 5:6:7 linestyle 6 title 'bare RocksDB'\n",
+                script);
     return bench_plot_finish(output, script, reterr);
 }
 
@@ -275,7 +310,7 @@ static int report(const struct state_run *run, cairn_error **reterr)
     BENCH_CLEANUP(bench_output_done) struct bench_output output;
     BENCH_TRY(bench_output_init(&output, run->options, "state", reterr));
     if (output.csv)
-        BENCH_TRY(write_samples(run, &output, reterr)); /* in order, before medians sort them */
+        BENCH_TRY(write_samples(run, &output, reterr));
     BENCH_TRY(print_summary(run, reterr));
     return output.plots ? draw_plots(run, &output, reterr) : 0;
 }

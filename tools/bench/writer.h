@@ -15,6 +15,9 @@ struct bench_target {
 struct bench_window {
     uint64_t puts;
     uint64_t longest_put_ns;
+    /* The same without the time that the put's thread was ready to run and waited for a processor:
+     * what remains was done, or waited for, by the put itself. */
+    uint64_t longest_own_ns;
     uint64_t cpu_ns;   /* of the writer's thread */
     uint64_t switches; /* times that it was put off its processor */
 };
