@@ -110,15 +110,11 @@ static void resolved_as_aborted(struct crn_coordinator *c, uint64_t now_us, stru
 
 static void to_fenced(struct crn_coordinator *c, struct crn_actions *out)
 {
-    bool in_flight = c->phase == CRN_PHASE_RUNNING || c->phase == CRN_PHASE_COMMITTING ||
-                     c->phase == CRN_PHASE_ABORTING;
     c->phase = CRN_PHASE_FENCED;
     c->next_periodic_us = UINT64_MAX;
     c->retry_at_us = UINT64_MAX;
-    if (in_flight) {
-        act(c, out, CRN_ACTION_CANCEL);
-        act(c, out, CRN_ACTION_LEAVE);
-    }
+    act(c, out, CRN_ACTION_CANCEL);
+    act(c, out, CRN_ACTION_LEAVE);
     act(c, out, CRN_ACTION_FENCED);
     if (c->closing) {
         c->phase = CRN_PHASE_CLOSED;
@@ -255,7 +251,9 @@ void crn_coordinator_step(struct crn_coordinator *c, const struct crn_coordinato
         begin_if_due(c, event->now_us, ret);
         break;
     case CRN_EVENT_REQUEST:
-        c->requested++;
+        /* One event may stand for several tickets: one checkpoint serves them all. */
+        if (event->id > c->requested)
+            c->requested = event->id;
         c->requested_full |= event->full;
         begin_if_due(c, event->now_us, ret);
         break;
@@ -281,7 +279,9 @@ void crn_coordinator_step(struct crn_coordinator *c, const struct crn_coordinato
         on_commit_result(c, event, ret);
         break;
     case CRN_EVENT_COMMIT_FENCED:
-        if (c->phase != CRN_PHASE_FENCED)
+        /* Only a record that we tried to commit can tell; anything else is an old answer. */
+        if ((c->phase == CRN_PHASE_COMMITTING || c->phase == CRN_PHASE_ABORTING) &&
+            event->id == c->id)
             to_fenced(c, ret);
         break;
     case CRN_EVENT_ABORT_OK:

@@ -15,7 +15,8 @@
  *                                              |  decline, timeout             | taken, failed
  *                                              v                               v
  *                                           ABORTING --resolved--> DRAINING --drained--> IDLE
- *   any of them --fenced--> FENCED;   any of them --CLOSE--> (ABORTING, DRAINING) --> CLOSED
+ *   COMMITTING, ABORTING --fenced--> FENCED
+ *   any of them --CLOSE--> (ABORTING, DRAINING) --> CLOSED
  *
  * Invariants, checked by tests/test_coordinator.c over random and exhaustive schedules:
  *   - one attempt at a time; its id is the log's head + 1 and is resolved (COMMIT or ABORT record)
@@ -39,15 +40,15 @@ enum crn_coordinator_phase {
 };
 
 enum crn_event_kind {
-    CRN_EVENT_START,         /* tasks: their number; id: the log's head */
-    CRN_EVENT_REQUEST,       /* a person or the service asks; full */
-    CRN_EVENT_TICK,          /* time passed */
-    CRN_EVENT_BEGIN_FAILED,  /* the attempt could not even be made: nothing happened under its id */
-    CRN_EVENT_ACK,           /* task, id */
-    CRN_EVENT_DECLINE,       /* id (of a task's or the driver's failure) */
-    CRN_EVENT_COMMIT_OK,     /* id */
-    CRN_EVENT_COMMIT_TAKEN,  /* the id was resolved as aborted by maintenance */
-    CRN_EVENT_COMMIT_FENCED, /* also for the aborted record */
+    CRN_EVENT_START,        /* tasks: their number; id: the log's head */
+    CRN_EVENT_REQUEST,      /* id: the newest ticket given out to who asks; full: for any of them */
+    CRN_EVENT_TICK,         /* time passed */
+    CRN_EVENT_BEGIN_FAILED, /* the attempt could not even be made: nothing happened under its id */
+    CRN_EVENT_ACK,          /* task, id */
+    CRN_EVENT_DECLINE,      /* id (of a task's or the driver's failure) */
+    CRN_EVENT_COMMIT_OK,    /* id */
+    CRN_EVENT_COMMIT_TAKEN, /* the id was resolved as aborted by maintenance */
+    CRN_EVENT_COMMIT_FENCED,  /* also for the aborted record */
     CRN_EVENT_COMMIT_UNKNOWN, /* the outcome could not be learnt */
     CRN_EVENT_COMMIT_FAILED,  /* it did not happen */
     CRN_EVENT_ABORT_OK,       /* the aborted record (ours or another's) stands */
@@ -105,14 +106,13 @@ struct crn_coordinator {
     uint8_t *acked; /* task_count bytes, the caller's */
     uint64_t deadline_us, next_periodic_us, not_before_us, retry_at_us;
     uint32_t retries;
-    uint64_t requested; /* tickets given out */
+    uint64_t requested; /* newest ticket given out */
     uint64_t taken;     /* tickets taken over by the attempt in flight or served before */
     bool requested_full;
 };
 
 void crn_coordinator_init(struct crn_coordinator *coordinator, uint64_t interval_us,
                           uint64_t timeout_us, uint64_t min_pause_us, uint8_t *acked);
-/* The ticket of a REQUEST is coordinator->requested after the step. */
 void crn_coordinator_step(struct crn_coordinator *coordinator,
                           const struct crn_coordinator_event *event, struct crn_actions *ret);
 /* When the next TICK is of use; UINT64_MAX: never. */

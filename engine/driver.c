@@ -202,6 +202,14 @@ static void add_superseded(struct cairn_job *job, const struct crn_attempt *atte
     free(live);
 }
 
+/* The last pool threads may still be on their way out of an attempt that is over. */
+static void wait_until_left(struct cairn_job *job, const struct crn_attempt *attempt)
+{
+    crn_mutex_assert_held(&job->lock);
+    while (attempt->running > 0)
+        crn_cond_wait(&job->wake_driver, &job->lock);
+}
+
 static void do_complete(struct cairn_job *job, const struct crn_action *action)
 {
     struct crn_attempt *attempt = job->attempt;
@@ -213,6 +221,7 @@ static void do_complete(struct cairn_job *job, const struct crn_action *action)
     crn_mutex_lock(&job->lock);
     job->last = info;
     job->has_last = true;
+    wait_until_left(job, attempt);
     job->attempt = NULL;
     crn_mutex_unlock(&job->lock);
     crn_attempt_free(attempt);
@@ -262,8 +271,7 @@ static void do_leave(struct cairn_job *job)
 {
     crn_mutex_lock(&job->lock);
     struct crn_attempt *attempt = job->attempt;
-    while (attempt->running > 0)
-        crn_cond_wait(&job->wake_driver, &job->lock);
+    wait_until_left(job, attempt);
     job->attempt = NULL;
     crn_cond_broadcast(&job->wake_waiters); /* a task that is being closed */
     crn_mutex_unlock(&job->lock);
@@ -349,11 +357,11 @@ static bool next_fact(struct cairn_job *job, struct crn_coordinator_event *ret)
             return true;
         }
     }
-    if (job->requests_pending > 0) {
-        job->requests_pending--;
+    if (job->tickets_told < job->tickets) {
         ret->kind = CRN_EVENT_REQUEST;
-        ret->full = job->request.full;
-        job->request.full = false;
+        ret->id = job->tickets_told = job->tickets;
+        ret->full = job->requested_full;
+        job->requested_full = false;
         return true;
     }
     if (job->closing && !job->coordinator.closing) {
@@ -366,7 +374,10 @@ static bool next_fact(struct cairn_job *job, struct crn_coordinator_event *ret)
 static void *driver_main(void *arg)
 {
     struct cairn_job *job = arg;
-    feed(job, CRN_EVENT_START, job->joblog.head_id, (uint32_t)job->task_count, false);
+    crn_mutex_lock(&job->lock);
+    uint32_t task_count = (uint32_t)job->task_count;
+    crn_mutex_unlock(&job->lock);
+    feed(job, CRN_EVENT_START, job->joblog.head_id, task_count, false);
     while (job->coordinator.phase != CRN_PHASE_CLOSED) {
         struct crn_coordinator_event event;
         crn_mutex_lock(&job->lock);
@@ -390,11 +401,17 @@ static void *driver_main(void *arg)
     return NULL;
 }
 
+/* Times that somebody made as long as can be mean: never. */
+static uint64_t us_of_ms(uint64_t ms)
+{
+    return ms > UINT64_MAX / 1000 ? UINT64_MAX : ms * 1000;
+}
+
 int crn_driver_start(struct cairn_job *job, cairn_error **reterr)
 {
     const cairn_job_options *o = &job->options;
-    crn_coordinator_init(&job->coordinator, o->checkpoint_interval_ms * 1000,
-                         o->checkpoint_timeout_ms * 1000, o->min_pause_ms * 1000, job->acked);
+    crn_coordinator_init(&job->coordinator, us_of_ms(o->checkpoint_interval_ms),
+                         us_of_ms(o->checkpoint_timeout_ms), us_of_ms(o->min_pause_ms), job->acked);
     CRN_TRY(crn_thread_start(&job->driver, "cairn-driver", driver_main, job, reterr));
     job->driver_running = true;
     return 0;

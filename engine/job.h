@@ -41,7 +41,7 @@ struct crn_part {
     struct crn_record *draft;       /* owns `described` */
     struct crn_operator *described; /* one operator with its states and one subtask */
     struct cairn_buffer operator_state;
-    uint64_t barrier_us, upload_started_us;
+    uint64_t upload_started_us;
     char *staging; /* directory of the capture */
     atomic_uint uploads_left;
     /* Guarded by job->lock. */
@@ -57,7 +57,6 @@ struct crn_attempt {
     uint64_t ticket;
     int64_t trigger_time_ms;
     uint64_t started_us;
-    uint8_t uuid[16];
     atomic_bool cancelled;
     struct crn_part *parts; /* one per task, same order as job->tasks */
     size_t part_count;
@@ -71,6 +70,7 @@ struct crn_attempt {
     size_t uploaded_count, uploaded_capacity;
     /* Driver only. */
     struct crn_record *record; /* the checkpoint's record, once built */
+    bool in_doubt;             /* it may stand in the log: a try had no known outcome */
 };
 
 struct crn_task_runtime {
@@ -79,7 +79,6 @@ struct crn_task_runtime {
     /* Driver only: files that the newest confirmed checkpoint has of this task; NULL: none. Points
      * into a record of job->joblog. */
     const struct crn_subtask *base;
-    const struct crn_operator *base_operator;
     uint8_t generation[16]; /* of the local database */
     char *directory;        /* local: <local_dir>/t<ordinal> */
     /* Guarded by job->lock. */
@@ -100,10 +99,6 @@ struct crn_waiter {
     int code;
     cairn_error *error;
     cairn_checkpoint_info info;
-};
-
-struct crn_request {
-    bool full;
 };
 
 /* Test seam: which state backend a job uses. */
@@ -143,12 +138,11 @@ struct cairn_job {
     struct cairn_task **tasks;
     size_t task_count;
     uint32_t next_ordinal;
-    bool started, closing, closed, fenced, starting_up;
+    bool started, closing, closed, fenced;
     bool task_lost;  /* a task was closed while the job runs: no checkpoint can be whole */
     char *lost_task; /* which; may be NULL */
-    uint64_t tickets;
-    struct crn_request request; /* what was asked for since the driver last looked */
-    uint64_t requests_pending;
+    uint64_t tickets, tickets_told; /* given out; the driver knows of */
+    bool requested_full;            /* by any of those that the driver does not know of yet */
     struct crn_waiter *waiters;
     bool has_last;
     cairn_checkpoint_info last;
@@ -182,7 +176,7 @@ int crn_job_take_over(struct cairn_job *job, cairn_error **reterr);
 int crn_job_empty_local_dir(struct cairn_job *job, cairn_error **reterr);
 int crn_job_collect(struct cairn_job *job, bool keep_unresolved, cairn_error **reterr);
 
-/* driver.c */
+/* driver.c. Start: lock held. */
 int crn_driver_start(struct cairn_job *job, cairn_error **reterr);
 void crn_driver_stop(struct cairn_job *job);
 /* publish.c: the driver's dealings with the log. */
@@ -223,5 +217,6 @@ int crn_upload_file(struct crn_part *part, const char *path, struct crn_file *fi
 void crn_task_post(struct cairn_task *task, const cairn_event *event); /* lock held */
 void crn_task_stop_locked(struct cairn_task *task, int code, const cairn_error *error);
 void crn_task_shut(struct cairn_task *task); /* closes the database; the handle stays */
+void crn_task_unregister_locked(struct cairn_task *task); /* wakes who waits for or in the task */
 
 #endif

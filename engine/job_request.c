@@ -25,8 +25,7 @@ static int request_locked(struct cairn_job *job, const cairn_trigger_options *op
         return crn_err_fail(reterr, CAIRN_EFENCED, NULL, "another process has taken over job '%s'",
                             job->name);
     job->tickets++;
-    job->requests_pending++;
-    job->request.full |= options->full != 0;
+    job->requested_full |= options->full != 0;
     if (waiter != NULL) {
         waiter->ticket = job->tickets;
         waiter->next = job->waiters;
@@ -72,9 +71,11 @@ int cairn_job_checkpoint(cairn_job *job, const cairn_trigger_options *options,
         return crn_err_fail(reterr, CAIRN_EINVAL, NULL, "job is NULL");
     struct crn_waiter waiter = {0};
     CRN_TRY(crn_job_request(job, options, &waiter, reterr));
+    atomic_fetch_add(&job->refs, 1); /* the job may be closed meanwhile: that ends the wait */
     crn_mutex_lock(&job->lock);
     while (!waiter.done)
         crn_cond_wait(&job->wake_waiters, &job->lock);
     crn_mutex_unlock(&job->lock);
+    crn_job_unref(job);
     return crn_waiter_outcome(&waiter, ret_info, reterr);
 }

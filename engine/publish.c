@@ -194,10 +194,8 @@ static void adopt_bases(struct crn_attempt *attempt, const struct crn_record *re
         struct cairn_task *task = attempt->parts[i].task;
         for (size_t o = 0; o < record->operator_count; o++) {
             const struct crn_operator *op = &record->operators[o];
-            if (strcmp(op->info.uid, task->uid) == 0) {
+            if (strcmp(op->info.uid, task->uid) == 0)
                 task->runtime->base = &op->subtasks[task->options.subtask];
-                task->runtime->base_operator = op;
-            }
         }
     }
 }
@@ -246,9 +244,12 @@ enum crn_event_kind crn_publish_commit(struct crn_attempt *attempt, cairn_error 
         return judge_taken(job, attempt->record, found, reterr);
     if (r == CAIRN_EFENCED)
         return CRN_EVENT_COMMIT_FENCED;
+    /* Once a try may have been applied, the failure of a later one says nothing about the id. */
+    attempt->in_doubt |= r == CAIRN_EUNKNOWN;
     if (r < 0)
-        return cairn_error_class_of(r) == CAIRN_CLASS_RETRY ? CRN_EVENT_COMMIT_UNKNOWN
-                                                            : CRN_EVENT_COMMIT_FAILED;
+        return attempt->in_doubt || cairn_error_class_of(r) == CAIRN_CLASS_RETRY
+                   ? CRN_EVENT_COMMIT_UNKNOWN
+                   : CRN_EVENT_COMMIT_FAILED;
     struct crn_record *record = CRN_TAKE(attempt->record);
     crn_publish_append_head(job, record, &hash);
     adopt_bases(attempt, record);
