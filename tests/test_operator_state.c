@@ -336,6 +336,32 @@ START_TEST(golden_bytes)
 }
 END_TEST
 
+/* The example of docs/format.md is the golden blob. */
+START_TEST(documented_bytes)
+{
+    FILE *document = fopen(CRN_TEST_SOURCE_ROOT "/docs/format.md", "r");
+    ck_assert_ptr_nonnull(document);
+    char line[1024];
+    size_t n = 0;
+    int fences = -1; /* behind the mark */
+    while (fences < 2 && fgets(line, sizeof(line), document) != NULL) {
+        unsigned byte;
+        int used;
+        if (strcmp(line, "<!-- hex operator state -->\n") == 0)
+            fences = 0;
+        else if (fences >= 0 && strncmp(line, "```", 3) == 0)
+            fences++;
+        else if (fences == 1)
+            for (const char *at = line; sscanf(at, " %2x%n", &byte, &used) == 1; at += used) {
+                ck_assert_uint_lt(n, GOLDEN_SIZE);
+                ck_assert_uint_eq(byte, (uint8_t)golden[n++]);
+            }
+    }
+    (void)fclose(document);
+    ck_assert_uint_eq(n, GOLDEN_SIZE);
+}
+END_TEST
+
 static int restore_bytes(const void *bytes, size_t size)
 {
     struct crn_operator_states *states;
@@ -419,6 +445,7 @@ int main(void)
     tcase_add_test(tcase, uneven_blobs);
     tcase_add_test(tcase, nothing_is_empty);
     tcase_add_test(tcase, golden_bytes);
+    tcase_add_test(tcase, documented_bytes);
     tcase_add_test(tcase, bad_bytes);
     tcase_add_test(tcase, cut_and_flipped);
     suite_add_tcase(suite, tcase);
