@@ -19,10 +19,13 @@
  */
 #include "backends/state/rocksdb_internal.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
+#include <sys/statvfs.h>
 
 #define SAMPLE_BYTES_MAX ((uint64_t)256 << 10)
+#define FREE_BYTES_MIN ((uint64_t)1 << 20)
 #define ARENA_BLOCKS_OF_MARGIN 2 /* the one in use, and RocksDB's own tolerance */
 
 /* ---- errors and properties ---- */
@@ -69,6 +72,20 @@ uint64_t crn_rocksdb_state_property(rocksdb_t *db, const struct crn_state *state
 {
     uint64_t value = 0;
     return rocksdb_property_int_cf(db, state->family, name, &value) == 0 ? value : 0;
+}
+
+/* Before what writes headers to RocksDB's info log; see rocksdb_options.c. */
+static int check_free_space(const char *directory, cairn_error **reterr)
+{
+    struct statvfs disk;
+    if (statvfs(directory, &disk) != 0)
+        return crn_err_os(reterr, errno, directory, "state directory '%s'", directory);
+    uint64_t free_bytes = (uint64_t)disk.f_bavail * disk.f_frsize;
+    if (free_bytes < FREE_BYTES_MIN)
+        return crn_err_fail(reterr, CAIRN_ENOSPC, directory,
+                            "'%s' has %" PRIu64 " bytes free, opening a state takes %" PRIu64,
+                            directory, free_bytes, FREE_BYTES_MIN);
+    return 0;
 }
 
 /* ---- states ---- */
@@ -140,6 +157,7 @@ static int create_state(struct crn_rocksdb *db, const cairn_state_info *info,
     rocksdb_options_t *options;
     char *message = NULL;
 
+    CRN_TRY(check_free_space(db->directory, reterr));
     CRN_TRY(state_new(db, info->name, info, &state, reterr));
     CRN_TRY(crn_str_printf(&family_name, reterr, CRN_ROCKSDB_FAMILY_PREFIX "%s", info->name));
     CRN_TRY(crn_rocksdb_options_new(&config, db->extra_options, state, &options, reterr));
@@ -322,6 +340,8 @@ static int open_database(struct crn_rocksdb *db, const struct crn_state_config *
 {
     CRN_CLEANUP(families_done) struct families families = {0};
 
+    if (!config->read_only)
+        CRN_TRY(check_free_space(config->directory, reterr));
     CRN_TRY(crn_rocksdb_options_new(config, config->extra_options, NULL, &db->options, reterr));
     CRN_TRY(list_families(db, config, &families, reterr));
     CRN_TRY(open_families(db, config, &families, reterr));

@@ -28,6 +28,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/statvfs.h>
 
 #define NO_FLUSH UINT64_MAX /* for rocksdb_checkpoint_create */
 #define MANIFEST_SIZE_MAX ((size_t)1 << 30)
@@ -105,27 +106,38 @@ static bool memtables_flushed(const struct run *run)
     return true;
 }
 
+/* RocksDB does not say why; most often it is this. */
+static int flush_failed(struct run *run, const char *what)
+{
+    struct statvfs disk;
+    uint64_t free_bytes = 0;
+    if (statvfs(run->db->directory, &disk) == 0)
+        free_bytes = (uint64_t)disk.f_bavail * disk.f_frsize;
+    return disproved(run, NULL, "RocksDB %s; its disk has %" PRIu64 " bytes free", what,
+                     free_bytes);
+}
+
 static int wait_for_flushes(struct run *run, const atomic_bool *cancelled)
 {
     struct crn_rocksdb *db = run->db;
     uint64_t earlier_errors = atomic_load(&db->barrier_errors);
     uint64_t last_seen_running_us = crn_now_us();
 
-    for (uint64_t pause_us = POLL_MIN_US;; pause_us = pause_us * 3 / 2) {
+    for (uint64_t pause_us = POLL_MIN_US;;) {
         if (atomic_load(cancelled))
             return crn_err_fail(run->reterr, CAIRN_ECANCELED, NULL, "capture of '%s' was cancelled",
                                 db->directory);
         if (crn_rocksdb_property(db->db, "rocksdb.background-errors") > earlier_errors)
-            return disproved(run, NULL,
-                             "RocksDB could not flush or compact; its file 'LOG' says why");
+            return flush_failed(run, "could not flush or compact");
         if (memtables_flushed(run))
             return 0;
         /* After an error RocksDB may have stopped flushing without a new one to count. */
         if (crn_rocksdb_property(db->db, "rocksdb.num-running-flushes") > 0)
             last_seen_running_us = crn_now_us();
         else if (earlier_errors > 0 && crn_now_us() - last_seen_running_us > STUCK_US)
-            return disproved(run, NULL, "RocksDB has stopped flushing after an earlier error");
-        crn_sleep_us(pause_us < POLL_MAX_US ? pause_us : POLL_MAX_US);
+            return flush_failed(run, "has stopped flushing after an earlier error");
+        crn_sleep_us(pause_us);
+        pause_us = pause_us * 2 < POLL_MAX_US ? pause_us * 2 : POLL_MAX_US;
     }
 }
 

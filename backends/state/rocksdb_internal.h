@@ -26,7 +26,6 @@ struct crn_state {
     /* atomic; writer: the task's thread; readers: compactions */
     _Atomic uint64_t ttl_ms;
     /* writer's thread only */
-    bool opened;
     uint64_t credit; /* bytes that may be written before its memtable is looked at again */
 };
 

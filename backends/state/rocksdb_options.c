@@ -31,9 +31,7 @@
 #define LEVEL0_SLOWDOWN_FILES 1000
 #define LEVEL0_STOP_FILES 2000
 #define MEMTABLES_MAX 8
-#define INFO_LOG_BYTES ((size_t)4 << 20)
-#define INFO_LOG_FILES 2u
-#define INFO_LOG_LEVEL_WARN 2
+#define INFO_LOG_LEVEL_HEADER 5
 #define COMPACTION_STYLE_FIFO 2
 
 /* What the C interface has no setter for. No flush at close: between checkpoints nothing is durable
@@ -137,9 +135,9 @@ static void set_database_options(rocksdb_options_t *options, const struct crn_st
     rocksdb_options_set_avoid_unnecessary_blocking_io(options, 1);
     rocksdb_options_set_max_background_flushes(options, 2);
     rocksdb_options_set_max_background_compactions(options, compactions);
-    rocksdb_options_set_info_log_level(options, INFO_LOG_LEVEL_WARN);
-    rocksdb_options_set_max_log_file_size(options, INFO_LOG_BYTES);
-    rocksdb_options_set_keep_log_file_num(options, INFO_LOG_FILES);
+    rocksdb_options_set_info_log_level(options, INFO_LOG_LEVEL_HEADER);
+    rocksdb_options_set_max_log_file_size(options, 0); /* no rolling */
+    rocksdb_options_set_keep_log_file_num(options, 1);
     rocksdb_options_set_stats_dump_period_sec(options, 0);
     rocksdb_options_set_stats_persist_period_sec(options, 0);
 }
