@@ -183,6 +183,75 @@ void crn_test_job_commit_kind(struct crn_test_job *job, cairn_record_kind kind)
     crn_test_job_commit(job, crn_test_job_record(job, kind));
 }
 
+const struct crn_file *crn_test_job_file(const struct crn_record *record, const char *uid,
+                                         uint32_t subtask, const char *name)
+{
+    for (size_t o = 0; o < record->operator_count; o++) {
+        const struct crn_operator *op = &record->operators[o];
+        if (strcmp(op->info.uid, uid) != 0 || subtask >= op->subtask_count)
+            continue;
+        for (size_t f = 0; f < op->subtasks[subtask].file_count; f++) {
+            if (strcmp(op->subtasks[subtask].files[f].info.name, name) == 0)
+                return &op->subtasks[subtask].files[f];
+        }
+    }
+    ck_abort_msg("no file '%s' in subtask %" PRIu32 " of '%s'", name, subtask, uid);
+    return NULL;
+}
+
+/* --- one of everything --- */
+
+static void commit_two(struct crn_test_job *job)
+{
+    struct crn_record *record = crn_test_job_record(job, CAIRN_RECORD_CHECKPOINT);
+    record->info.is_full = 1;
+    struct crn_subtask *subtask = crn_test_job_subtask(record, "count");
+    (void)crn_test_job_table(job, record, subtask, 8, "alpha");
+    (void)crn_test_job_table(job, record, subtask, 9, "beta");
+    (void)crn_test_job_database(job, record, subtask, "MANIFEST-000005", "two");
+    (void)crn_test_job_inlined(record, subtask, CAIRN_FILE_DATABASE, "CURRENT", "MANIFEST-000005\n",
+                               16);
+    (void)crn_test_job_inlined(record, subtask, CAIRN_FILE_OPERATOR_STATE, "operator-state",
+                               "position", 8);
+    subtask = crn_test_job_subtask(record, "count");
+    (void)crn_test_job_table(job, record, subtask, 10, "gamma");
+    crn_test_job_commit(job, record);
+}
+
+static void commit_four(struct crn_test_job *job, const struct crn_record *base)
+{
+    struct crn_record *record = crn_test_job_record(job, CAIRN_RECORD_CHECKPOINT);
+    record->info.base_id = base->info.id;
+    struct crn_subtask *subtask = crn_test_job_subtask(record, "count");
+    (void)crn_test_job_reuse(subtask, crn_test_job_file(base, "count", 0, "000008.sst"));
+    (void)crn_test_job_table(job, record, subtask, 11, "delta");
+    (void)crn_test_job_database(job, record, subtask, "MANIFEST-000005", "four");
+    (void)crn_test_job_inlined(record, subtask, CAIRN_FILE_DATABASE, "CURRENT", "MANIFEST-000005\n",
+                               16);
+    subtask = crn_test_job_subtask(record, "count");
+    (void)crn_test_job_reuse(subtask, crn_test_job_file(base, "count", 1, "000010.sst"));
+    crn_test_job_commit(job, record);
+}
+
+void crn_test_job_write(struct crn_test_job *job, cairn_store *store, const char *name)
+{
+    static const char *const foreign[CRN_TEST_JOB_FOREIGN] = {"notes.txt", "shared/e01-c2-8.sst",
+                                                              "chk-2/e1-c4-1", "MANIFEST-chk07"};
+    crn_test_job_init(job, store, name);
+    crn_test_job_commit_kind(job, CAIRN_RECORD_FENCE);
+    commit_two(job);
+    CRN_AUTO_RECORD struct crn_record *two = CRN_TAKE(job->head); /* kept as the base of 4 */
+    crn_test_job_put(job, "shared/e1-c3-30.sst", "left", 4);
+    job->head = two;
+    struct crn_record *aborted = crn_test_job_record(job, CAIRN_RECORD_ABORTED);
+    job->head = NULL;
+    crn_test_job_commit(job, aborted);
+    commit_four(job, two);
+    crn_test_job_put(job, "shared/e1-c5-40.sst", "flying", 6);
+    for (size_t i = 0; i < CRN_TEST_JOB_FOREIGN; i++)
+        crn_test_job_put(job, foreign[i], "not ours", 8);
+}
+
 /* --- raw access --- */
 
 static char *full_key(const struct crn_test_job *job, const char *object)

@@ -39,6 +39,20 @@ void crn_test_job_commit(struct crn_test_job *job, struct crn_record *record);
 /* Both at once, for records without content. */
 void crn_test_job_commit_kind(struct crn_test_job *job, cairn_record_kind kind);
 
+/* A file of a record by its name; the test ends if it is not there. */
+const struct crn_file *crn_test_job_file(const struct crn_record *record, const char *uid,
+                                         uint32_t subtask, const char *name);
+
+/* A job with one of everything. Its log, all of epoch 1 and with log_start 1:
+ *   1 fence
+ *   2 checkpoint, full: operator "count", subtask 0: tables 8 "alpha" and 9 "beta", MANIFEST-000005
+ * "two" as an object, CURRENT and operator-state inlined; subtask 1: table 10 "gamma" 3 aborted;
+ * its table shared/e1-c3-30.sst "left" was not removed 4 checkpoint, base 2: subtask 0: table 8
+ * again, 11 "delta", MANIFEST-000005 "four", CURRENT inlined; subtask 1: table 10 again and beside
+ * it shared/e1-c5-40.sst "flying" of an unresolved id, and four foreign objects. */
+void crn_test_job_write(struct crn_test_job *job, cairn_store *store, const char *name);
+#define CRN_TEST_JOB_FOREIGN 4
+
 /* Raw access, below the job's prefix. */
 void crn_test_job_put(const struct crn_test_job *job, const char *object, const void *data,
                       size_t size);
