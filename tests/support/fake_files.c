@@ -177,24 +177,44 @@ static int capture_small_files(const struct fake_db *db, const struct cairn_buff
     return capture_small(directory, options_name, options, strlen(options), ret, reterr);
 }
 
-/* The list of tables changes at barriers only, and none is taken before this capture's release. */
+/* The states that there are now; more may be opened while the capture runs. */
+static int list_states(const struct fake_db *db, struct crn_state ***ret, size_t *ret_count)
+{
+    size_t count = 0;
+    for (struct crn_state *state = db->states; state != NULL; state = state->next)
+        count++;
+    struct crn_state **states = calloc(count + 1, sizeof(struct crn_state *));
+    if (states == NULL)
+        return CAIRN_ENOMEM;
+    count = 0;
+    for (struct crn_state *state = db->states; state != NULL; state = state->next)
+        states[count++] = state;
+    *ret = states;
+    *ret_count = count;
+    return 0;
+}
+
+/* A state's tables change at barriers only, and none is taken before this capture's release. */
 static int capture_all(struct fake_db *db, const char *directory, const atomic_bool *cancelled,
                        struct crn_capture *ret, cairn_error **reterr)
 {
     CRN_AUTO_BUFFER struct cairn_buffer manifest = {0};
+    CRN_AUTO_FREE struct crn_state **states = NULL;
+    size_t state_count = 0;
     crn_mutex_lock(&db->lock);
     int r = encode_manifest(db, &manifest);
-    struct crn_state *states = db->states;
+    if (r == 0)
+        r = list_states(db, &states, &state_count);
     crn_mutex_unlock(&db->lock);
     if (r < 0)
         return crn_err_nomem(reterr);
     if (mkdir(directory, 0777) < 0)
         return crn_err_os(reterr, errno, directory, "create '%s'", directory);
-    for (struct crn_state *state = states; state != NULL; state = state->next)
-        for (size_t i = 0; i < state->table_count; i++) {
+    for (size_t s = 0; s < state_count; s++)
+        for (size_t i = 0; i < states[s]->table_count; i++) {
             if (cancelled != NULL && atomic_load(cancelled))
                 return crn_err_fail(reterr, CAIRN_ECANCELED, NULL, "the capture was canceled");
-            CRN_TRY(capture_table(db, state, state->tables[i], directory, ret, reterr));
+            CRN_TRY(capture_table(db, states[s], states[s]->tables[i], directory, ret, reterr));
         }
     return capture_small_files(db, &manifest, directory, ret, reterr);
 }
