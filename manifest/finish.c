@@ -102,6 +102,8 @@ void crn_record_finish(struct crn_record *record)
     total->file_count = 0;
     total->new_file_count = 0;
     total->barrier_max_us = 0;
+    if (total->kind != CAIRN_RECORD_CHECKPOINT)
+        total->is_full = 0; /* what an attempt was meant to be is not stored */
     make_clean(total->reason, CRN_REASON_MAX);
     make_clean(total->host, CRN_HOST_MAX);
     make_clean(total->library_version, CRN_LIBRARY_VERSION_MAX);

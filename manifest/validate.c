@@ -146,11 +146,10 @@ static int rule_r10(const struct crn_rule_scope *s)
 static int rule_r11(const struct crn_rule_scope *s)
 {
     const struct crn_record *record = s->record;
-    const bool has_content =
-        record->operator_count > 0 || record->info.is_full != 0 || record->info.base_id != 0;
+    const bool has_content = record->operator_count > 0 || record->info.base_id != 0;
     return record->info.kind == CAIRN_RECORD_CHECKPOINT || !has_content
                ? 0
-               : crn_rule_broken(s, "R11", "only a checkpoint has operators, is_full and base_id");
+               : crn_rule_broken(s, "R11", "only a checkpoint has operators and a base_id");
 }
 
 static int rule_r12(const struct crn_rule_scope *s)
