@@ -15,14 +15,14 @@ static int usage_error(const char *what, const char *word)
 {
     CLI_AUTO_ERROR cairn_error *error = NULL;
     int r = cli_raise(&error, CAIRN_EINVAL, "there is no %s '%s'", what, word);
-    return cli_report(NULL, r, error);
+    return cli_report(NULL, NULL, r, error);
 }
 
 static int finish_output(const struct cli_verb *verb, int status)
 {
     CLI_AUTO_ERROR cairn_error *error = NULL;
     int r = cli_output_finish(&error);
-    return r < 0 ? cli_report(verb, r, error) : status;
+    return r < 0 ? cli_report(verb, NULL, r, error) : status;
 }
 
 static int run_help(int argc, char **argv)
@@ -40,7 +40,7 @@ static int run_help(int argc, char **argv)
 static int run_verb(const struct cli_verb *verb, int argc, char **argv)
 {
     CLI_AUTO_ERROR cairn_error *error = NULL;
-    struct cli_args args;
+    struct cli_args args = {0};
     int r = cli_args_parse(verb, argc, argv, &args, &error);
     if (r == 0 && args.help) {
         cli_help_verb(verb, stdout);
@@ -50,7 +50,7 @@ static int run_verb(const struct cli_verb *verb, int argc, char **argv)
         r = verb->run(&args, &error);
     /* Data before complaints, in a terminal too. */
     int output = finish_output(verb, 0);
-    return r < 0 ? cli_report(verb, r, error) : output;
+    return r < 0 ? cli_report(verb, &args, r, error) : output;
 }
 
 int main(int argc, char **argv)

@@ -90,8 +90,12 @@ int cli_restore(const struct cli_args *args, cairn_error **reterr);
 
 /* Raise an error of the tool's own; returns code. */
 int cli_raise(cairn_error **reterr, int code, const char *format, ...) CLI_PRINTF(3, 4);
-/* Tell the user, with a hint what to do next. Returns the exit status. */
-int cli_report(const struct cli_verb *verb, int code, const cairn_error *error);
+/* What to do next, in place of what the error's code suggests. A string that stays; PATH and OBJECT in
+ * it are replaced by what they are. */
+void cli_hint(const char *hint);
+/* Tell the user, with a hint. verb and args may be NULL. Returns the exit status. */
+int cli_report(const struct cli_verb *verb, const struct cli_args *args, int code,
+               const cairn_error *error);
 static inline void cli_cleanup_error(cairn_error **error)
 {
     cairn_error_free(*error);

@@ -32,7 +32,7 @@ static const struct {
     {CAIRN_ENOMEM, "free some memory, or use fewer --threads"},
     {CAIRN_EUNSUPPORTED, "another transfer or store may be able to; see cairn(1)"},
     {CAIRN_EMISMATCH, "`cairn inspect PATH` shows what is stored"},
-    {CAIRN_ENOTFOUND, "`cairn jobs STORE` lists jobs, `cairn ls --all PATH` checkpoints"},
+    {CAIRN_ENOTFOUND, "`cairn ls --all PATH` shows what there is and what there was"},
     {CAIRN_EEXIST, "give a directory that does not exist yet, or an empty one"},
     {CAIRN_EFENCED, "a newer process has the job; nothing needs to be done here"},
     {CAIRN_EABORTED, "`cairn ls PATH` shows the reason"},
@@ -51,8 +51,17 @@ static const struct {
     {CAIRN_EINTERNAL, "this is a defect in Cairn: please report it with this message"},
 };
 
+static const char *chosen_hint; /* by whoever knows better than the table */
+
+void cli_hint(const char *hint)
+{
+    chosen_hint = hint;
+}
+
 static const char *find_hint(int code)
 {
+    if (chosen_hint)
+        return chosen_hint;
     for (size_t i = 0; i < CLI_COUNT(hints); i++) {
         if (hints[i].code == code)
             return hints[i].hint;
@@ -60,7 +69,36 @@ static const char *find_hint(int code)
     return NULL;
 }
 
-int cli_report(const struct cli_verb *verb, int code, const cairn_error *error)
+/* May stand in a command that is copied into a shell. */
+static bool is_shell_word(const char *text)
+{
+    static const char safe[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                               "/._-:+,@%";
+    return *text && *text != '-' && strspn(text, safe) == strlen(text);
+}
+
+/* The hint with PATH and OBJECT replaced by what they are, so that its commands can be copied. */
+static void print_hint(const char *hint, const struct cli_args *args, const char *object)
+{
+    const char *path = args && args->words[0] ? args->words[0] : "";
+    const char *job = args ? args->job : NULL;
+    fputs("  hint: ", stderr);
+    while (*hint) {
+        if (strncmp(hint, "PATH", 4) == 0 && is_shell_word(path) && (!job || is_shell_word(job))) {
+            fprintf(stderr, "%s%s%s", path, job ? " -j " : "", job ? job : "");
+            hint += 4;
+        } else if (strncmp(hint, "OBJECT", 6) == 0 && is_shell_word(object)) {
+            fputs(object, stderr);
+            hint += 6;
+        } else {
+            fputc(*hint++, stderr);
+        }
+    }
+    fputc('\n', stderr);
+}
+
+int cli_report(const struct cli_verb *verb, const struct cli_args *args, int code,
+               const cairn_error *error)
 {
     const char *message = cairn_error_message(error);
     if (!*message)
@@ -69,12 +107,10 @@ int cli_report(const struct cli_verb *verb, int code, const cairn_error *error)
     (void)fflush(stdout);
     fprintf(stderr, "cairn: %s\n", safe);
     const char *hint = find_hint(code);
-    if (code == CAIRN_EINVAL && verb)
-        fprintf(stderr, "  hint: see `cairn help %s`\n", verb->name);
+    if (hint)
+        print_hint(hint, args, cairn_error_object(error));
     else if (code == CAIRN_EINVAL)
-        fprintf(stderr, "  hint: see `cairn help`\n");
-    else if (hint)
-        fprintf(stderr, "  hint: %s\n", hint);
+        fprintf(stderr, "  hint: see `cairn help%s%s`\n", verb ? " " : "", verb ? verb->name : "");
     int status = (int)cairn_error_class_of(code);
     return status != 0 ? status : CAIRN_CLASS_INTERNAL;
 }

@@ -158,6 +158,8 @@ int cli_cat(const struct cli_args *args, cairn_error **reterr)
     options.key = key;
     cli_interrupt_catch();
     r = cairn_cat_open(snapshot, &options, &cat, reterr);
+    if (r == CAIRN_ENOTFOUND)
+        cli_hint("`cairn inspect PATH` shows operators and states");
     if (r < 0)
         return r;
     if (args->json) {

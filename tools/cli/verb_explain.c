@@ -50,7 +50,8 @@ static void print_consequence(const cairn_explanation *explanation,
                               const cairn_explanation_info *info)
 {
     if (info->status == CAIRN_OBJECT_MANIFEST) {
-        printf("without it  the log has a gap: the job does not open, gc refuses to work\n");
+        printf("%-11s the log has a gap: the job does not open, gc refuses to work\n",
+               info->exists ? "without it" : "as it is");
     } else if (info->reference_count > 0) {
         printf("%-11s %s ", info->exists ? "without it" : "as it is",
                cli_plural(info->reference_count, "checkpoint", "checkpoints"));
@@ -124,6 +125,8 @@ int cli_explain(const struct cli_args *args, cairn_error **reterr)
     if (r == 0)
         r = cairn_explain(target.store, target.job, strip_job(args->words[1], target.job),
                           &explanation, reterr);
+    if (r == CAIRN_ENOTFOUND)
+        cli_hint("`cairn inspect --files PATH ID` lists the objects of a checkpoint");
     if (r < 0)
         return r;
     if (args->json)

@@ -92,6 +92,8 @@ int cli_jobs(const struct cli_args *args, cairn_error **reterr)
     size_t count = 0, bad = 0;
     int first = 0;
     int r = cairn_store_open_existing(args->words[0], &target.store, &target.job, reterr);
+    if (r == CAIRN_ENOTFOUND || r == CAIRN_EINVAL)
+        cli_hint("give the directory of a store");
     if (r == 0 && target.job)
         r = cli_raise(reterr, CAIRN_EINVAL, "'%s' is the directory of a job, not a store",
                       args->words[0]);
@@ -114,6 +116,7 @@ int cli_jobs(const struct cli_args *args, cairn_error **reterr)
     } else {
         cli_table_print(table, 0);
     }
+    cli_hint("`cairn ls -j JOB PATH` shows which records are readable");
     if (first < 0)
         return cli_raise(reterr, first, "%zu of %zu jobs cannot be read", bad, count);
     return 0;

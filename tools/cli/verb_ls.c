@@ -22,9 +22,12 @@ static void add_row(struct cli_table *table, const cairn_record_info *record)
     CLI_AUTO_FREE char *reason = cli_text_safe(record->reason);
     bool unreadable = record->state == CAIRN_STATE_UNREADABLE;
     enum cli_style dim = record->state == CAIRN_STATE_SUBSUMED ? CLI_DIM : CLI_PLAIN;
+    /* The first checkpoint of a job has nothing to share, whether it was asked to be full or not.
+     */
+    bool full = record->is_full || record->new_file_count == record->file_count;
     const char *type = record->kind == CAIRN_RECORD_SAVEPOINT ? "savepoint"
                        : !has_files(record)                   ? "-"
-                       : record->is_full                      ? "full"
+                       : full                                 ? "full"
                                                               : "incremental";
     cli_table_cell(table, dim, "%" PRIu64, record->id);
     cli_table_cell(table, cli_record_state_style(record->state), "%s",

@@ -5,6 +5,7 @@
  * be drawn by another. */
 
 #include "tools/cli/cli.h"
+#include "cairn/store.h"
 
 struct context {
     struct cli_progress progress;
@@ -103,8 +104,14 @@ int cli_verify(const struct cli_args *args, cairn_error **reterr)
         return r;
     }
     print_result(args, target.job, &report, context.problems);
-    if (r < 0)
-        return cli_raise(reterr, r, "job '%s' has %" PRIu64 " %s", target.job, report.problems,
-                         cli_plural(report.problems, "problem", "problems"));
-    return 0;
+    if (r == 0)
+        return 0;
+    CLI_AUTO_FREE char *summary =
+        cli_printf("job '%s' has %" PRIu64 " %s", target.job, report.problems,
+                   cli_plural(report.problems, "problem", "problems"));
+    if (r != CAIRN_EVERSION)
+        cli_hint(
+            "`cairn explain PATH OBJECT` tells which checkpoints need it; restore one that does "
+            "not, or the object from a copy of the store");
+    return cairn_error_set(reterr, r, cairn_error_object(error), 0, summary);
 }

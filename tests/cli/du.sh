@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=sh disable=SC2154
+# What takes the space: live, dead, unresolved, foreign, missing.
+make_store store shop
+run cairn du store
+rm "store/shop/$(object_of clicks 6)"
+cp store/shop/MANIFEST-chk5 store/shop/shared/e1-c4-900.sst
+cp store/shop/MANIFEST-chk5 store/shop/shared/e9-c7-1.sst
+echo note >store/shop/README
+run cairn du store
+json 'd["usage"]["dead"]["count"], d["usage"]["unresolved"]["count"], d["usage"]["foreign"],
+      d["usage"]["missing_count"], len(d["checkpoints"])' du store

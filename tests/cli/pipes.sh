@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=sh disable=SC2154
+# A reader that goes away is no error and leaves nothing behind in TMPDIR (run.sh looks); a full disk
+# under the output is one.
+make_store store many
+for verb in 'cat store' 'cat store --json' 'inspect store --json --files'; do
+    # shellcheck disable=SC2086 # words
+    { "$CAIRN" $verb && echo "$verb: quiet" >"$WORK/status"; } | head -c 10 >/dev/null
+    cat "$WORK/status"
+done
+for verb in 'cat store' 'ls store' 'ls store --json' help --version; do
+    # shellcheck disable=SC2086
+    "$CAIRN" $verb >/dev/full
+    echo "$verb: $?"
+done
+run cairn cat store --limit 3
