@@ -1,0 +1,728 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Proves what cairn/inspect.h says of snapshots at rest, over a job written by hand whose every
+ * byte is known: what is listed, counted, compared and explained, exactly; that a flipped bit or a
+ * missing byte in any stored object is found by verification and by a restore, under the object's
+ * own name, and by no checkpoint that does not need it (P8); that a restore is whole under its name
+ * or not there (M19), and that nothing but the collector changes the store.
+ */
+
+#include "backends/storage/fault.h"
+#include "backends/storage/storage.h"
+#include "base/file.h"
+#include "base/thread.h"
+#include "engine/fetch.h"
+#include "engine/joblog.h"
+#include "tests/support/stored_job.h"
+#include "tests/support/tap.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static char root[64]; /* a directory of the running test */
+static cairn_store *store;
+static struct crn_test_job job;
+
+static void setup(void)
+{
+    cairn_store *posix;
+    char path[96];
+    (void)strcpy(root, "/tmp/cairn-rest-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(root));
+    (void)snprintf(path, sizeof path, "%s/store", root);
+    ck_assert_int_eq(crn_posix_store_open(path, CRN_TRANSFER_AUTO, true, &posix, NULL), 0);
+    ck_assert_int_eq(crn_fault_store_open(posix, &store, NULL), 0);
+    crn_test_job_write(&job, store, "orders");
+}
+
+static void teardown(void)
+{
+    crn_test_job_done(&job);
+    store->ops->close(store);
+    ck_assert_int_eq(crn_file_remove_tree(root, NULL), 0);
+}
+
+static const char *in_root(const char *name)
+{
+    static char path[512];
+    (void)snprintf(path, sizeof path, "%s/%s", root, name);
+    return path;
+}
+
+/* --- listing --- */
+
+START_TEST(jobs_are_directories_with_manifests)
+{
+    struct crn_test_job other;
+    char **names;
+    size_t count;
+    crn_test_job_init(&other, store, "alerts");
+    crn_test_job_put(&other, "notes.txt", "x", 1);
+    ck_assert_int_eq(cairn_store_jobs(store, &names, &count, NULL), 0);
+    ck_assert_uint_eq(count, 1);
+    ck_assert_str_eq(names[0], "orders");
+    cairn_names_free(names, count);
+    crn_test_job_commit_kind(&other, CAIRN_RECORD_FENCE);
+    ck_assert_int_eq(cairn_store_jobs(store, &names, &count, NULL), 0);
+    ck_assert_uint_eq(count, 2);
+    ck_assert_str_eq(names[0], "alerts");
+    ck_assert_str_eq(names[1], "orders");
+    cairn_names_free(names, count);
+    crn_test_job_done(&other);
+}
+END_TEST
+
+START_TEST(a_log_shows_every_id_and_what_it_holds_alone)
+{
+    static const cairn_record_state states[] = {CAIRN_STATE_FENCE, CAIRN_STATE_COMPLETE,
+                                                CAIRN_STATE_ABORTED, CAIRN_STATE_COMPLETE};
+    cairn_log *log;
+    ck_assert_int_eq(cairn_log_open(store, "orders", &log, NULL), 0);
+    ck_assert_uint_eq(cairn_log_size(log), 4);
+    ck_assert_ptr_null(cairn_log_at(log, 4));
+    for (size_t i = 0; i < 4; i++) {
+        const cairn_record_info *info = cairn_log_at(log, i);
+        ck_assert_uint_eq(info->id, i + 1);
+        ck_assert_int_eq(info->state, states[i]);
+        ck_assert_str_eq(info->reason, i == 2 ? "timed out" : "");
+        /* beta, two; delta, four: and the manifest of each */
+        uint64_t alone = i == 1 ? 4 + 3 : i == 3 ? 5 + 4 : 0;
+        ck_assert_uint_eq(info->exclusive_bytes, info->manifest_bytes + alone);
+    }
+    ck_assert_uint_eq(cairn_log_at(log, 1)->full_bytes, 5 + 4 + 3 + 16 + 8 + 5);
+    ck_assert_uint_eq(cairn_log_at(log, 3)->new_bytes, 5 + 4 + 16);
+    cairn_log_close(log);
+    ck_assert_int_eq(cairn_log_open(store, "payments", &log, NULL), CAIRN_ENOTFOUND);
+    ck_assert_int_eq(cairn_log_open(store, "or/ders", &log, NULL), CAIRN_EINVAL);
+}
+END_TEST
+
+START_TEST(a_log_remembers_what_was_subsumed)
+{
+    cairn_log *log;
+    job.log_start = 4;
+    crn_test_job_remove(&job, "shared/e1-c5-40.sst");
+    crn_test_job_commit_kind(&job, CAIRN_RECORD_CHECKPOINT);
+    ck_assert_int_eq(cairn_gc(store, "orders", NULL, NULL, NULL), 0);
+    crn_test_job_replace(&job, "MANIFEST-chk4", "damaged", 7);
+    ck_assert_int_eq(cairn_log_open(store, "orders", &log, NULL), 0);
+    ck_assert_uint_eq(cairn_log_size(log), 5);
+    ck_assert_int_eq(cairn_log_at(log, 0)->state, CAIRN_STATE_FENCE);
+    ck_assert_int_eq(cairn_log_at(log, 1)->state, CAIRN_STATE_SUBSUMED);
+    ck_assert_uint_eq(cairn_log_at(log, 1)->full_bytes, 41);
+    ck_assert_int_eq(cairn_log_at(log, 3)->state, CAIRN_STATE_UNREADABLE);
+    ck_assert_int_eq(cairn_log_at(log, 3)->kind, CAIRN_RECORD_CHECKPOINT); /* as 5 remembers it */
+    ck_assert_ptr_nonnull(strstr(cairn_log_at(log, 3)->reason, "MANIFEST-chk4"));
+    ck_assert_int_eq(cairn_log_at(log, 4)->state, CAIRN_STATE_COMPLETE);
+    cairn_log_close(log);
+}
+END_TEST
+
+START_TEST(a_snapshot_gives_what_its_manifest_has)
+{
+    cairn_snapshot *snapshot;
+    ck_assert_int_eq(cairn_snapshot_open(store, "orders", 0, &snapshot, NULL), 0);
+    ck_assert_uint_eq(cairn_snapshot_record(snapshot)->id, 4);
+    ck_assert_uint_eq(cairn_snapshot_operators(snapshot), 1);
+    ck_assert_str_eq(cairn_snapshot_operator(snapshot, 0)->uid, "count");
+    ck_assert_uint_eq(cairn_snapshot_operator(snapshot, 0)->subtask_count, 2);
+    ck_assert_str_eq(cairn_snapshot_state(snapshot, 0, 1)->name, "seen");
+    ck_assert_uint_eq(cairn_snapshot_subtask(snapshot, 0, 1)->index, 1);
+    ck_assert_uint_eq(cairn_snapshot_subtask(snapshot, 0, 0)->file_count, 4);
+    ck_assert_str_eq(cairn_snapshot_file(snapshot, 0, 1, 0)->object, "shared/e1-c2-10.sst");
+    ck_assert_ptr_null(cairn_snapshot_operator(snapshot, 1));
+    ck_assert_ptr_null(cairn_snapshot_state(snapshot, 0, 2));
+    ck_assert_ptr_null(cairn_snapshot_state(snapshot, 1, 0));
+    ck_assert_ptr_null(cairn_snapshot_subtask(snapshot, 0, 2));
+    ck_assert_ptr_null(cairn_snapshot_file(snapshot, 0, 0, 4));
+    ck_assert_ptr_null(cairn_snapshot_file(snapshot, 0, 2, 0));
+    cairn_snapshot_close(snapshot);
+    ck_assert_int_eq(cairn_snapshot_open(store, "orders", 3, &snapshot, NULL), CAIRN_ENOTFOUND);
+    ck_assert_int_eq(cairn_snapshot_open(store, "orders", 9, &snapshot, NULL), CAIRN_ENOTFOUND);
+    ck_assert_int_eq(cairn_snapshot_open(store, "payments", 0, &snapshot, NULL), CAIRN_ENOTFOUND);
+}
+END_TEST
+
+/* --- questions --- */
+
+START_TEST(usage_puts_every_object_in_one_class)
+{
+    cairn_usage usage = CAIRN_USAGE_INIT;
+    ck_assert_int_eq(cairn_job_usage(store, "orders", &usage, NULL), 0);
+    ck_assert_uint_eq(usage.manifest_count, 4);
+    ck_assert_uint_eq(usage.live_count, 6);
+    ck_assert_uint_eq(usage.live_bytes, 5 + 4 + 3 + 5 + 5 + 4);
+    ck_assert_uint_eq(usage.dead_count, 1);
+    ck_assert_uint_eq(usage.dead_bytes, 4);
+    ck_assert_uint_eq(usage.unresolved_count, 1);
+    ck_assert_uint_eq(usage.unresolved_bytes, 6);
+    ck_assert_uint_eq(usage.foreign_count, CRN_TEST_JOB_FOREIGN);
+    ck_assert_uint_eq(usage.foreign_bytes, 8 * CRN_TEST_JOB_FOREIGN);
+    ck_assert_uint_eq(usage.missing_count, 0);
+    ck_assert_uint_eq(usage.object_count, 4 + 6 + 1 + 1 + CRN_TEST_JOB_FOREIGN);
+    ck_assert_uint_eq(usage.object_bytes, usage.manifest_bytes + usage.live_bytes +
+                                              usage.dead_bytes + usage.unresolved_bytes +
+                                              usage.foreign_bytes);
+    crn_test_job_remove(&job, "shared/e1-c2-8.sst");
+    ck_assert_int_eq(cairn_job_usage(store, "orders", &usage, NULL), 0);
+    ck_assert_uint_eq(usage.missing_count, 1);
+    ck_assert_uint_eq(usage.live_count, 5);
+    ck_assert_int_eq(cairn_job_usage(store, "payments", &usage, NULL), CAIRN_ENOTFOUND);
+}
+END_TEST
+
+static void check_explained(const char *object, cairn_object_status status, uint64_t size,
+                            uint64_t first, uint64_t second)
+{
+    cairn_explanation *explanation;
+    ck_assert_int_eq(cairn_explain(store, "orders", object, &explanation, NULL), 0);
+    const cairn_explanation_info *info = cairn_explanation_get(explanation);
+    ck_assert_str_eq(info->object, object);
+    ck_assert_int_eq(info->status, status);
+    ck_assert_uint_eq(info->exists, 1);
+    if (size > 0)
+        ck_assert_uint_eq(info->size, size);
+    ck_assert_uint_eq(info->reference_count, (first != 0) + (second != 0));
+    ck_assert_uint_eq(cairn_explanation_reference(explanation, 0), first);
+    ck_assert_uint_eq(cairn_explanation_reference(explanation, 1), second);
+    ck_assert_uint_eq(cairn_explanation_reference(explanation, 2), 0);
+    ck_assert_int_eq(info->file != NULL, status == CAIRN_OBJECT_LIVE);
+    ck_assert_str_eq(info->operator_uid, status == CAIRN_OBJECT_LIVE ? "count" : "");
+    if (info->file != NULL)
+        ck_assert_str_eq(info->file->object, object);
+    cairn_explanation_close(explanation);
+}
+
+START_TEST(an_object_is_explained)
+{
+    cairn_explanation *explanation;
+    check_explained("shared/e1-c2-8.sst", CAIRN_OBJECT_LIVE, 5, 2, 4);
+    check_explained("shared/e1-c2-9.sst", CAIRN_OBJECT_LIVE, 4, 2, 0);
+    check_explained("shared/e1-c4-11.sst", CAIRN_OBJECT_LIVE, 5, 4, 0);
+    check_explained("shared/e1-c3-30.sst", CAIRN_OBJECT_DEAD, 4, 0, 0);
+    check_explained("shared/e1-c5-40.sst", CAIRN_OBJECT_UNRESOLVED, 6, 0, 0);
+    check_explained("notes.txt", CAIRN_OBJECT_FOREIGN, 8, 0, 0);
+    check_explained("MANIFEST-chk2", CAIRN_OBJECT_MANIFEST, 0, 2, 0);
+    check_explained("MANIFEST-chk3", CAIRN_OBJECT_MANIFEST, 0, 0, 0);
+    ck_assert_int_eq(cairn_explain(store, "orders", "shared/e1-c2-77.sst", &explanation, NULL),
+                     CAIRN_ENOTFOUND);
+    ck_assert_int_eq(cairn_explain(store, "orders", "../x", &explanation, NULL), CAIRN_EINVAL);
+
+    crn_test_job_remove(&job, "shared/e1-c2-8.sst");
+    ck_assert_int_eq(cairn_explain(store, "orders", "shared/e1-c2-8.sst", &explanation, NULL), 0);
+    ck_assert_int_eq(cairn_explanation_get(explanation)->exists, 0);
+    ck_assert_int_eq(cairn_explanation_get(explanation)->status, CAIRN_OBJECT_LIVE);
+    cairn_explanation_close(explanation);
+
+    /* With a manifest unreadable, "nobody needs it" cannot be said. */
+    crn_test_job_replace(&job, "MANIFEST-chk2", "damaged", 7);
+    ck_assert_int_eq(cairn_explain(store, "orders", "shared/e1-c2-9.sst", &explanation, NULL),
+                     CAIRN_ECORRUPT);
+    check_explained("shared/e1-c4-11.sst", CAIRN_OBJECT_LIVE, 5, 4, 0);
+}
+END_TEST
+
+START_TEST(two_snapshots_are_compared_by_object)
+{
+    static const struct {
+        int change;
+        uint32_t subtask;
+        const char *name, *object;
+    } expected[] = {
+        {0, 0, "CURRENT", NULL},
+        {-1, 0, "operator-state", NULL},
+        {-1, 0, "MANIFEST-000005", "chk-2/e1-c2-1003-MANIFEST-000005"},
+        {+1, 0, "MANIFEST-000005", "chk-4/e1-c4-1003-MANIFEST-000005"},
+        {0, 0, "000008.sst", "shared/e1-c2-8.sst"},
+        {-1, 0, "000009.sst", "shared/e1-c2-9.sst"},
+        {+1, 0, "000011.sst", "shared/e1-c4-11.sst"},
+        {0, 1, "000010.sst", "shared/e1-c2-10.sst"},
+    };
+    cairn_snapshot *two, *four;
+    cairn_diff *diff;
+    ck_assert_int_eq(cairn_snapshot_open(store, "orders", 2, &two, NULL), 0);
+    ck_assert_int_eq(cairn_snapshot_open(store, "orders", 4, &four, NULL), 0);
+    ck_assert_int_eq(cairn_diff_open(two, four, &diff, NULL), 0);
+    ck_assert_uint_eq(cairn_diff_size(diff), CRN_COUNT(expected));
+    for (size_t i = 0; i < CRN_COUNT(expected); i++) {
+        const cairn_diff_entry *entry = cairn_diff_at(diff, i);
+        ck_assert_int_eq(entry->change, expected[i].change);
+        ck_assert_str_eq(entry->operator_uid, "count");
+        ck_assert_uint_eq(entry->subtask, expected[i].subtask);
+        ck_assert_str_eq(entry->file->name, expected[i].name);
+        ck_assert_pstr_eq(entry->file->object, expected[i].object);
+    }
+    ck_assert_ptr_null(cairn_diff_at(diff, CRN_COUNT(expected)));
+    cairn_diff_close(diff);
+    ck_assert_int_eq(cairn_diff_open(four, four, &diff, NULL), 0);
+    for (size_t i = 0; i < cairn_diff_size(diff); i++)
+        ck_assert_int_eq(cairn_diff_at(diff, i)->change, 0);
+    cairn_diff_close(diff);
+    cairn_snapshot_close(two);
+    cairn_snapshot_close(four);
+}
+END_TEST
+
+/* --- verify --- */
+
+struct problems {
+    unsigned count;
+    uint64_t id;
+    int code;
+    char object[256];
+};
+
+static void note_problem(void *context, uint64_t id, const cairn_error *error)
+{
+    struct problems *problems = context;
+    problems->count++;
+    problems->id = id;
+    problems->code = cairn_error_code(error);
+    (void)snprintf(problems->object, sizeof problems->object, "%s", cairn_error_object(error));
+}
+
+static int verify(uint64_t id, bool full, struct problems *problems, cairn_verify_report *report)
+{
+    cairn_verify_options options = CAIRN_VERIFY_OPTIONS_INIT;
+    cairn_error *error = NULL;
+    *problems = (struct problems){0};
+    options.id = id;
+    options.full = full;
+    options.threads = 2;
+    options.problem = note_problem;
+    options.context = problems;
+    int r = cairn_verify(store, "orders", &options, report, &error);
+    ck_assert_int_eq(r, cairn_error_code(error));
+    if (r < 0 && problems->count == 1)
+        ck_assert_str_eq(cairn_error_object(error), problems->object);
+    cairn_error_free(error);
+    return r;
+}
+
+START_TEST(a_sound_store_verifies)
+{
+    struct problems problems;
+    cairn_verify_report report = CAIRN_VERIFY_REPORT_INIT;
+    cairn_usage usage = CAIRN_USAGE_INIT;
+    CRN_AUTO_FREE char *before = crn_test_job_listing(&job);
+    ck_assert_int_eq(cairn_job_usage(store, "orders", &usage, NULL), 0);
+    ck_assert_int_eq(verify(0, true, &problems, &report), 0);
+    ck_assert_uint_eq(report.checkpoints, 2);
+    ck_assert_uint_eq(report.objects, 2 + usage.live_count); /* shared ones once */
+    ck_assert_uint_gt(report.bytes_checked, usage.live_bytes);
+    ck_assert_uint_eq(report.problems, 0);
+    ck_assert_int_eq(verify(0, false, &problems, &report), 0);
+    ck_assert_uint_eq(report.objects, 2 + usage.live_count);
+    ck_assert_int_eq(verify(2, true, &problems, &report), 0);
+    ck_assert_uint_eq(report.checkpoints, 1);
+    ck_assert_uint_eq(report.objects, 1 + 4);
+    ck_assert_int_eq(verify(3, true, &problems, &report), CAIRN_ENOTFOUND);
+    ck_assert_int_eq(verify(5, true, &problems, &report), CAIRN_ENOTFOUND);
+    CRN_AUTO_FREE char *after = crn_test_job_listing(&job);
+    ck_assert_str_eq(before, after);
+}
+END_TEST
+
+static const struct {
+    const char *object;
+    uint64_t first, newest; /* checkpoints that need it */
+} objects[] = {
+    {"shared/e1-c2-8.sst", 2, 4},  {"shared/e1-c2-9.sst", 2, 2},
+    {"shared/e1-c2-10.sst", 2, 4}, {"chk-2/e1-c2-1003-MANIFEST-000005", 2, 2},
+    {"shared/e1-c4-11.sst", 4, 4}, {"chk-4/e1-c4-1003-MANIFEST-000005", 4, 4},
+};
+
+static int restore(uint64_t id, bool link, cairn_error **reterr)
+{
+    cairn_restore_options options = CAIRN_RESTORE_OPTIONS_INIT;
+    options.id = id;
+    options.link = link;
+    options.threads = 2;
+    return cairn_restore_to(store, "orders", in_root("restored"), &options, NULL, reterr);
+}
+
+/* What a checkpoint says when one of its objects is bad; and that nothing of it stays behind. */
+static void check_restore_fails(uint64_t id, bool link, int code, const char *object)
+{
+    cairn_error *error = NULL;
+    ck_assert_int_eq(restore(id, link, &error), code);
+    ck_assert_str_eq(cairn_error_object(error), object);
+    cairn_error_free(error);
+    struct stat stat_buffer;
+    ck_assert_int_ne(lstat(in_root("restored"), &stat_buffer), 0);
+    ck_assert_int_ne(lstat(in_root("restored.partial"), &stat_buffer), 0);
+}
+
+static void check_restore_works(uint64_t id, bool link)
+{
+    cairn_error *error = NULL;
+    int r = restore(id, link, &error);
+    ck_assert_msg(r == 0, "%s", cairn_error_message(error));
+    ck_assert_int_eq(crn_file_remove_tree(in_root("restored"), NULL), 0);
+}
+
+/* Everybody who looks at the object's bytes names it; who does not need it does not care. */
+static void check_damage(size_t i, int code, bool quick_sees_it)
+{
+    struct problems problems;
+    cairn_verify_report report = CAIRN_VERIFY_REPORT_INIT;
+    char object[256];
+    (void)snprintf(object, sizeof object, "orders/%s", objects[i].object);
+    for (int full = quick_sees_it ? 0 : 1; full <= 1; full++) {
+        ck_assert_int_eq(verify(0, full, &problems, &report), code);
+        ck_assert_uint_eq(problems.count, 1);
+        ck_assert_uint_eq(report.problems, 1);
+        ck_assert_int_eq(problems.code, code);
+        ck_assert_uint_eq(problems.id, objects[i].newest);
+        ck_assert_str_eq(problems.object, object);
+    }
+    for (uint64_t id = 2; id <= 4; id += 2) {
+        bool needs_it = id >= objects[i].first && id <= objects[i].newest;
+        for (int link = 0; link <= 1; link++) {
+            if (needs_it)
+                check_restore_fails(id, link, code, object);
+            else
+                check_restore_works(id, link);
+        }
+    }
+}
+
+START_TEST(a_flipped_bit_of_any_object_is_named)
+{
+    CRN_AUTO_BUFFER struct cairn_buffer bytes = {0};
+    crn_test_job_get(&job, objects[_i].object, &bytes);
+    for (size_t bit = 0; bit < 8 * bytes.size; bit += 3) {
+        bytes.data[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        crn_test_job_replace(&job, objects[_i].object, bytes.data, bytes.size);
+        bytes.data[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        check_damage((size_t)_i, CAIRN_ECORRUPT, false);
+    }
+}
+END_TEST
+
+START_TEST(an_object_of_wrong_size_or_missing_is_named)
+{
+    CRN_AUTO_BUFFER struct cairn_buffer bytes = {0};
+    crn_test_job_get(&job, objects[_i].object, &bytes);
+    crn_test_job_replace(&job, objects[_i].object, bytes.data, bytes.size - 1);
+    check_damage((size_t)_i, CAIRN_ECORRUPT, true);
+    crn_test_job_replace(&job, objects[_i].object, "", 0);
+    check_damage((size_t)_i, CAIRN_ECORRUPT, true);
+    ck_assert_int_eq(crn_buf_append(&bytes, "more", 4), 0);
+    crn_test_job_replace(&job, objects[_i].object, bytes.data, bytes.size);
+    check_damage((size_t)_i, CAIRN_ECORRUPT, true);
+    crn_test_job_remove(&job, objects[_i].object);
+    check_damage((size_t)_i, CAIRN_EMISSING, true);
+}
+END_TEST
+
+START_TEST(a_damaged_manifest_is_named)
+{
+    struct problems problems;
+    crn_test_job_replace(&job, "MANIFEST-chk2", "damaged", 7);
+    ck_assert_int_eq(verify(0, false, &problems, NULL), CAIRN_ECORRUPT);
+    ck_assert_uint_eq(problems.count, 1);
+    ck_assert_uint_eq(problems.id, 2);
+    ck_assert_str_eq(problems.object, "orders/MANIFEST-chk2");
+    ck_assert_int_eq(verify(2, false, &problems, NULL), CAIRN_ECORRUPT);
+    ck_assert_int_eq(verify(4, true, &problems, NULL), 0);
+    check_restore_fails(2, false, CAIRN_ECORRUPT, "orders/MANIFEST-chk2");
+    check_restore_works(4, false);
+}
+END_TEST
+
+START_TEST(all_problems_are_told)
+{
+    struct problems problems;
+    cairn_verify_report report = CAIRN_VERIFY_REPORT_INIT;
+    for (size_t i = 0; i < CRN_COUNT(objects); i++)
+        crn_test_job_remove(&job, objects[i].object);
+    crn_test_job_replace(&job, "MANIFEST-chk1", "damaged", 7);
+    ck_assert_int_lt(verify(0, true, &problems, &report), 0);
+    ck_assert_uint_eq(problems.count, CRN_COUNT(objects) + 1);
+    ck_assert_uint_eq(report.problems, CRN_COUNT(objects) + 1);
+}
+END_TEST
+
+/* M15 (SPARK-51988): every path that takes bytes in checks them, wherever the flip happens. */
+START_TEST(a_bit_flipped_on_the_way_is_found_on_every_path)
+{
+    unsigned found = 0;
+    for (uint64_t k = 1;; k++) {
+        struct problems problems;
+        struct crn_fault_plan plan = {.ops = CRN_FAULT_GET, .mode = CRN_FAULT_FLIP, .at = k};
+        crn_fault_store_arm(store, &plan);
+        int r = _i == 0 ? verify(0, true, &problems, NULL) : restore(0, false, NULL);
+        if (!crn_fault_store_fired(store)) {
+            ck_assert_int_eq(r, 0);
+            break;
+        }
+        if (_i == 1 && k > 1 && k <= 4) { /* a record below the one to restore: not needed */
+            ck_assert_int_eq(r, 0);
+            ck_assert_int_eq(crn_file_remove_tree(in_root("restored"), NULL), 0);
+            continue;
+        }
+        ck_assert_int_eq(r, CAIRN_ECORRUPT);
+        found++;
+    }
+    ck_assert_uint_eq(found, _i == 0 ? 4 + 6 : 1 + 4); /* manifests and objects */
+}
+END_TEST
+
+/* A checkpoint that is subsumed while it is verified is no problem. */
+struct subsumer {
+    bool done;
+};
+
+static int subsume(void *context, uint64_t done_bytes, uint64_t total_bytes)
+{
+    struct subsumer *subsumer = context;
+    (void)done_bytes, (void)total_bytes;
+    if (subsumer->done)
+        return 0;
+    subsumer->done = true;
+    job.log_start = 4;
+    crn_test_job_commit_kind(&job, CAIRN_RECORD_FENCE);
+    ck_assert_int_eq(cairn_gc(store, "orders", NULL, NULL, NULL), 0);
+    return 0;
+}
+
+START_TEST(a_checkpoint_subsumed_meanwhile_is_no_problem)
+{
+    struct subsumer subsumer = {false};
+    cairn_verify_options options = CAIRN_VERIFY_OPTIONS_INIT;
+    cairn_verify_report report = CAIRN_VERIFY_REPORT_INIT;
+    options.full = (uint8_t)_i;
+    options.threads = 1;
+    options.progress = subsume; /* called before the first object */
+    options.context = &subsumer;
+    ck_assert_int_eq(cairn_verify(store, "orders", &options, &report, NULL), 0);
+    ck_assert(subsumer.done);
+    ck_assert(!crn_test_job_has(&job, "shared/e1-c2-9.sst"));
+    ck_assert_uint_eq(report.problems, 0);
+}
+END_TEST
+
+static int cancel(void *context, uint64_t done_bytes, uint64_t total_bytes)
+{
+    (void)context, (void)done_bytes, (void)total_bytes;
+    return 1;
+}
+
+START_TEST(long_work_can_be_cancelled)
+{
+    cairn_verify_options verify_options = CAIRN_VERIFY_OPTIONS_INIT;
+    cairn_restore_options restore_options = CAIRN_RESTORE_OPTIONS_INIT;
+    struct stat stat_buffer;
+    verify_options.progress = cancel;
+    ck_assert_int_eq(cairn_verify(store, "orders", &verify_options, NULL, NULL), CAIRN_ECANCELED);
+    restore_options.progress = cancel;
+    ck_assert_int_eq(
+        cairn_restore_to(store, "orders", in_root("restored"), &restore_options, NULL, NULL),
+        CAIRN_ECANCELED);
+    ck_assert_int_ne(lstat(in_root("restored.partial"), &stat_buffer), 0);
+}
+END_TEST
+
+/* --- restore --- */
+
+static void check_file(const char *path, const char *expected)
+{
+    CRN_AUTO_FREE uint8_t *data = NULL;
+    size_t size;
+    ck_assert_int_eq(crn_file_read_all(in_root(path), 1 << 20, &data, &size, NULL), 0);
+    ck_assert_str_eq((const char *)data, expected);
+}
+
+static void check_names(const char *path, size_t expected)
+{
+    char **names;
+    size_t count;
+    ck_assert_int_eq(crn_file_list_dir(in_root(path), &names, &count, NULL), 0);
+    ck_assert_uint_eq(count, expected);
+    crn_file_free_names(names, count);
+}
+
+START_TEST(a_restore_writes_plain_directories)
+{
+    cairn_restore_options options = CAIRN_RESTORE_OPTIONS_INIT;
+    cairn_restore_report report = CAIRN_RESTORE_REPORT_INIT;
+    options.id = 2;
+    options.link = (uint8_t)_i;
+    ck_assert_int_eq(
+        cairn_restore_to(store, "orders", in_root("a/b/restored/"), &options, &report, NULL), 0);
+    ck_assert_uint_eq(report.id, 2);
+    ck_assert_uint_eq(report.files, 6);
+    ck_assert_uint_eq(report.bytes, 41);
+    check_names("a/b", 1);
+    check_names("a/b/restored", 2);
+    check_names("a/b/restored/count-0", 5);
+    check_names("a/b/restored/count-1", 1);
+    check_file("a/b/restored/count-0/000008.sst", "alpha");
+    check_file("a/b/restored/count-0/000009.sst", "beta");
+    check_file("a/b/restored/count-0/MANIFEST-000005", "two");
+    check_file("a/b/restored/count-0/CURRENT", "MANIFEST-000005\n");
+    check_file("a/b/restored/count-0/operator-state.bin", "position");
+    check_file("a/b/restored/count-1/000010.sst", "gamma");
+    struct stat stat_buffer;
+    ck_assert_int_eq(stat(in_root("a/b/restored/count-1/000010.sst"), &stat_buffer), 0);
+    ck_assert_int_eq(stat_buffer.st_nlink, _i == 1 ? 2 : 1);
+}
+END_TEST
+
+START_TEST(a_restore_takes_only_a_free_directory)
+{
+    cairn_error *error = NULL;
+    ck_assert_int_eq(crn_file_make_dirs(in_root("restored"), NULL), 0);
+    ck_assert_int_eq(restore(0, false, NULL), 0); /* empty is free */
+    ck_assert_int_eq(restore(0, false, &error), CAIRN_EEXIST);
+    cairn_error_free(error);
+    check_file("restored/count-0/000011.sst", "delta");
+    ck_assert_int_eq(crn_file_remove_tree(in_root("restored"), NULL), 0);
+    ck_assert_int_eq(crn_file_write_new(in_root("restored"), "x", 1, false, NULL), 0);
+    ck_assert_int_eq(restore(0, false, NULL), CAIRN_EEXIST);
+    check_file("restored", "x");
+    ck_assert_int_eq(unlink(in_root("restored")), 0);
+
+    /* What a crash left is replaced. */
+    ck_assert_int_eq(crn_file_make_dirs(in_root("restored.partial/count-0"), NULL), 0);
+    ck_assert_int_eq(
+        crn_file_write_new(in_root("restored.partial/count-0/000099.sst"), "x", 1, false, NULL), 0);
+    ck_assert_int_eq(restore(4, false, NULL), 0);
+    check_names("restored/count-0", 4);
+    ck_assert_int_eq(crn_file_remove_tree(in_root("restored"), NULL), 0);
+    ck_assert_int_eq(restore(9, false, NULL), CAIRN_ENOTFOUND);
+    ck_assert_int_eq(cairn_restore_to(store, "orders", "", NULL, NULL, NULL), CAIRN_EINVAL);
+}
+END_TEST
+
+/* Two at once: one of them gets the directory, and it is whole. */
+struct restorer {
+    pthread_t thread;
+    int result;
+};
+
+static void *restore_once(void *arg)
+{
+    struct restorer *restorer = arg;
+    char path[128];
+    (void)snprintf(path, sizeof path, "%s/restored", root);
+    restorer->result = cairn_restore_to(store, "orders", path, NULL, NULL, NULL);
+    return NULL;
+}
+
+START_TEST(of_two_restores_to_one_place_one_wins)
+{
+    for (int round = 0; round < 30; round++) {
+        struct restorer restorers[3];
+        int won = 0;
+        for (size_t i = 0; i < CRN_COUNT(restorers); i++)
+            ck_assert_int_eq(crn_thread_start(&restorers[i].thread, "restorer", restore_once,
+                                              &restorers[i], NULL),
+                             0);
+        for (size_t i = 0; i < CRN_COUNT(restorers); i++) {
+            ck_assert_int_eq(pthread_join(restorers[i].thread, NULL), 0);
+            won += restorers[i].result == 0;
+            ck_assert_msg(restorers[i].result == 0 || restorers[i].result == CAIRN_EBUSY ||
+                              restorers[i].result == CAIRN_EEXIST,
+                          "%s", cairn_error_name(restorers[i].result));
+        }
+        ck_assert_int_eq(won, 1);
+        check_names("restored", 2);
+        check_names("restored/count-0", 4);
+        check_file("restored/count-0/000011.sst", "delta");
+        ck_assert_int_eq(crn_file_remove_tree(in_root("restored"), NULL), 0);
+    }
+}
+END_TEST
+
+START_TEST(operators_become_safe_directory_names)
+{
+    char long_uid[256];
+    memset(long_uid, 'x', 255);
+    long_uid[255] = 0;
+    struct crn_record *record = crn_test_job_record(&job, CAIRN_RECORD_CHECKPOINT);
+    static const char *const uids[] = {"../../etc", ".hidden", "caf\xc3\xa9 %"};
+    for (size_t i = 0; i < CRN_COUNT(uids); i++)
+        (void)crn_test_job_table(&job, record, crn_test_job_subtask(record, uids[i]), 80 + i, "x");
+    (void)crn_test_job_table(&job, record, crn_test_job_subtask(record, long_uid), 90, "x");
+    crn_test_job_commit(&job, record);
+    ck_assert_int_eq(restore(5, false, NULL), 0);
+    check_names("restored", 4);
+    check_file("restored/%2E.%2F..%2Fetc-0/000080.sst", "x");
+    check_file("restored/%2Ehidden-0/000081.sst", "x");
+    check_file("restored/caf%C3%A9%20%25-0/000082.sst", "x");
+    char expected[300];
+    (void)snprintf(expected, sizeof expected, "restored/%.200s%%~%016" PRIx64 "-0", long_uid,
+                   crn_hash64_of(long_uid, 255));
+    check_names(expected, 1);
+}
+END_TEST
+
+/* M19 (rocksdb-cloud#39): a transfer that breaks off leaves no file under its name. */
+START_TEST(a_broken_transfer_leaves_nothing_under_its_name)
+{
+    cairn_snapshot *snapshot;
+    ck_assert_int_eq(cairn_snapshot_open(store, "orders", 4, &snapshot, NULL), 0);
+    cairn_snapshot_close(snapshot);
+    const struct crn_file *file = crn_test_job_file(job.head, "count", 0, "000011.sst");
+    struct crn_fetch_request request = {.store = store,
+                                        .job = "orders",
+                                        .files = &file,
+                                        .count = 1,
+                                        .directory = root,
+                                        .threads = 1};
+    static const int codes[] = {CAIRN_EIO, CAIRN_EUNAVAIL};
+    for (size_t i = 0; i < CRN_COUNT(codes); i++) {
+        struct crn_fault_plan plan = {.ops = CRN_FAULT_GET,
+                                      .mode = CRN_FAULT_SHORT,
+                                      .at = 1,
+                                      .and_after = true,
+                                      .code = codes[i]};
+        crn_fault_store_arm(store, &plan);
+        ck_assert_int_eq(crn_fetch(&request, NULL, NULL), codes[i]);
+        ck_assert_uint_eq(crn_fault_store_calls(store), codes[i] == CAIRN_EIO ? 1 : 4);
+        check_names(".", 1); /* the store */
+    }
+    struct crn_fault_plan plan = {
+        .ops = CRN_FAULT_GET, .mode = CRN_FAULT_SHORT, .at = 1, .code = CAIRN_EUNAVAIL};
+    crn_fault_store_arm(store, &plan); /* one that passes is got over, with the right bytes */
+    uint64_t bytes = 0;
+    ck_assert_int_eq(crn_fetch(&request, &bytes, NULL), 0);
+    ck_assert_uint_eq(bytes, 5);
+    check_file("000011.sst", "delta");
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("rest");
+    TCase *tcase = tcase_create("rest");
+    tcase_set_timeout(tcase, 60);
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_test(tcase, jobs_are_directories_with_manifests);
+    tcase_add_test(tcase, a_log_shows_every_id_and_what_it_holds_alone);
+    tcase_add_test(tcase, a_log_remembers_what_was_subsumed);
+    tcase_add_test(tcase, a_snapshot_gives_what_its_manifest_has);
+    tcase_add_test(tcase, usage_puts_every_object_in_one_class);
+    tcase_add_test(tcase, an_object_is_explained);
+    tcase_add_test(tcase, two_snapshots_are_compared_by_object);
+    tcase_add_test(tcase, a_sound_store_verifies);
+    tcase_add_loop_test(tcase, a_flipped_bit_of_any_object_is_named, 0, (int)CRN_COUNT(objects));
+    tcase_add_loop_test(tcase, an_object_of_wrong_size_or_missing_is_named, 0,
+                        (int)CRN_COUNT(objects));
+    tcase_add_test(tcase, a_damaged_manifest_is_named);
+    tcase_add_test(tcase, all_problems_are_told);
+    tcase_add_loop_test(tcase, a_bit_flipped_on_the_way_is_found_on_every_path, 0, 2);
+    tcase_add_loop_test(tcase, a_checkpoint_subsumed_meanwhile_is_no_problem, 0, 2);
+    tcase_add_test(tcase, long_work_can_be_cancelled);
+    tcase_add_loop_test(tcase, a_restore_writes_plain_directories, 0, 2);
+    tcase_add_test(tcase, a_restore_takes_only_a_free_directory);
+    tcase_add_test(tcase, of_two_restores_to_one_place_one_wins);
+    tcase_add_test(tcase, operators_become_safe_directory_names);
+    tcase_add_test(tcase, a_broken_transfer_leaves_nothing_under_its_name);
+    suite_add_tcase(suite, tcase);
+    return crn_test_run(suite);
+}
