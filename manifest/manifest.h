@@ -89,7 +89,7 @@ void crn_file_done(struct crn_file *file);
  * new_file_count, barrier_max_us, ...; sums stop at UINT64_MAX), sets info.state from the kind,
  * sorts operators by uid, subtasks by index, and makes the free texts (reason, host,
  * library_version) fit for the format: what is not clean UTF-8 becomes '?', what is too long is
- * cut. */
+ * cut. is_full is cleared unless it is a checkpoint, since no other kind stores it. */
 void crn_record_finish(struct crn_record *record);
 
 /* validate.c, rules.c, rules_file.c: every rule that a record must meet, before it is written and
