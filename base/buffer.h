@@ -43,7 +43,8 @@ bool crn_read_le32(struct crn_reader *reader, uint32_t *ret);
 bool crn_read_le64(struct crn_reader *reader, uint64_t *ret);
 bool crn_read_be16(struct crn_reader *reader, uint16_t *ret);
 bool crn_read_be64(struct crn_reader *reader, uint64_t *ret);
-bool crn_read_varint(struct crn_reader *reader, uint64_t *ret); /* rejects over-long and > 64 bits */
+bool crn_read_varint(struct crn_reader *reader,
+                     uint64_t *ret); /* rejects over-long and > 64 bits */
 bool crn_read_bytes(struct crn_reader *reader, size_t n, const uint8_t **ret);
 static inline size_t crn_reader_left(const struct crn_reader *reader)
 {

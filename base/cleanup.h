@@ -6,20 +6,20 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* Attribute cleanup releases what a scope holds, on every path; ownership leaves a scope only through
- * CRN_TAKE. CRN_TRY is the only macro with hidden control flow. */
+/* Attribute cleanup releases what a scope holds, on every path; ownership leaves a scope only
+ * through CRN_TAKE. CRN_TRY is the only macro with hidden control flow. */
 #define CRN_CLEANUP(fn) __attribute__((cleanup(fn)))
-#define CRN_TAKE(p)               \
-    __extension__({               \
-        __auto_type crn_p_ = (p); \
-        (p) = NULL;               \
-        crn_p_;                   \
+#define CRN_TAKE(p)                                                                                \
+    __extension__({                                                                                \
+        __auto_type crn_p_ = (p);                                                                  \
+        (p) = NULL;                                                                                \
+        crn_p_;                                                                                    \
     })
-#define CRN_TRY(expr)             \
-    do {                          \
-        int crn_r_ = (expr);      \
-        if (crn_r_ < 0)           \
-            return crn_r_;        \
+#define CRN_TRY(expr)                                                                              \
+    do {                                                                                           \
+        int crn_r_ = (expr);                                                                       \
+        if (crn_r_ < 0)                                                                            \
+            return crn_r_;                                                                         \
     } while (0)
 
 static inline void crn_cleanup_free(void *p)

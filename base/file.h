@@ -7,7 +7,8 @@
 
 /* Local file system helpers that stores, state backends and the engine share. Every error names the
  * path. All descriptors are close-on-exec. */
-int crn_file_make_dirs(const char *path, cairn_error **reterr); /* like mkdir -p, mode 0777 & umask */
+int crn_file_make_dirs(const char *path,
+                       cairn_error **reterr); /* like mkdir -p, mode 0777 & umask */
 /* Removes a file or a whole tree, never following symbolic links; a missing path is success. */
 int crn_file_remove_tree(const char *path, cairn_error **reterr);
 int crn_file_sync_dir(const char *path, cairn_error **reterr);

@@ -6,16 +6,16 @@
 #include <pthread.h>
 #include <stdbool.h>
 
-/* Mutexes with ranks: a thread may only take a mutex of a higher rank than all it holds. The order is
- * asserted (thread-local stack), in release builds too: a check costs two loads. */
+/* Mutexes with ranks: a thread may only take a mutex of a higher rank than all it holds. The order
+ * is asserted (thread-local stack), in release builds too: a check costs two loads. */
 enum crn_lock_rank {
-    CRN_RANK_JOB = 1,    /* engine: job, coordinator, tasks' mailboxes */
-    CRN_RANK_ATTEMPT,    /* engine: one checkpoint attempt */
-    CRN_RANK_STATE,      /* a state backend's own */
-    CRN_RANK_STORE,      /* a store's own */
-    CRN_RANK_POOL,       /* thread pool queue */
-    CRN_RANK_MEMORY,     /* memory budget */
-    CRN_RANK_LEAF        /* takes nothing else */
+    CRN_RANK_JOB = 1, /* engine: job, coordinator, tasks' mailboxes */
+    CRN_RANK_ATTEMPT, /* engine: one checkpoint attempt */
+    CRN_RANK_STATE,   /* a state backend's own */
+    CRN_RANK_STORE,   /* a store's own */
+    CRN_RANK_POOL,    /* thread pool queue */
+    CRN_RANK_MEMORY,  /* memory budget */
+    CRN_RANK_LEAF     /* takes nothing else */
 };
 struct crn_mutex {
     pthread_mutex_t mutex;
@@ -44,8 +44,8 @@ void crn_sleep_us(uint64_t us);
 void crn_random_bytes(void *data, size_t n); /* from the kernel */
 uint64_t crn_random_u64(void);
 
-/* Start a thread with a name (at most 15 bytes are kept) and all signals blocked but those of its own
- * faults (SIGSEGV and the like), so that the service's own threads get its signals. */
+/* Start a thread with a name (at most 15 bytes are kept) and all signals blocked but those of its
+ * own faults (SIGSEGV and the like), so that the service's own threads get its signals. */
 int crn_thread_start(pthread_t *ret, const char *name, void *(*fn)(void *), void *arg,
                      cairn_error **reterr);
 

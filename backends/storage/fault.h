@@ -7,8 +7,8 @@
 #include <stdbool.h>
 
 /*
- * A store decorator that counts calls and makes the k-th of a set of operations fail. For tests; not in
- * libcairn. Thread-safe.
+ * A store decorator that counts calls and makes the k-th of a set of operations fail. For tests;
+ * not in libcairn. Thread-safe.
  */
 enum crn_fault_op {
     CRN_FAULT_PUT = 1 << 0,
@@ -25,17 +25,17 @@ enum crn_fault_mode {
     CRN_FAULT_NEVER,
     CRN_FAULT_BEFORE,     /* fails with `code`, nothing happened */
     CRN_FAULT_LOST_REPLY, /* happens, then fails with CAIRN_EUNKNOWN */
-    CRN_FAULT_SHORT,      /* put: half the bytes are read, then `code`; get: half are delivered, then
-                             `code`; remove: the first half of the keys; others as BEFORE */
-    CRN_FAULT_FLIP,       /* get: one bit of what is delivered is wrong, no error; others pass */
-    CRN_FAULT_KILL        /* raise(SIGKILL) */
+    CRN_FAULT_SHORT, /* put: half the bytes are read, then `code`; get: half are delivered, then
+                        `code`; remove: the first half of the keys; others as BEFORE */
+    CRN_FAULT_FLIP,  /* get: one bit of what is delivered is wrong, no error; others pass */
+    CRN_FAULT_KILL   /* raise(SIGKILL) */
 };
 struct crn_fault_plan {
-    unsigned ops;  /* set of crn_fault_op */
+    unsigned ops; /* set of crn_fault_op */
     enum crn_fault_mode mode;
-    uint64_t at;   /* the at-th call (from 1) of these ops */
-    bool and_after; /* all later ones too */
-    int code;      /* such as CAIRN_EUNAVAIL */
+    uint64_t at;       /* the at-th call (from 1) of these ops */
+    bool and_after;    /* all later ones too */
+    int code;          /* such as CAIRN_EUNAVAIL */
     uint64_t delay_us; /* sleep before every call of these ops (to widen races); 0: none */
 };
 

@@ -35,7 +35,10 @@ struct crn_posix_place { /* where a key lives */
 };
 void crn_posix_place_done(struct crn_posix_place *place);
 #define CRN_AUTO_PLACE CRN_CLEANUP(crn_posix_place_done)
-#define CRN_POSIX_NO_PLACE {.dir_fd = -1}
+#define CRN_POSIX_NO_PLACE                                                                         \
+    {                                                                                              \
+        .dir_fd = -1                                                                               \
+    }
 
 /* Like open(2), never leaving the root; -1 with errno. */
 int crn_posix_open_at(const struct crn_posix_store *store, const char *path, int flags);
@@ -64,8 +67,8 @@ int crn_posix_check_doubt(struct crn_posix_store *store, cairn_error **reterr);
 void crn_posix_sync_done(struct crn_posix_store *store);
 
 /* posix_put.c */
-int crn_posix_put(cairn_store *store, const char *key, cairn_source *source,
-                  cairn_put_how *ret_how, cairn_error **reterr);
+int crn_posix_put(cairn_store *store, const char *key, cairn_source *source, cairn_put_how *ret_how,
+                  cairn_error **reterr);
 int crn_posix_create(cairn_store *store, const char *key, const void *data, size_t size,
                      cairn_error **reterr);
 int crn_posix_link_out(cairn_store *store, const char *key, const char *path,
@@ -79,7 +82,10 @@ struct crn_posix_temp {
 };
 void crn_posix_temp_done(struct crn_posix_temp *temp); /* removes it, unless it was published */
 #define CRN_AUTO_TEMP CRN_CLEANUP(crn_posix_temp_done)
-#define CRN_POSIX_NO_TEMP {.dir_fd = -1, .fd = -1}
+#define CRN_POSIX_NO_TEMP                                                                          \
+    {                                                                                              \
+        .dir_fd = -1, .fd = -1                                                                     \
+    }
 /* These two return 0, or -1 with errno. */
 int crn_posix_temp_open(int dir_fd, struct crn_posix_temp *ret);
 /* Give it its real name, atomically, unless that exists (EEXIST). Consumes temp on success. */
@@ -88,12 +94,13 @@ int crn_posix_temp_publish(struct crn_posix_temp *temp, const char *name);
 /* posix_list.c */
 int crn_posix_list(cairn_store *store, const char *prefix, cairn_list_fn fn, void *context,
                    cairn_error **reterr);
-int crn_posix_list_segments(cairn_store *store, const char *prefix, cairn_list_fn fn,
-                            void *context, cairn_error **reterr);
-int crn_posix_reap(cairn_store *store, const char *prefix, uint64_t min_age_ms,
-                   uint64_t *ret_count, cairn_error **reterr);
+int crn_posix_list_segments(cairn_store *store, const char *prefix, cairn_list_fn fn, void *context,
+                            cairn_error **reterr);
+int crn_posix_reap(cairn_store *store, const char *prefix, uint64_t min_age_ms, uint64_t *ret_count,
+                   cairn_error **reterr);
 
-/* posix.c: remove a directory that an object or a temporary file left, if it is empty and may go. */
+/* posix.c: remove a directory that an object or a temporary file left, if it is empty and may go.
+ */
 void crn_posix_drop_empty(struct crn_posix_store *store, const char *dir);
 
 #endif

@@ -26,8 +26,8 @@ bool crn_store_segment_is_valid(const char *segment, size_t n);
 bool crn_store_key_is_valid(const char *key);
 /* 0, or CAIRN_EINVAL with an error that names the key. */
 int crn_store_check_key(const char *key, cairn_error **reterr);
-/* What is left from offset on, if size is UINT64_MAX, else size; CAIRN_ECORRUPT if the object, total
- * bytes long, does not have all of it. */
+/* What is left from offset on, if size is UINT64_MAX, else size; CAIRN_ECORRUPT if the object,
+ * total bytes long, does not have all of it. */
 int crn_store_check_range(const char *key, uint64_t total, uint64_t offset, uint64_t size,
                           uint64_t *ret_size, cairn_error **reterr);
 /* list_segments() wants "" or a prefix that ends with '/'; else CAIRN_EINVAL. */
