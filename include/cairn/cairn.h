@@ -156,7 +156,7 @@ typedef enum cairn_type {
     CAIRN_BYTES = 0,  /* opaque */
     CAIRN_INT64 = 1,  /* 8 bytes, big-endian, sign bit flipped: sorts as numbers do */
     CAIRN_DOUBLE = 2, /* 8 bytes, big-endian IEEE 754, flipped so that it sorts as numbers do */
-    CAIRN_STRING = 3  /* UTF-8 text without a final zero byte */
+    CAIRN_STRING = 3  /* UTF-8 text without a final zero byte; not checked */
 } cairn_type;
 
 typedef enum cairn_log_level {
@@ -394,12 +394,15 @@ CAIRN_API CAIRN_MUST_CHECK int cairn_task_checkpoint(cairn_task *task,
                                                      cairn_checkpoint_info *ret_info,
                                                      cairn_error **reterr);
 
-/** Set the key that keyed state calls use from now on. The namespace is reset to the empty one.
- * @return 0, CAIRN_EINVAL (over 65,536 bytes, or the key belongs to another subtask),
- *         CAIRN_ECLOSED. */
+/** Set the key that keyed state calls use from now on. The namespace is reset to the empty one. After
+ * a failure no key is set, so that nothing can be written under the previous one by mistake, and the
+ * next keyed state call says in its error why.
+ * @return 0, CAIRN_EINVAL (over 65,536 bytes, not the 8 bytes of a number when the task's key type is
+ *         one, or the key belongs to another subtask), CAIRN_ENOMEM, CAIRN_ECLOSED. */
 CAIRN_API CAIRN_MUST_CHECK int cairn_task_set_key(cairn_task *task, const void *key, size_t size);
 CAIRN_API CAIRN_MUST_CHECK int cairn_task_set_key_int64(cairn_task *task, int64_t key);
-/** Set the namespace (a window, say) under the current key. @return as cairn_task_set_key(). */
+/** Set the namespace (a window, say) under the current key. The empty one is allowed whatever the
+ * type. @return as cairn_task_set_key(); CAIRN_EINVAL also if no key is set. */
 CAIRN_API CAIRN_MUST_CHECK int cairn_task_set_namespace(cairn_task *task, const void *ns, size_t size);
 CAIRN_API CAIRN_MUST_CHECK int cairn_task_set_namespace_int64(cairn_task *task, int64_t ns);
 
@@ -429,7 +432,7 @@ CAIRN_API CAIRN_MUST_CHECK int cairn_task_get_stats(cairn_task *task, cairn_task
  * All calls work on the task's current key and namespace and return CAIRN_EINVAL if no key is set,
  * CAIRN_ECLOSED after the job closed, CAIRN_ECORRUPT if local bytes fail their checksum, CAIRN_EIO or
  * CAIRN_ENOSPC when the local disk does. Getters return 1 (found) or 0 (absent, or expired).
- * Pointers that they give are valid until the next call on the same task.
+ * Pointers that they give are valid until the next call on the same task, and may be passed to it.
  * ------------------------------------------------------------------------------------------ */
 
 typedef struct cairn_state_options {
@@ -437,7 +440,7 @@ typedef struct cairn_state_options {
     uint64_t ttl_ms; /* an entry expires so long after its last write; 0: never. Lists expire by
                         element, maps by entry. The duration may change between runs; a state stored
                         with expiry cannot be registered without, nor the reverse. */
-    uint8_t ttl_on_read; /* 1: a read also renews the entry (not lists) */
+    uint8_t ttl_on_read; /* 1: a read also renews the entry (not lists, not cairn_task_iterate()) */
 } cairn_state_options;
 #define CAIRN_STATE_OPTIONS_INIT {sizeof(cairn_state_options), 0, 0}
 
@@ -569,7 +572,9 @@ typedef struct cairn_entry {
 } cairn_entry;
 /** Iterate all live entries of a registered keyed state over all keys of this subtask, by key group.
  * Sees the state as of this call. Iterators hold resources in the database: close them before the
- * task. */
+ * task.
+ * @return 0, CAIRN_ENOTFOUND (no such state is registered), CAIRN_EINVAL, CAIRN_ECLOSED, CAIRN_ENOMEM,
+ *         CAIRN_ECORRUPT, CAIRN_EIO. */
 CAIRN_API CAIRN_MUST_CHECK int cairn_task_iterate(cairn_task *task, const char *state_name,
                                                   cairn_iterator **ret_iterator,
                                                   cairn_error **reterr);
