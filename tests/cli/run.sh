@@ -9,8 +9,8 @@
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 name=$1
-CAIRN=$2
-MAKE_STORE=$3
+CAIRN=$(realpath "$2")
+MAKE_STORE=$(realpath "$3")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir "$work/in" "$work/tmp"
@@ -110,6 +110,11 @@ END
 (cd "$work/in" && sh -u -c ". '$work/prelude.sh'; . '$here/$name.sh'" </dev/null) \
     >"$work/out.raw" 2>"$work/err.raw"
 status=$?
+if [ $status -ge 98 ]; then
+    echo "$name.sh gave up:"
+    cat "$work/err.raw"
+    exit 1
+fi
 normalise "$work/out.raw" >"$work/out"
 # A command's line without a complaint after it is left out.
 normalise "$work/err.raw" | awk '/^\$ /{line=$0; next} {if (line != "") print line; line=""; print}' \

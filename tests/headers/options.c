@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Every options and report struct can be initialised with its macro and says its own size, in C99 and
- * in C++. Compiled by run.sh, which also runs it. */
+/* Every options and report struct can be initialised with its macro and says its own size, in C99
+ * and in C++. Compiled by run.sh, which also runs it. */
 
 #include "cairn/cairn.h"
 #include "cairn/inspect.h"
 #include "cairn/store.h"
 
-#define CHECK(type, initialiser)        \
-    do {                                \
-        type s = initialiser;           \
-        if (s.struct_size != sizeof(s)) \
-            wrong++;                    \
+#define CHECK(type, initialiser)                                                                   \
+    do {                                                                                           \
+        type s = initialiser;                                                                      \
+        if (s.struct_size != sizeof(s))                                                            \
+            wrong++;                                                                               \
     } while (0)
 
 int main(void)

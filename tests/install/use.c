@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What somebody else's program looks like: only installed headers, only what pkg-config says. Writes one
- * value, takes a checkpoint, opens again and finds it. Usage: use STORE LOCAL */
+/* What somebody else's program looks like: only installed headers, only what pkg-config says.
+ * Writes one value, takes a checkpoint, opens again and finds it. Usage: use STORE LOCAL */
 
 #include <cairn/cairn.h>
 #include <cairn/inspect.h>
