@@ -349,6 +349,67 @@ START_TEST(expiry)
 }
 END_TEST
 
+/* ---- the document ---- */
+
+/* The bytes of the block behind a mark; '#' starts a comment. */
+static void read_example(const char *mark, struct cairn_buffer *out)
+{
+    char line[1024];
+    bool found = false;
+    int fences = 0;
+    FILE *document = fopen(CRN_TEST_SOURCE_ROOT "/docs/format.md", "re");
+    ck_assert_ptr_nonnull(document);
+    crn_buf_clear(out);
+    while (fences < 2 && fgets(line, sizeof(line), document)) {
+        if (!found)
+            found = strncmp(line, mark, strlen(mark)) == 0;
+        else if (strncmp(line, "```", 3) == 0)
+            fences++;
+        else if (fences == 1)
+            for (char *at = line, *end; *at != '#'; at = end) {
+                unsigned long byte = strtoul(at, &end, 16);
+                if (end == at)
+                    break;
+                ck_assert_int_eq(crn_buf_append_u8(out, (uint8_t)byte), 0);
+            }
+    }
+    fclose(document);
+    ck_assert_msg(fences == 2 && out->size > 0, "no example '%s'", mark);
+}
+
+static void assert_example(const char *mark, const struct cairn_buffer *expected)
+{
+    struct cairn_buffer example = {0};
+    read_example(mark, &example);
+    ck_assert_uint_eq(example.size, expected->size);
+    ck_assert_mem_eq(example.data, expected->data, example.size);
+    crn_buf_done(&example);
+}
+
+START_TEST(documented_examples)
+{
+    const int64_t time = 1700000000000;
+    struct cairn_buffer bytes = {0};
+    build(&bytes, crn_key_group_of("user-1", 6, 128), 128, "user-1", "", "");
+    assert_example("<!-- hex composite key: 128 -->", &bytes);
+    build(&bytes, crn_key_group_of("user-1", 6, 4096), 4096, "user-1", "w1", "item");
+    assert_example("<!-- hex composite key: 4096 -->", &bytes);
+
+    crn_buf_clear(&bytes);
+    ck_assert_int_eq(crn_value_append(&bytes, true, time, "on", 2), 0);
+    assert_example("<!-- hex value with expiry -->", &bytes);
+    crn_buf_clear(&bytes);
+    ck_assert_int_eq(crn_list_append_element(&bytes, false, 0, "ab", 2), 0);
+    ck_assert_int_eq(crn_list_append_element(&bytes, false, 0, "", 0), 0);
+    assert_example("<!-- hex list -->", &bytes);
+    crn_buf_clear(&bytes);
+    ck_assert_int_eq(crn_list_append_element(&bytes, true, time, "ab", 2), 0);
+    ck_assert_int_eq(crn_list_append_element(&bytes, true, time + 1000, "c", 1), 0);
+    assert_example("<!-- hex list with expiry -->", &bytes);
+    crn_buf_done(&bytes);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("keys");
@@ -375,6 +436,7 @@ int main(void)
     tcase_add_loop_test(values, lists_survive_a_round_trip, 0, 2);
     tcase_add_test(values, hostile_list_sizes);
     tcase_add_test(values, expiry);
+    tcase_add_test(values, documented_examples);
     suite_add_tcase(suite, values);
     return crn_test_run(suite);
 }
