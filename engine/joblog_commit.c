@@ -73,6 +73,17 @@ static int read_back(const struct commit *commit, struct crn_record **ret_found,
                         mine->job);
 }
 
+/* The record is there although its create did not say so: seen is not yet durable. 1 or
+ * CAIRN_EUNKNOWN. */
+static int make_durable(struct commit *commit, cairn_error **reterr)
+{
+    CRN_AUTO_ERROR cairn_error *error = NULL;
+    if (commit->store->ops->flush(commit->store, &error) == 0)
+        return 1;
+    commit->in_doubt = true;
+    return crn_err_move(reterr, &error, CAIRN_EUNKNOWN);
+}
+
 /* One try: 1 won; CAIRN_EEXIST and *ret_found lost; CAIRN_EUNAVAIL or CAIRN_EUNKNOWN try again;
  * else final. */
 static int try_create(struct commit *commit, struct crn_record **ret_found, cairn_error **reterr)
@@ -93,7 +104,7 @@ static int try_create(struct commit *commit, struct crn_record **ret_found, cair
     r = read_back(commit, ret_found, &read_error);
     switch (r) {
     case 1:
-        return 1;
+        return make_durable(commit, reterr);
     case CAIRN_ENOTFOUND: /* removed between the two calls: the log went on far beyond it */
         return crn_err_fail(reterr, CAIRN_EFENCED, commit->key,
                             "manifest '%s' was written by another writer and removed again",

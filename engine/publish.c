@@ -49,6 +49,7 @@ int crn_publish_new_record(struct cairn_job *job, uint64_t id, cairn_record_kind
     const struct crn_record *head = log->count > 0 ? log->entries[log->count - 1].record : NULL;
     if (crn_log_extend_history(record, head) < 0)
         return crn_err_nomem(reterr);
+    crn_record_finish(record); /* a host's name need not be clean text */
     *ret = CRN_TAKE(record);
     return 0;
 }
@@ -270,6 +271,8 @@ enum crn_event_kind crn_publish_abort(struct crn_attempt *attempt, const char *r
         record->info.is_full = attempt->full;
         r = crn_record_set_text(&record->info.reason, reason);
     }
+    if (r == 0)
+        crn_record_finish(record);
     if (r == 0)
         r = crn_joblog_commit(job->store, record, &hash, &found, &error);
     if (r == 0)
