@@ -299,8 +299,9 @@ static void plot_rounds(FILE *script, const struct bench_checkpoint_run *run, co
     (void)fprintf(script,
                   "\nset output plots.'/checkpoint-%s.svg'\n"
                   "set title '%s'\nset xlabel 'round'\nset ylabel '%s, logarithmic'\n"
-                  "set logscale y\nset format y '%%g'\nset xrange [0.5:%u.5]\nplot",
-                  name, title, unit, run->options->rounds);
+                  "set logscale y\nset format y '%%g'\nset xrange [0.5:%u.5]\n"
+                  "set xtics %u\nplot",
+                  name, title, unit, run->options->rounds, run->options->rounds / 20 + 1);
     const char *separator = "";
     for (size_t i = 0; i < BENCH_COUNT(drawn); i++) {
         if (find_method(run, drawn[i].method) == run->method_count)
