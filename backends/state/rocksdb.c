@@ -258,8 +258,7 @@ static int list_families(struct crn_rocksdb *db, const struct crn_state_config *
         families->names = rocksdb_list_column_families(db->options, config->directory,
                                                        &families->count, &message);
         if (message) {
-            families->count = 0;
-            families->names = NULL;
+            families->count = 0; /* the array is there nevertheless */
             return crn_rocksdb_fail(reterr, message, config->directory, NULL, "open");
         }
     }

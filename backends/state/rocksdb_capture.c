@@ -9,7 +9,8 @@
  *
  * That the links hold the barrier's state and nothing else is not believed but proved, from the
  * linked files themselves:
- *   nothing is missing   no memtable of the barrier was left unflushed when the links were made;
+ *   nothing is missing   the barrier left no entry in an active memtable, and no memtable of it was
+ *                        unflushed when the links were made;
  *                        each table that the captured manifest lists is there, with its size;
  *                        the manifest ends at a record's end; there are no bytes in a WAL
  *   nothing is later     no table has a sequence number beyond the barrier's
@@ -30,6 +31,7 @@
 #include <string.h>
 #include <sys/statvfs.h>
 
+#define ACTIVE_ENTRIES "rocksdb.num-entries-active-mem-table"
 #define NO_FLUSH UINT64_MAX /* for rocksdb_checkpoint_create */
 #define MANIFEST_SIZE_MAX ((size_t)1 << 30)
 #define CURRENT_SIZE_MAX 4096u
@@ -48,11 +50,15 @@ int crn_rocksdb_switch_memtables(struct crn_rocksdb *db, bool wait, cairn_error 
     rocksdb_flushoptions_set_wait(options, wait);
     for (size_t i = 0; i < db->state_count && r == 0; i++) {
         struct crn_state *state = db->states[i];
-        if (crn_rocksdb_state_property(db->db, state, "rocksdb.num-entries-active-mem-table") == 0)
+        if (crn_rocksdb_state_property(db->db, state, ACTIVE_ENTRIES) == 0)
             continue;
         rocksdb_flush_cf(db->db, options, state->family, &message);
         if (message)
             r = crn_rocksdb_fail(reterr, message, db->directory, state->name, "flush");
+        else if (crn_rocksdb_state_property(db->db, state, ACTIVE_ENTRIES) != 0)
+            r = crn_err_fail(reterr, CAIRN_EABORTED, NULL,
+                             "RocksDB did not switch the memtable of state '%s' in '%s'",
+                             state->name, db->directory);
     }
     rocksdb_flushoptions_destroy(options);
     return r;
