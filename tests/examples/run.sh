@@ -39,9 +39,9 @@ readme_runs()
     grep -q cairn_job_open "$work/readme.c" || { echo "no program found"; return 1; }
     # Linked like an example, with the flags of the build (a sanitizer, say).
     # shellcheck disable=SC2086
-    ${CC:-cc} -Wall -Wextra -Werror ${EXAMPLE_ARGS:-} -I"$source/include" -o "$work/readme" \
+    ${CC:-cc} -Wall -Wextra -Werror ${EXAMPLE_ARGS:-} -I"$source/include" -o "$work/readme.bin" \
         "$work/readme.c" -L"$build/engine" -lcairn -Wl,-rpath,"$build/engine" || return 1
-    "$work/readme" && "$work/readme" || return 1
+    "$work/readme.bin" && "$work/readme.bin" || return 1
     local value
     value=$("$build/tools/cairn" cat "$work/readme/snapshots" --key 7) || return 1
     case $value in
