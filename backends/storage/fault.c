@@ -60,6 +60,14 @@ static enum crn_fault_mode begin(struct fault_store *store, enum crn_fault_op op
     return hit ? plan.mode : CRN_FAULT_NEVER;
 }
 
+/* What a mode that lets the operation happen does afterwards. */
+static int happened(enum crn_fault_mode mode, int r)
+{
+    if (mode == CRN_FAULT_KILL_AFTER)
+        (void)raise(SIGKILL);
+    return r;
+}
+
 static int refuse(int code, const char *key, cairn_error **reterr)
 {
     return crn_err_fail(reterr, code, key, "injected failure at '%s'", key);
@@ -88,7 +96,8 @@ static int fault_put(cairn_store *base, const char *key, cairn_source *source,
     struct fault_store *store = self(base);
     cairn_put_how how;
     int code;
-    switch (begin(store, CRN_FAULT_PUT, &code)) {
+    enum crn_fault_mode mode = begin(store, CRN_FAULT_PUT, &code);
+    switch (mode) {
     case CRN_FAULT_BEFORE:
         return refuse(code, key, reterr);
     case CRN_FAULT_SHORT:
@@ -98,7 +107,7 @@ static int fault_put(cairn_store *base, const char *key, cairn_source *source,
         return lose_reply(store->inner->ops->put(store->inner, key, source, &how, reterr), key,
                           reterr);
     default:
-        return store->inner->ops->put(store->inner, key, source, ret_how, reterr);
+        return happened(mode, store->inner->ops->put(store->inner, key, source, ret_how, reterr));
     }
 }
 
@@ -111,7 +120,7 @@ static int fault_create(cairn_store *base, const char *key, const void *data, si
     if (mode == CRN_FAULT_BEFORE || mode == CRN_FAULT_SHORT)
         return refuse(code, key, reterr);
     int r = store->inner->ops->create(store->inner, key, data, size, reterr);
-    return mode == CRN_FAULT_LOST_REPLY ? lose_reply(r, key, reterr) : r;
+    return mode == CRN_FAULT_LOST_REPLY ? lose_reply(r, key, reterr) : happened(mode, r);
 }
 
 static int fault_flush(cairn_store *base, cairn_error **reterr)
@@ -122,7 +131,7 @@ static int fault_flush(cairn_store *base, cairn_error **reterr)
     if (mode == CRN_FAULT_BEFORE || mode == CRN_FAULT_SHORT)
         return refuse(code, "flush", reterr);
     int r = store->inner->ops->flush(store->inner, reterr);
-    return mode == CRN_FAULT_LOST_REPLY ? lose_reply(r, "flush", reterr) : r;
+    return mode == CRN_FAULT_LOST_REPLY ? lose_reply(r, "flush", reterr) : happened(mode, r);
 }
 
 /* Stands between the inner store and the caller's sink. */
@@ -164,7 +173,8 @@ static int fault_get(cairn_store *base, const char *key, uint64_t offset, uint64
     cairn_store *inner = store->inner;
     struct fault_sink flipping = {.sink = {.write = pass_flipped}, .outer = sink, .flip = true};
     int code;
-    switch (begin(store, CRN_FAULT_GET, &code)) {
+    enum crn_fault_mode mode = begin(store, CRN_FAULT_GET, &code);
+    switch (mode) {
     case CRN_FAULT_BEFORE:
         return refuse(code, key, reterr);
     case CRN_FAULT_SHORT:
@@ -175,16 +185,17 @@ static int fault_get(cairn_store *base, const char *key, uint64_t offset, uint64
     case CRN_FAULT_LOST_REPLY:
         return lose_reply(inner->ops->get(inner, key, offset, size, sink, reterr), key, reterr);
     default:
-        return inner->ops->get(inner, key, offset, size, sink, reterr);
+        return happened(mode, inner->ops->get(inner, key, offset, size, sink, reterr));
     }
 }
 
-/* For operations that only ask: a lost reply is as good as no call. */
+/* For operations that only ask: a lost reply is as good as no call, and so is a death after it. */
 static bool is_refused(struct fault_store *store, enum crn_fault_op op, const char *key, int *r,
                        cairn_error **reterr)
 {
     int code;
     enum crn_fault_mode mode = begin(store, op, &code);
+    (void)happened(mode, 0);
     if (mode == CRN_FAULT_NEVER || mode == CRN_FAULT_FLIP)
         return false;
     *r = mode == CRN_FAULT_LOST_REPLY ? lose_reply(0, key, reterr) : refuse(code, key, reterr);
@@ -226,7 +237,8 @@ static int fault_remove(cairn_store *base, const char *const *keys, size_t n, ca
     struct fault_store *store = self(base);
     const char *first = n > 0 ? keys[0] : "remove";
     int code;
-    switch (begin(store, CRN_FAULT_REMOVE, &code)) {
+    enum crn_fault_mode mode = begin(store, CRN_FAULT_REMOVE, &code);
+    switch (mode) {
     case CRN_FAULT_BEFORE:
         return refuse(code, first, reterr);
     case CRN_FAULT_SHORT:
@@ -235,7 +247,7 @@ static int fault_remove(cairn_store *base, const char *const *keys, size_t n, ca
     case CRN_FAULT_LOST_REPLY:
         return lose_reply(store->inner->ops->remove(store->inner, keys, n, reterr), first, reterr);
     default:
-        return store->inner->ops->remove(store->inner, keys, n, reterr);
+        return happened(mode, store->inner->ops->remove(store->inner, keys, n, reterr));
     }
 }
 
@@ -251,7 +263,7 @@ static int fault_link_out(cairn_store *base, const char *key, const char *path,
     if (mode == CRN_FAULT_LOST_REPLY)
         return lose_reply(store->inner->ops->link_out(store->inner, key, path, &how, reterr), key,
                           reterr);
-    return store->inner->ops->link_out(store->inner, key, path, ret_how, reterr);
+    return happened(mode, store->inner->ops->link_out(store->inner, key, path, ret_how, reterr));
 }
 
 static int fault_reap(cairn_store *base, const char *prefix, uint64_t min_age_ms,

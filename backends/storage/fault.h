@@ -25,10 +25,11 @@ enum crn_fault_mode {
     CRN_FAULT_NEVER,
     CRN_FAULT_BEFORE,     /* fails with `code`, nothing happened */
     CRN_FAULT_LOST_REPLY, /* happens, then fails with CAIRN_EUNKNOWN */
-    CRN_FAULT_SHORT, /* put: half the bytes are read, then `code`; get: half are delivered, then
-                        `code`; remove: the first half of the keys; others as BEFORE */
-    CRN_FAULT_FLIP,  /* get: one bit of what is delivered is wrong, no error; others pass */
-    CRN_FAULT_KILL   /* raise(SIGKILL) */
+    CRN_FAULT_SHORT,     /* put: half the bytes are read, then `code`; get: half are delivered, then
+                            `code`; remove: the first half of the keys; others as BEFORE */
+    CRN_FAULT_FLIP,      /* get: one bit of what is delivered is wrong, no error; others pass */
+    CRN_FAULT_KILL,      /* raise(SIGKILL), nothing happened */
+    CRN_FAULT_KILL_AFTER /* happens, then raise(SIGKILL) */
 };
 struct crn_fault_plan {
     unsigned ops; /* set of crn_fault_op */
