@@ -203,6 +203,10 @@ static int check_subtasks_locked(const struct cairn_job *job, cairn_error **rete
 {
     for (size_t i = 0; i < job->task_count; i++) {
         const struct cairn_task *task = job->tasks[i];
+        if (!atomic_load(&task->open))
+            return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
+                                "job '%s': operator '%s' subtask %u is still being opened",
+                                job->name, task->uid, task->options.subtask);
         for (uint32_t s = 0; s < task->options.parallelism; s++) {
             const struct cairn_task *sibling = find_task(job, task->uid, s);
             if (sibling == NULL)
@@ -221,42 +225,40 @@ static int check_subtasks_locked(const struct cairn_job *job, cairn_error **rete
     return 0;
 }
 
-static int check_restored_locked(const struct cairn_job *job, cairn_error **reterr)
+/* Lists in `lost` what has state but no task, if that is allowed. */
+static int check_restored_locked(const struct cairn_job *job, struct cairn_buffer *lost,
+                                 cairn_error **reterr)
 {
-    CRN_AUTO_BUFFER struct cairn_buffer lost = {0};
     for (size_t i = 0; job->restored != NULL && i < job->restored->operator_count; i++) {
         const struct crn_operator *op = &job->restored->operators[i];
         if (find_task(job, op->info.uid, 0) == NULL)
-            CRN_TRY(crn_buf_printf(&lost, "%s'%s' (%zu subtasks)", lost.size > 0 ? ", " : "",
-                                   op->info.uid, op->subtask_count));
+            if (crn_buf_printf(lost, "%s'%s' (%zu subtasks)", lost->size > 0 ? ", " : "",
+                               op->info.uid, op->subtask_count) < 0)
+                return crn_err_nomem(reterr);
     }
-    if (lost.size == 0)
+    if (lost->size == 0 || job->options.allow_non_restored_state)
         return 0;
-    if (job->options.allow_non_restored_state) {
-        crn_log_write(&job->log, CAIRN_LOG_WARNING, "job",
-                      "job '%s': dropping the state of operators without a task: %s", job->name,
-                      (const char *)lost.data);
-        return 0;
-    }
     return crn_err_fail(reterr, CAIRN_ENONRESTORED, NULL,
                         "checkpoint %llu of job '%s' has state of operators that no task opened: "
                         "%s; open them, or set allow_non_restored_state to drop it",
-                        (unsigned long long)job->restored_id, job->name, (const char *)lost.data);
+                        (unsigned long long)job->restored_id, job->name, (const char *)lost->data);
 }
 
-static int start_locked(struct cairn_job *job, cairn_error **reterr)
+static int start_locked(struct cairn_job *job, struct cairn_buffer *lost, cairn_error **reterr)
 {
-    if (job->closed)
+    if (job->closed || job->closing)
         return crn_err_fail(reterr, CAIRN_ECLOSED, NULL, "job '%s' is closed", job->name);
     if (job->started)
         return crn_err_fail(reterr, CAIRN_EINVAL, NULL, "job '%s' was started before", job->name);
     if (job->task_count == 0)
         return crn_err_fail(reterr, CAIRN_EINVAL, NULL, "job '%s' has no task", job->name);
     CRN_TRY(check_subtasks_locked(job, reterr));
-    CRN_TRY(check_restored_locked(job, reterr));
+    CRN_TRY(check_restored_locked(job, lost, reterr));
+    free(job->acked); /* of a start that failed */
     job->acked = calloc(job->task_count, 1);
     if (job->acked == NULL)
         return crn_err_nomem(reterr);
+    CRN_TRY(crn_driver_start(job, reterr));
     job->started = true;
     for (size_t i = 0; i < job->task_count; i++)
         atomic_fetch_and(&job->tasks[i]->runtime->pending, ~(unsigned)CRN_PENDING_NOT_STARTED);
@@ -267,10 +269,15 @@ int cairn_job_start(cairn_job *job, cairn_error **reterr)
 {
     if (job == NULL)
         return crn_err_fail(reterr, CAIRN_EINVAL, NULL, "job is NULL");
+    CRN_AUTO_BUFFER struct cairn_buffer lost = {0};
     crn_mutex_lock(&job->lock);
-    int r = start_locked(job, reterr);
+    int r = start_locked(job, &lost, reterr);
     crn_mutex_unlock(&job->lock);
-    return r < 0 ? r : crn_driver_start(job, reterr);
+    if (r == 0 && lost.size > 0)
+        crn_log_write(&job->log, CAIRN_LOG_WARNING, "job",
+                      "job '%s': dropping the state of operators without a task: %s", job->name,
+                      (const char *)lost.data);
+    return r;
 }
 
 static int give_info(const cairn_checkpoint_info *from, cairn_checkpoint_info *ret_info)
@@ -305,11 +312,15 @@ void cairn_job_close(cairn_job *job)
     crn_mutex_unlock(&job->lock);
     crn_driver_stop(job);
     crn_pool_free(CRN_TAKE(job->pool));
-    for (size_t i = 0; i < job->task_count; i++)
-        crn_task_shut(job->tasks[i]);
     crn_mutex_lock(&job->lock);
+    while (job->task_count > 0) {
+        struct cairn_task *task = job->tasks[job->task_count - 1];
+        crn_mutex_unlock(&job->lock);
+        crn_task_shut(task);
+        crn_mutex_lock(&job->lock);
+        crn_task_unregister_locked(task); /* it may be freed from now on */
+    }
     job->closed = true;
-    job->task_count = 0;
     crn_mutex_unlock(&job->lock);
     if (job->owns_store) {
         cairn_store_close(CRN_TAKE(job->store));

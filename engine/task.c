@@ -88,20 +88,26 @@ static int copy_text(const char **field, cairn_error **reterr)
     return *field == NULL ? crn_err_nomem(reterr) : 0;
 }
 
-static int fill_in(struct cairn_task *task, const char *uid, const struct crn_operator *stored,
-                   cairn_error **reterr)
+/* The task owns its strings, also when only some could be copied. */
+static int take_options(struct cairn_task *task, const char *uid, const cairn_task_options *options,
+                        cairn_error **reterr)
 {
-    struct cairn_job *job = task->job;
     cairn_task_options *o = &task->options;
+    *o = *options;
     if (o->name == NULL)
         o->name = uid;
     int r = copy_text(&o->name, reterr);
     int r2 = copy_text(&o->rocksdb_options, r == 0 ? reterr : NULL);
-    CRN_TRY(r);
-    CRN_TRY(r2);
     task->uid = crn_str_dup_n(uid, strlen(uid));
-    if (task->uid == NULL)
+    if (r == 0 && r2 == 0 && task->uid == NULL)
         return crn_err_nomem(reterr);
+    return r < 0 ? r : r2;
+}
+
+static int fill_in(struct cairn_task *task, const struct crn_operator *stored, cairn_error **reterr)
+{
+    struct cairn_job *job = task->job;
+    const cairn_task_options *o = &task->options;
     task->max_parallelism = o->max_parallelism != 0 ? o->max_parallelism
                             : stored != NULL        ? stored->info.max_parallelism
                                                     : crn_default_max_parallelism(o->parallelism);
@@ -200,13 +206,18 @@ static int open_database(struct cairn_task *task, const char *directory, bool re
     return job->seams.open_state(&config, &task->db, reterr);
 }
 
-static int restore_and_open(struct cairn_task *task, const struct crn_operator *stored,
-                            cairn_error **reterr)
+/* The task is registered, and the job cannot start before it is open: what it restores from stays.
+ */
+static int restore_and_open(struct cairn_task *task, cairn_error **reterr)
 {
     struct cairn_job *job = task->job;
     struct crn_task_runtime *runtime = task->runtime;
+    const struct crn_operator *stored = find_stored(job, task->uid);
     CRN_AUTO_FREE char *directory = NULL;
     bool restored = false;
+    if (stored != NULL)
+        CRN_TRY(check_stored(job, stored, &task->options, reterr));
+    CRN_TRY(fill_in(task, stored, reterr));
     CRN_TRY(crn_str_printf(&runtime->directory, reterr, "%s/t%u", job->local_dir, task->ordinal));
     CRN_TRY(crn_str_printf(&directory, reterr, "%s/db", runtime->directory));
     CRN_TRY(crn_file_make_dirs(directory, reterr));
@@ -216,7 +227,6 @@ static int restore_and_open(struct cairn_task *task, const struct crn_operator *
         CRN_TRY(restore_operator_state(task, stored, reterr));
         CRN_TRY(fetch_database(task, subtask, directory, &restored, reterr));
         runtime->base = subtask;
-        runtime->base_operator = stored;
     }
     CRN_TRY(open_database(task, directory, restored, reterr));
     atomic_store(&task->open, true);
@@ -232,11 +242,6 @@ static void free_task(struct cairn_task *task)
     for (size_t i = 0; i < task->stored_count; i++)
         free((void *)(uintptr_t)task->stored[i].name);
     free(task->stored);
-    crn_buf_done(&task->key_prefix);
-    crn_buf_done(&task->key);
-    crn_buf_done(&task->map_key);
-    crn_buf_done(&task->scratch);
-    crn_buf_done(&task->result);
     free((void *)(uintptr_t)task->options.name);
     free((void *)(uintptr_t)task->options.rocksdb_options);
     free(task->uid);
@@ -274,13 +279,26 @@ static int register_locked(struct cairn_job *job, struct cairn_task *task, const
     return 0;
 }
 
-static void unregister_locked(struct cairn_job *job, const struct cairn_task *task)
+static bool is_registered_locked(const struct cairn_task *task)
 {
+    const struct cairn_job *job = task->job;
+    for (size_t i = 0; i < job->task_count; i++)
+        if (job->tasks[i] == task)
+            return true;
+    return false;
+}
+
+void crn_task_unregister_locked(struct cairn_task *task)
+{
+    struct cairn_job *job = task->job;
+    crn_mutex_assert_held(&job->lock);
     for (size_t i = 0; i < job->task_count; i++)
         if (job->tasks[i] == task) {
             memmove(&job->tasks[i], &job->tasks[i + 1],
                     (job->task_count - i - 1) * sizeof *job->tasks);
             job->task_count--;
+            crn_cond_broadcast(&task->runtime->wake);
+            crn_cond_broadcast(&job->wake_waiters);
             return;
         }
 }
@@ -310,23 +328,19 @@ int cairn_task_open(cairn_job *job, const char *uid, const cairn_task_options *o
         return crn_err_fail(reterr, CAIRN_EINVAL, NULL, "job or ret_task is NULL");
     CRN_TRY(crn_options_in(&o, sizeof o, options, "cairn_task_options", reterr));
     CRN_TRY(check_options(job, uid, &o, reterr));
-    const struct crn_operator *stored = find_stored(job, uid);
-    if (stored != NULL)
-        CRN_TRY(check_stored(job, stored, &o, reterr));
     struct cairn_task *task = new_task(job);
     if (task == NULL)
         return crn_err_nomem(reterr);
-    task->options = o;
-    int r = fill_in(task, uid, stored, reterr);
+    int r = take_options(task, uid, &o, reterr);
     if (r == 0) {
         crn_mutex_lock(&job->lock);
         r = register_locked(job, task, uid, reterr);
         crn_mutex_unlock(&job->lock);
         if (r == 0) {
-            r = restore_and_open(task, stored, reterr);
+            r = restore_and_open(task, reterr);
             if (r < 0) {
                 crn_mutex_lock(&job->lock);
-                unregister_locked(job, task);
+                crn_task_unregister_locked(task);
                 crn_mutex_unlock(&job->lock);
             }
         }
@@ -344,8 +358,7 @@ void crn_task_shut(struct cairn_task *task)
 {
     if (!atomic_exchange(&task->open, false))
         return;
-    if (task->pin.handle != NULL)
-        task->db->ops->unpin(&task->pin);
+    crn_keyed_detach(task);
     task->db->ops->close(task->db);
     task->db = NULL;
 }
@@ -379,12 +392,14 @@ void cairn_task_close(cairn_task *task)
     if (task == NULL)
         return;
     struct cairn_job *job = task->job;
-    if (atomic_load(&task->open)) {
-        crn_mutex_lock(&job->lock);
+    crn_mutex_lock(&job->lock);
+    if (!job->closing)
         leave_attempt_locked(job, task);
-        unregister_locked(job, task);
-        crn_mutex_unlock(&job->lock);
-        crn_task_shut(task);
-    }
+    /* A job that is closing shuts its tasks itself, and must be through with this one. */
+    while (job->closing && is_registered_locked(task))
+        crn_cond_wait(&job->wake_waiters, &job->lock);
+    crn_task_unregister_locked(task);
+    crn_mutex_unlock(&job->lock);
+    crn_task_shut(task);
     free_task(task);
 }
