@@ -15,6 +15,7 @@
 #include "engine/fetch.h"
 
 #include <assert.h>
+#include <string.h>
 
 /* Racing openers need one retry per rival; more than this means somebody restarts in a loop. */
 #define FENCE_TRIES 16
@@ -64,7 +65,10 @@ static int choose(struct cairn_job *job, cairn_error **reterr)
         return 0;
     if (job->options.restore_fallback)
         return choose_newest_whole(job, reterr);
-    int r = crn_joblog_require_whole(&job->joblog, reterr);
+    /* Who names a checkpoint has decided: what is wrong with others does not matter then. */
+    int r = job->options.restore_checkpoint_id != 0
+                ? 0
+                : crn_joblog_require_whole(&job->joblog, reterr);
     if (r < 0) {
         crn_err_prefix(reterr,
                        "job '%s' cannot be restored (restore_fallback would take an older "
@@ -138,12 +142,51 @@ static int commit_fence(struct cairn_job *job, cairn_error **reterr)
     return 0;
 }
 
+struct newest_object {
+    size_t prefix_size;
+    uint64_t id;
+};
+
+static int note_newest_object(void *context, const char *key, const cairn_object_stat *stat)
+{
+    struct newest_object *newest = context;
+    (void)stat;
+    struct crn_key_info info = crn_key_parse(key + newest->prefix_size);
+    if (info.type == CRN_KEY_OBJECT && info.id > newest->id)
+        newest->id = info.id;
+    return 0;
+}
+
+/* Objects of an id are stored only after the one before it was resolved. So an object beyond the
+ * next id proves that records at the log's top are gone: what looks like an older job, or like
+ * none, is a damaged one. Going on would restore less than there was, and give out object names
+ * again. The objects are listed first: the log may grow meanwhile, but not fall behind. */
+static int read_log(struct cairn_job *job, cairn_error **reterr)
+{
+    CRN_AUTO_FREE char *prefix = NULL;
+    CRN_AUTO_FREE char *lost = NULL;
+    char manifest[CRN_KEY_MAX];
+    CRN_TRY(crn_joblog_key(job->name, "", &prefix, reterr));
+    struct newest_object newest = {.prefix_size = strlen(prefix)};
+    CRN_TRY(job->store->ops->list(job->store, prefix, note_newest_object, &newest, reterr));
+    crn_joblog_done(&job->joblog);
+    CRN_TRY(crn_joblog_read(job->store, job->name, &job->joblog, reterr));
+    uint64_t head = job->joblog.head_id;
+    if (newest.id <= head || newest.id - head == 1)
+        return 0;
+    crn_key_manifest(manifest, head + 1);
+    CRN_TRY(crn_joblog_key(job->name, manifest, &lost, reterr));
+    return crn_err_fail(reterr, CAIRN_EMISSING, lost,
+                        "job '%s': there are objects of id %llu but no manifest above id %llu: the "
+                        "newest manifests are lost, '%s' is the first",
+                        job->name, (unsigned long long)newest.id, (unsigned long long)head, lost);
+}
+
 int crn_job_take_over(struct cairn_job *job, cairn_error **reterr)
 {
     for (int tries = 0; tries < FENCE_TRIES; tries++) {
         CRN_AUTO_ERROR cairn_error *error = NULL;
-        crn_joblog_done(&job->joblog);
-        CRN_TRY(crn_joblog_read(job->store, job->name, &job->joblog, reterr));
+        CRN_TRY(read_log(job, reterr));
         CRN_TRY(choose(job, reterr));
         const size_t restored_at = job->joblog.count;
         int r = commit_fence(job, &error);
