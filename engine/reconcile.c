@@ -15,25 +15,44 @@
 
 #include <string.h>
 
+static bool is_lock(const char *name)
+{
+    return strcmp(name, "LOCK") == 0;
+}
+
+/* A task's directory: "t" and its number. */
+static bool is_task_dir(const struct cairn_job *job, const char *name)
+{
+    CRN_AUTO_FREE char *path = NULL;
+    return name[0] == 't' && name[1] != '\0' &&
+           strspn(name + 1, "0123456789") == strlen(name + 1) &&
+           crn_str_printf(&path, NULL, "%s/%s", job->local_dir, name) == 0 && crn_file_is_dir(path);
+}
+
+/* Nothing is removed unless all of it is a job's: somebody's home directory, given by mistake,
+ * stays whole. */
+static int check_all_ours(const struct cairn_job *job, char **names, size_t count,
+                          cairn_error **reterr)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!is_lock(names[i]) && !is_task_dir(job, names[i]))
+            return crn_err_fail(reterr, CAIRN_EINVAL, job->local_dir,
+                                "local_dir '%s' holds '%s', which is not Cairn's: give the job a "
+                                "directory of its own",
+                                job->local_dir, names[i]);
+    return 0;
+}
+
 int crn_job_empty_local_dir(struct cairn_job *job, cairn_error **reterr)
 {
     char **names;
     size_t count;
-    int r = 0;
     CRN_TRY(crn_file_list_dir(job->local_dir, &names, &count, reterr));
+    int r = check_all_ours(job, names, count, reterr);
     for (size_t i = 0; i < count && r == 0; i++) {
         CRN_AUTO_FREE char *path = NULL;
-        if (strcmp(names[i], "LOCK") == 0)
+        if (is_lock(names[i]))
             continue;
-        /* Only what a job makes: somebody's home directory given by mistake stays whole. */
-        if (names[i][0] != 't' || strspn(names[i] + 1, "0123456789") != strlen(names[i] + 1) ||
-            names[i][1] == '\0') {
-            r = crn_err_fail(reterr, CAIRN_EINVAL, job->local_dir,
-                             "local_dir '%s' holds '%s', which is not Cairn's: give the job a "
-                             "directory of its own",
-                             job->local_dir, names[i]);
-            break;
-        }
         r = crn_str_printf(&path, reterr, "%s/%s", job->local_dir, names[i]);
         if (r == 0)
             r = crn_file_remove_tree(path, reterr);
