@@ -102,7 +102,8 @@ static int list_ids(cairn_store *store, const char *job, struct id_list *list, c
     if (r == CAIRN_ENOMEM)
         return crn_err_nomem(reterr);
     CRN_TRY(r);
-    qsort(list->ids, list->count, sizeof *list->ids, compare_ids);
+    if (list->count > 0)
+        qsort(list->ids, list->count, sizeof *list->ids, compare_ids);
     return 0;
 }
 
