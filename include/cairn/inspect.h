@@ -373,7 +373,9 @@ typedef struct cairn_restore_report {
 #define CAIRN_RESTORE_REPORT_INIT {sizeof(cairn_restore_report), 0, 0, 0}
 /** Write the databases of a checkpoint, verified and synced, as plain RocksDB directories:
  * `<dir>/<operator's uid, unsafe characters as %XX>-<subtask>/`. The directory must be absent or
- * empty. @return 0, CAIRN_EEXIST, CAIRN_ENOTFOUND, CAIRN_ECORRUPT, CAIRN_EMISSING, CAIRN_ECANCELED,
+ * empty. Operator state is written beside them as `operator-state.bin`; a uid that is too long for a file
+ * name is cut and gets a digest. @return 0, CAIRN_EEXIST, CAIRN_EBUSY (another restore writes there),
+ * CAIRN_ENOTFOUND, CAIRN_ECORRUPT, CAIRN_EMISSING, CAIRN_ECANCELED,
  * CAIRN_EIO, CAIRN_ENOSPC, CAIRN_EACCES. On failure what was written is removed.
  * @crash an incomplete `<dir>.partial` is left; a complete directory appears by rename. */
 CAIRN_API CAIRN_MUST_CHECK int cairn_restore_to(cairn_store *store, const char *job, const char *dir,
