@@ -506,6 +506,43 @@ START_TEST(a_large_value_waits_for_release)
 }
 END_TEST
 
+/* Memory pressure must not flush behind the barrier either. */
+START_TEST(a_hold_comes_before_the_budget)
+{
+    struct place place = place_new();
+    cairn_memory *memory = NULL;
+    ck_ok(cairn_memory_new(8 << 20, &memory, reterr)); /* 4 MiB for memtables */
+    struct crn_state_config config = {.directory = place.db, .memory = memory};
+    struct crn_state_db *db = open_db(&config);
+    struct crn_state *state = open_state(db, &infos[0]);
+    struct crn_state_stats stats;
+    struct crn_capture capture;
+    open_state(db, &infos[1]);
+    open_state(db, &infos[2]);
+    cairn_memory_release(memory);
+    write_kilobytes(db, state, 0, 2000);
+    struct crn_barrier barrier = take_barrier(db);
+    write_kilobytes(db, state, 10000, 20000);
+    db->ops->stats(db, &stats);
+    ck_assert_uint_gt(stats.memtable_bytes, 8 << 20);
+    ck_assert_uint_gt(stats.backpressure_us, 0);
+    ck_ok(db->ops->capture(db, &barrier, place.capture, &never, &capture, reterr));
+    db->ops->release(db);
+    crn_capture_done(&capture);
+    for (unsigned int i = 0; i < 50 && stats.memtable_bytes > 6 << 20; i++) {
+        write_kilobytes(db, state, 20000, 20300); /* and now it does */
+        crn_sleep_us(20000);
+        db->ops->stats(db, &stats);
+    }
+    ck_assert_uint_le(stats.memtable_bytes, 6 << 20);
+    db->ops->close(db);
+    db = open_capture(place.capture);
+    ck_assert_uint_eq(count_entries(db, open_state(db, &infos[0]), ""), 2000);
+    db->ops->close(db);
+    place_remove(&place);
+}
+END_TEST
+
 /* The file size limit of a process stands for a disk that takes no more. */
 START_TEST(a_failing_disk_ends_capture_and_hold)
 {
@@ -562,6 +599,7 @@ int main(void)
     add_case(suite, "waiting", a_capture_can_be_cancelled, 1);
     add_case(suite, "waiting", a_full_memtable_waits_for_release, 1);
     add_case(suite, "waiting", a_large_value_waits_for_release, 1);
+    add_case(suite, "waiting", a_hold_comes_before_the_budget, 1);
     add_case(suite, "disk", a_failing_disk_ends_capture_and_hold, 1);
     return crn_test_run(suite);
 }

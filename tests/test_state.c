@@ -5,7 +5,8 @@
  * Proves: reads, writes, appends, prefix removal and iteration do what a plain array does, under
  * random operations with memtables so small that flushes and compactions go on all the time, and
  * across a reopen; expiry drops what a read would hide and nothing else, by a fake clock and by the
- * duration as it is set now; all databases of a budget together keep near it, and lose nothing;
+ * duration as it is set now; all databases of a budget together keep near it, and lose nothing; writers
+ * slow down while compactions lag, and the metric shows it;
  * options that would break exactness are refused by name; damage on disk is CAIRN_ECORRUPT and
  * names the state (P8), and a full disk CAIRN_ENOSPC.
  */
@@ -422,6 +423,40 @@ START_TEST(budgets_too_small)
 }
 END_TEST
 
+/* ---- backpressure ---- */
+
+START_TEST(writers_slow_down_before_a_lagging_compaction)
+{
+    struct place place = place_new();
+    struct crn_state_config config = {.directory = place.db,
+                                      .memtable_bytes = 64 << 10,
+                                      .extra_options = "disable_auto_compactions=true"};
+    struct crn_state_db *db = open_db(&config);
+    struct crn_state *state = open_state(db, &value_info);
+    struct crn_state_stats stats = {0};
+    static char value[1000];
+    unsigned int i = 0;
+    for (; stats.level0_files <= 30; i++) {
+        ck_ok(db->ops->put(db, state, &i, sizeof(i), value, sizeof(value), reterr));
+        db->ops->stats(db, &stats);
+        ck_assert(i < 100000);
+    }
+    uint64_t before_us = stats.backpressure_us;
+    for (unsigned int end = i + 500; i < end; i++)
+        ck_ok(db->ops->put(db, state, &i, sizeof(i), value, sizeof(value), reterr));
+    db->ops->stats(db, &stats);
+    ck_assert_uint_gt(stats.backpressure_us, before_us);
+    compact(db, state); /* the debt is paid, and nobody waits any more */
+    for (unsigned int end = i + 200; i < end; i++)
+        ck_ok(db->ops->put(db, state, &i, sizeof(i), value, sizeof(value), reterr));
+    db->ops->stats(db, &stats);
+    ck_assert_uint_lt(stats.level0_files, 10);
+    ck_assert_uint_eq(count_entries(db, state, ""), i);
+    db->ops->close(db);
+    place_remove(&place);
+}
+END_TEST
+
 /* ---- options ---- */
 
 static const struct {
@@ -660,6 +695,7 @@ int main(void)
     add_case(suite, "expiry", nothing_expires_before_its_state_is_opened, 1);
     add_case(suite, "memory", databases_share_a_budget, 1);
     add_case(suite, "memory", budgets_too_small, 1);
+    add_case(suite, "pace", writers_slow_down_before_a_lagging_compaction, 1);
     add_case(suite, "options", extra_options, (int)CRN_COUNT(option_cases));
     add_case(suite, "damage", damaged_table, 1);
     add_case(suite, "damage", cut_or_missing_table, 1);
