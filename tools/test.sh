@@ -11,7 +11,7 @@ usage()
 usage: tools/test.sh [--sanitize address|thread] [--suite NAME]... [--long] [--build DIR]
 
   --sanitize address  with AddressSanitizer, LeakSanitizer and UndefinedBehaviorSanitizer
-  --sanitize thread   with ThreadSanitizer; only suite tsan, whose tests do not run RocksDB
+  --sanitize thread   with ThreadSanitizer; suite unit only
   --suite NAME        only this suite (unit, cli, lint, install, crash, ...); may be repeated
   --long              the long suites (crash, fault, model, fuzz, bench) in place of the ordinary ones
   --build DIR         build directory; else build, build-address, build-clang, ...
@@ -58,7 +58,7 @@ select=()
 if [ ${#suites[@]} -gt 0 ]; then
     for suite in "${suites[@]}"; do select+=(--suite "$suite"); done
 elif [ "$sanitize" = thread ]; then
-    select=(--suite tsan)
+    select=(--suite unit)
 elif $long; then
     for suite in "${long_suites[@]}"; do select+=(--suite "$suite"); done
 else
@@ -82,8 +82,13 @@ ninja -C "$build" -j "$(nproc)" || give_up "the build failed"
 
 export ASAN_OPTIONS=${ASAN_OPTIONS:-abort_on_error=0:detect_stack_use_after_return=1}
 export UBSAN_OPTIONS=${UBSAN_OPTIONS:-halt_on_error=1:print_stacktrace=1}
-export TSAN_OPTIONS=${TSAN_OPTIONS:-halt_on_error=1:second_deadlock_stack=1}
+export TSAN_OPTIONS=${TSAN_OPTIONS:-halt_on_error=1:suppressions=$root/tools/lint/tsan.supp}
 runner=()
+slower=1
+if [ -n "$sanitize" ]; then
+    slower=4
+    export CK_TIMEOUT_MULTIPLIER=4
+fi
 # ThreadSanitizer cannot place its shadow memory under some settings of address randomisation.
 if [ "$sanitize" = thread ] && setarch "$(uname -m)" -R true 2>/dev/null; then
     runner=(setarch "$(uname -m)" -R)
@@ -91,6 +96,7 @@ fi
 log=$build/meson-logs/testlog.json
 rm -f "$log"
 status=0
-"${runner[@]}" meson test -C "$build" --no-rebuild --print-errorlogs "${select[@]}" || status=$?
+"${runner[@]}" meson test -C "$build" --no-rebuild --print-errorlogs --timeout-multiplier "$slower" \
+    "${select[@]}" || status=$?
 python3 tools/lint/count_results.py "$log" || status=1
 exit "$status"
