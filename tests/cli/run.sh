@@ -19,24 +19,27 @@ WORK=$work
 export CAIRN MAKE_STORE WORK TZ=UTC LC_ALL=C TMPDIR="$work/tmp" TERM=xterm
 
 # Placeholders. Blanks are squeezed because columns are as wide as what varies.
+cat >"$work/normalise.sed" <<END
+s|$CAIRN|CAIRN|g
+s|$work/in|DIR|g
+s|$work/tmp|TMP|g
+s/([^ ])  +/\1  /g
+s/\b[0-9]+ d [0-9]+ h ago/<age>/g
+s/\b([0-9]+ min [0-9]+ s|[0-9.]+ (us|ms|s))( |,|\$)/<t>\3/g
+s/\b[0-9.]+ ([KMG]i)?B\b/<size>/g
+s/\([0-9]+ bytes\)/(<n> bytes)/
+s/\bhost [^ ,]+, process [0-9]+/host <host>, process <pid>/
+s/\b[0-9a-f]{32}\b/<hex>/g
+s/"(\w+_us|pid|size|bytes|\w+_bytes|crc32c|bytes_checked)": [0-9]+/"\1": "<n>"/
+s/\be([0-9]+)-c([0-9]+)-[0-9]+/e\1-c\2-N/g
+s/\b0000[0-9]{2}\.sst\b/N.sst/g
+s/crc32c is [0-9a-f]{8}, the manifest says [0-9a-f]{8}/crc32c is <x>, the manifest says <y>/
+s/bytes, the manifest says [0-9]+/bytes, the manifest says <n>/
+s/"host": "[^"]*"/"host": "<host>"/
+END
 normalise()
 {
-    sed -E \
-        -e "s|$CAIRN|CAIRN|g" -e "s|$work/in|DIR|g" -e "s|$work/tmp|TMP|g" \
-        -e 's/([^ ])  +/\1  /g' \
-        -e 's/\b[0-9]+ d [0-9]+ h ago/<age>/g' \
-        -e 's/\b([0-9]+ min [0-9]+ s|[0-9.]+ (us|ms|s))( |,|$)/<t>\3/g' \
-        -e 's/\b[0-9.]+ ([KMG]i)?B\b/<size>/g' \
-        -e 's/\([0-9]+ bytes\)/(<n> bytes)/' \
-        -e 's/\bhost [^ ,]+, process [0-9]+/host <host>, process <pid>/' \
-        -e 's/\b[0-9a-f]{32}\b/<hex>/g' \
-        -e 's/"(\w+_us|pid|size|bytes|\w+_bytes|crc32c|bytes_checked)": [0-9]+/"\1": "<n>"/' \
-        -e 's/\be([0-9]+)-c([0-9]+)-[0-9]+/e\1-c\2-N/g' \
-        -e 's/\b0000[0-9]{2}\.sst\b/N.sst/g' \
-        -e 's/crc32c is [0-9a-f]{8}, the manifest says [0-9a-f]{8}/crc32c is <x>, the manifest says <y>/' \
-        -e 's/bytes, the manifest says [0-9]+/bytes, the manifest says <n>/' \
-        -e 's/"host": "[^"]*"/"host": "<host>"/' \
-        "$1"
+    sed -E -f "$WORK/normalise.sed" "$@"
 }
 
 # What the scripts use.
@@ -50,13 +53,13 @@ run()
     "$@" || status=$?
     [ $status -eq 0 ] || echo "# exit $status"
 }
-# The same with sorted lines: objects are numbered in the order in which threads come to them.
+# The same with sorted lines: files are numbered in the order in which threads come to them.
 run_sorted()
 {
     run "$@" | {
         IFS= read -r line
         echo "$line"
-        sort
+        sed -E -f "$WORK/normalise.sed" | sort
     }
 }
 cairn()
