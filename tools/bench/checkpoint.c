@@ -4,10 +4,10 @@
  *
  * What makes the figures comparable:
  *   - All databases begin with identical files and get the same stream (workload.h).
- *   - One method works at a time. Before each timed window every database of the process is idle
- *     (compactions over) and the file system is synced, so that CPU time and bytes are the
- * method's.
- *   - The order of methods moves on by one each round, so that nobody is always first or last.
+ *   - One method works at a time. Before each timed window every database of the process is idle,
+ *     the file system is synced, and a file as large as the state was written and deleted: CPU time
+ *     and bytes are the method's, and page cache costs all the same (files.h).
+ *   - The order of methods is drawn anew each round, so that nobody always follows the same one.
  *   - While a checkpoint runs, a writer puts at a steady rate. What it puts is the beginning of the
  *     next round's updates, so the content at each checkpoint stays the same for all, however long
  *     it takes; what it did not get to is put before the next window.
@@ -44,6 +44,7 @@ struct stage {
     const char *work;
     struct entry entries[BENCH_METHODS_MAX];
     char *base_store_dir, *base_db_dir;
+    uint64_t state_bytes; /* of the database on disk, at the start */
 };
 
 static void stage_done(struct stage *stage)
@@ -66,9 +67,13 @@ static int create_base(struct stage *stage, cairn_error **reterr)
     BENCH_TRY(bench_text(&stage->base_store_dir, reterr, "%s/base-store", stage->work));
     BENCH_TRY(bench_text(&stage->base_db_dir, reterr, "%s/base-db", stage->work));
     BENCH_TRY(bench_text(&local_dir, reterr, "%s/base-local", stage->work));
-    return bench_base_create(&stage->run.workload, stage->run.options->threads,
-                             stage->run.options->memtable_mb[0] * BENCH_MIB, stage->base_store_dir,
-                             local_dir, stage->base_db_dir, reterr);
+    BENCH_TRY(bench_base_create(&stage->run.workload, stage->run.options->threads,
+                                stage->run.options->memtable_mb[0] * BENCH_MIB,
+                                stage->base_store_dir, local_dir, stage->base_db_dir, reterr));
+    BENCH_CLEANUP(bench_listing_done) struct bench_listing files = {0};
+    BENCH_TRY(bench_list_tree(stage->base_db_dir, &files, reterr));
+    stage->state_bytes = bench_listing_bytes(&files);
+    return 0;
 }
 
 static int open_entry(struct stage *stage, const char *stores, const struct bench_method_ops *ops,
@@ -165,6 +170,7 @@ static int measure(struct stage *stage, struct entry *entry, struct bench_sample
     BENCH_CLEANUP(bench_listing_done) struct bench_listing before = {0};
     BENCH_CLEANUP(bench_listing_done) struct bench_listing after = {0};
     BENCH_TRY(bench_list_tree(entry->store_dir, &before, reterr));
+    BENCH_TRY(bench_recycle_page_cache(stage->work, stage->state_bytes, reterr));
     struct bench_writer *writer = NULL;
     BENCH_TRY(bench_writer_start(method->target, workload, sample->round + 1,
                                  stage->run.options->rate, &writer, reterr));
@@ -190,9 +196,11 @@ static int run_rounds(struct stage *stage, cairn_error **reterr)
         uint64_t changed = run->workload.keys;
         if (round > 0)
             BENCH_TRY(bench_distinct_updates(&run->workload, round, &changed, reterr));
+        size_t order[BENCH_METHODS_MAX];
+        bench_shuffle(&run->workload, round, order, run->method_count);
         for (size_t i = 0; i < run->method_count; i++) {
             BENCH_TRY(bench_check_interrupt(reterr));
-            size_t m = (round + i) % run->method_count;
+            size_t m = order[i];
             bench_progress("round %u of %u: %s", round, rounds, run->methods[m]->name);
             struct bench_sample *sample = &run->samples[run->sample_count];
             *sample = (struct bench_sample){
@@ -217,6 +225,7 @@ static int restore_once(struct stage *stage, struct entry *entry,
     bool quiet = false;
     BENCH_TRY(bench_settle(&quiet, reterr));
     BENCH_TRY(bench_sync_file_system(stage->work, reterr));
+    BENCH_TRY(bench_recycle_page_cache(stage->work, stage->state_bytes, reterr));
 
     uint64_t cpu_ns = bench_process_cpu_ns(), start_ns = bench_now_ns();
     BENCH_TRY(entry->method->ops->restore(entry->method, dir, &db_dir, reterr));

@@ -195,32 +195,65 @@ static size_t find_method(const struct bench_checkpoint_run *run,
     return m;
 }
 
-/* Ratio of Cairn's copying increments to another method, round by round. */
-static void print_ratio(const struct bench_checkpoint_run *run,
-                        const struct bench_method_ops *other, sample_figure figure,
-                        const char *what, const char *target)
+static const struct bench_sample *find_sample(const struct bench_checkpoint_run *run, size_t method,
+                                              uint32_t round)
+{
+    for (size_t i = 0; i < run->sample_count; i++)
+        if (run->samples[i].method == method && run->samples[i].round == round)
+            return run->samples[i].result == 0 ? &run->samples[i] : NULL;
+    return NULL;
+}
+
+/* Median of the ratios of two methods, round by round: both are in the same phase of compactions
+ * there, which medians of each alone mix up. 0: nothing to compare. */
+static double ratio_by_round(const struct bench_checkpoint_run *run, size_t a, size_t b,
+                             sample_figure figure)
+{
+    BENCH_AUTO_FREE double *ratios = calloc(run->options->rounds, sizeof(*ratios));
+    size_t n = 0;
+    for (uint32_t round = 1; ratios && round <= run->options->rounds; round++) {
+        const struct bench_sample *mine = find_sample(run, a, round);
+        const struct bench_sample *theirs = find_sample(run, b, round);
+        if (mine && theirs && figure(theirs) > 0)
+            ratios[n++] = figure(mine) / figure(theirs);
+    }
+    return bench_quantile(ratios, n, 0.5);
+}
+
+/* Cairn's copying increments against another method. */
+static void add_ratio(struct bench_table *table, const struct bench_checkpoint_run *run,
+                      const struct bench_method_ops *other, sample_figure figure, const char *what,
+                      const char *target)
 {
     size_t a = find_method(run, &bench_method_cairn_copy), b = find_method(run, other);
     double theirs = quantile(run, b, figure, 0.5), their_sum = sum(run, b, figure);
     if (a == run->method_count || b == run->method_count || theirs <= 0 || their_sum <= 0)
         return;
-    printf("  %-12s Cairn copies / %-26s %6.3f (medians)  %6.3f (sums)  %s\n", what, other->title,
-           quantile(run, a, figure, 0.5) / theirs, sum(run, a, figure) / their_sum, target);
+    bench_table_add(table, "%s", other->title);
+    bench_table_add(table, "%s", what);
+    bench_table_add(table, "%.3f", ratio_by_round(run, a, b, figure));
+    bench_table_add(table, "%.3f", quantile(run, a, figure, 0.5) / theirs);
+    bench_table_add(table, "%.3f", sum(run, a, figure) / their_sum);
+    bench_table_add(table, "%s", target);
 }
 
-static void print_verdicts(const struct bench_checkpoint_run *run)
+static int print_ratios(const struct bench_checkpoint_run *run, cairn_error **reterr)
 {
-    printf("\nRatios of this run\n\n");
-    print_ratio(run, &bench_method_new_files, wall_ms, "wall", "target: at most 1.1");
-    print_ratio(run, &bench_method_new_files, upload_ms, "upload only", "");
-    print_ratio(run, &bench_method_new_files, store_mb, "bytes", "");
-    print_ratio(run, &bench_method_new_files, cpu_ms, "cpu", "");
-    print_ratio(run, &bench_method_backup_engine, wall_ms, "wall", "");
-    print_ratio(run, &bench_method_backup_engine, store_mb, "bytes", "");
-    print_ratio(run, &bench_method_backup_engine, cpu_ms, "cpu", "");
-    print_ratio(run, &bench_method_backup_engine, stall_ms, "stall", "");
-    print_ratio(run, &bench_method_cairn_full, store_mb, "bytes", "");
-    print_ratio(run, &bench_method_plain_copy, wall_ms, "wall", "");
+    BENCH_CLEANUP(bench_table_done) struct bench_table table;
+    bench_table_init(&table,
+                     "against|figure|median of ratios|ratio of medians|ratio of sums|target");
+    add_ratio(&table, run, &bench_method_new_files, wall_ms, "wall", "at most 1.1");
+    add_ratio(&table, run, &bench_method_new_files, upload_ms, "upload alone", "");
+    add_ratio(&table, run, &bench_method_new_files, store_mb, "bytes", "");
+    add_ratio(&table, run, &bench_method_new_files, cpu_ms, "cpu", "");
+    add_ratio(&table, run, &bench_method_backup_engine, wall_ms, "wall", "");
+    add_ratio(&table, run, &bench_method_backup_engine, store_mb, "bytes", "");
+    add_ratio(&table, run, &bench_method_backup_engine, cpu_ms, "cpu", "");
+    add_ratio(&table, run, &bench_method_plain_copy, wall_ms, "wall", "");
+    add_ratio(&table, run, &bench_method_plain_copy, cpu_ms, "cpu", "");
+    add_ratio(&table, run, &bench_method_cairn_full, wall_ms, "wall", "");
+    add_ratio(&table, run, &bench_method_cairn_full, store_mb, "bytes", "");
+    return bench_table_print(&table, "Cairn's increments by copies, as a ratio", reterr);
 }
 
 static int write_samples(const struct bench_checkpoint_run *run, const struct bench_output *output,
@@ -336,7 +369,7 @@ int bench_checkpoint_report(const struct bench_checkpoint_run *run, cairn_error 
     BENCH_TRY(print_summary(run, reterr));
     print_legend();
     BENCH_TRY(print_restores(run, reterr));
-    print_verdicts(run);
+    BENCH_TRY(print_ratios(run, reterr));
     if (output.csv) {
         BENCH_TRY(write_samples(run, &output, reterr));
         BENCH_TRY(write_restores(run, &output, reterr));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The plain durable copy that checkpoints are compared with; files.h says what it does.
+ * The plain durable copy that checkpoints are compared with, and the making of even conditions for
+ * it; files.h says what both do.
  *
  * It is meant to be as fast as a copy with read(2) and write(2) gets, since a target is set against
  * it: threads take whole files from one counter, the largest first, and write-back is started while
@@ -181,4 +182,32 @@ int bench_copy_tree(const char *from, const char *to, uint32_t threads, cairn_er
     BENCH_CLEANUP(bench_listing_done) struct bench_listing files = {0};
     BENCH_TRY(bench_list_tree(from, &files, reterr));
     return bench_copy_files(from, to, &files, threads, reterr);
+}
+
+static int write_pieces(int fd, const char *path, const uint8_t *piece, uint64_t bytes,
+                        cairn_error **reterr)
+{
+    while (bytes > 0) {
+        ssize_t n = write(fd, piece, bytes < PIECE_SIZE ? (size_t)bytes : PIECE_SIZE);
+        if (n < 0)
+            return bench_fail_os(reterr, errno, "writing '%s'", path);
+        bytes -= (uint64_t)n;
+    }
+    return 0;
+}
+
+int bench_recycle_page_cache(const char *dir, uint64_t bytes, cairn_error **reterr)
+{
+    BENCH_AUTO_FREE uint8_t *piece = calloc(1, PIECE_SIZE);
+    BENCH_AUTO_FREE char *path = NULL;
+    if (!piece)
+        return bench_fail_nomem(reterr);
+    BENCH_TRY(bench_text(&path, reterr, "%s/recycled", dir));
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (fd < 0)
+        return bench_fail_os(reterr, errno, "creating '%s'", path);
+    int r = write_pieces(fd, path, piece, bytes, reterr);
+    (void)unlink(path); /* the directory is removed at the end in any case */
+    (void)close(fd);
+    return r;
 }

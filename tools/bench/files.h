@@ -9,6 +9,10 @@ int bench_remove_tree(const char *path, cairn_error **reterr); /* a missing path
 /* Everything that other methods and the load left dirty goes to disk, so that it is not paid for in
  * a timed window. */
 int bench_sync_file_system(const char *path, cairn_error **reterr);
+/* Write a file of that size in `dir` and delete it again at once. Under a hypervisor that takes
+ * free pages away from its guests, page cache for new files is several times dearer to get when
+ * nobody has freed as much just before; after this all methods find the same. */
+int bench_recycle_page_cache(const char *dir, uint64_t bytes, cairn_error **reterr);
 bool bench_same_file_system(const char *a, const char *b);
 
 /* Regular files of a tree, sorted by path. */

@@ -113,6 +113,17 @@ uint64_t bench_update_index(const struct bench_workload *workload, uint32_t roun
     return rank >= (double)workload->keys ? workload->keys - 1 : (uint64_t)rank;
 }
 
+void bench_shuffle(const struct bench_workload *workload, uint32_t round, size_t *ret, size_t n)
+{
+    uint64_t state = mix(workload->seed - round);
+    for (size_t i = 0; i < n; i++) {
+        state = mix(state);
+        size_t j = state % (i + 1);
+        ret[i] = ret[j];
+        ret[j] = i;
+    }
+}
+
 int bench_distinct_updates(const struct bench_workload *workload, uint32_t round, uint64_t *ret,
                            cairn_error **reterr)
 {

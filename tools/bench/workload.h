@@ -32,6 +32,8 @@ void bench_record_fill_key(const struct bench_workload *workload, uint64_t index
                            struct bench_record *record);
 /* Index that update number i of a round hits. Pure: every method sees the same. */
 uint64_t bench_update_index(const struct bench_workload *workload, uint32_t round, uint64_t i);
+/* A permutation of 0 .. n - 1, another one for each round. */
+void bench_shuffle(const struct bench_workload *workload, uint32_t round, size_t *ret, size_t n);
 /* Distinct keys that a round updates. */
 int bench_distinct_updates(const struct bench_workload *workload, uint32_t round, uint64_t *ret,
                            cairn_error **reterr);
