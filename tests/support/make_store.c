@@ -224,14 +224,15 @@ static int make_newer(const char *path)
     if (!file)
         return 1;
     size_t size = fread(bytes, 1, sizeof(bytes), file);
-    if (size < 24 || size == sizeof(bytes))
-        return 1;
-    bytes[8] = 99;
-    uint64_t sum = crn_hash64_of(bytes, size - 8);
-    for (int i = 0; i < 8; i++)
-        bytes[size - 8 + (size_t)i] = (uint8_t)(sum >> (8 * i));
-    rewind(file);
-    bool good = fwrite(bytes, 1, size, file) == size;
+    bool good = size >= 24 && size < sizeof(bytes);
+    if (good) {
+        bytes[8] = 99;
+        uint64_t sum = crn_hash64_of(bytes, size - 8);
+        for (size_t i = 0; i < 8; i++)
+            bytes[size - 8 + i] = (uint8_t)(sum >> (8 * i));
+        rewind(file);
+        good = fwrite(bytes, 1, size, file) == size;
+    }
     return fclose(file) == 0 && good ? 0 : 1;
 }
 
