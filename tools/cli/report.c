@@ -103,6 +103,8 @@ int cli_report(const struct cli_verb *verb, const struct cli_args *args, int cod
     const char *message = cairn_error_message(error);
     if (!*message)
         message = cairn_error_text(code);
+    if (code == CAIRN_ECANCELED && cli_interrupted())
+        message = "interrupted";
     CLI_AUTO_FREE char *safe = cli_text_safe(message);
     (void)fflush(stdout);
     fprintf(stderr, "cairn: %s\n", safe);

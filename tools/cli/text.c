@@ -151,11 +151,14 @@ char *cli_text_quote(const void *text, size_t size)
 
 char *cli_text_hex(const void *data, size_t size)
 {
+    static const char digits[] = "0123456789abcdef";
     const uint8_t *bytes = data;
     char *out = cli_alloc(size * 2 + 3);
-    memcpy(out, "0x", 3);
-    for (size_t i = 0; i < size; i++)
-        sprintf(out + 2 + 2 * i, "%02x", bytes[i]);
+    memcpy(out, "0x", 2);
+    for (size_t i = 0; i < size; i++) {
+        out[2 + 2 * i] = digits[bytes[i] >> 4];
+        out[3 + 2 * i] = digits[bytes[i] & 15];
+    }
     return out;
 }
 
