@@ -172,6 +172,9 @@ int crn_waiter_outcome(struct crn_waiter *waiter, cairn_checkpoint_info *ret_inf
 
 /* job_restore.c: what a job does with the log when it opens. */
 int crn_job_take_over(struct cairn_job *job, cairn_error **reterr);
+/* A restore failed with `code` and *reterr. If objects are missing because a later incarnation has
+ * subsumed the checkpoint, the error becomes CAIRN_EFENCED (P7). */
+int crn_job_blame_successor(struct cairn_job *job, int code, cairn_error **reterr);
 /* reconcile.c: removes what crashes left, locally and in the store. */
 int crn_job_empty_local_dir(struct cairn_job *job, cairn_error **reterr);
 int crn_job_collect(struct cairn_job *job, bool keep_unresolved, cairn_error **reterr);

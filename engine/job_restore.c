@@ -209,3 +209,20 @@ int crn_job_take_over(struct cairn_job *job, cairn_error **reterr)
                         "other processes keep taking over job '%s': is it started twice?",
                         job->name);
 }
+
+int crn_job_blame_successor(struct cairn_job *job, int code, cairn_error **reterr)
+{
+    struct crn_joblog log = {0};
+    if (code != CAIRN_EMISSING)
+        return code;
+    if (crn_joblog_read(job->store, job->name, &log, NULL) == 0 && log.epoch > job->epoch) {
+        if (reterr != NULL)
+            cairn_error_free(CRN_TAKE(*reterr));
+        code = crn_err_fail(reterr, CAIRN_EFENCED, NULL,
+                            "another process took over (epoch %llu) and has removed checkpoint "
+                            "%llu, which was being restored",
+                            (unsigned long long)log.epoch, (unsigned long long)job->restored_id);
+    }
+    crn_joblog_done(&log);
+    return code;
+}

@@ -338,6 +338,8 @@ int cairn_task_open(cairn_job *job, const char *uid, const cairn_task_options *o
         crn_mutex_unlock(&job->lock);
         if (r == 0) {
             r = restore_and_open(task, reterr);
+            if (r < 0)
+                r = crn_job_blame_successor(job, r, reterr);
             if (r < 0) {
                 crn_mutex_lock(&job->lock);
                 crn_task_unregister_locked(task);

@@ -351,6 +351,7 @@ typedef struct cairn_task_options {
  *   CAIRN_EEXIST    this subtask is open already.
  *   CAIRN_EMISMATCH stored with another parallelism, max_parallelism, key or namespace type.
  *   CAIRN_ECORRUPT, CAIRN_EMISSING  a stored object is damaged or gone: cairn_error_object().
+ *   CAIRN_EFENCED   another process took the job over, and the restored checkpoint is gone.
  *   CAIRN_EINVAL    a bad option, or the job has started.
  *   CAIRN_ECLOSED, CAIRN_EIO, CAIRN_ENOSPC, CAIRN_EACCES, CAIRN_ENOMEM, CAIRN_EUNAVAIL.
  * @crash local files only; the next open removes them. */
