@@ -7,9 +7,10 @@
  */
 
 #include "tools/cli/cli.h"
-#include <locale.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <unistd.h>
 
 static int usage_error(const char *what, const char *word)
 {
@@ -53,9 +54,20 @@ static int run_verb(const struct cli_verb *verb, int argc, char **argv)
     return r < 0 ? cli_report(verb, &args, r, error) : output;
 }
 
+/* If we were started with a standard stream closed, the next file to be opened would take its
+ * place, and what is meant for people would be written into it. Reading from these gives nothing,
+ * writing fails. */
+static void fill_standard_streams(void)
+{
+    for (int fd = 0; fd <= 2; fd++) {
+        if (fcntl(fd, F_GETFD) < 0)
+            (void)open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY);
+    }
+}
+
 int main(int argc, char **argv)
 {
-    setlocale(LC_TIME, "");
+    fill_standard_streams();
     /* A closed pipe is learnt from the failed write, so that scratch files are removed on the way
      * out; see cli_output_gone(). */
     signal(SIGPIPE, SIG_IGN);

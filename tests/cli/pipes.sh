@@ -13,4 +13,9 @@ for verb in 'cat store' 'ls store' 'ls store --json' help --version; do
     "$CAIRN" $verb >/dev/full
     echo "$verb: $?"
 done
+for verb in 'ls store' 'verify store'; do
+    # shellcheck disable=SC2086
+    "$CAIRN" $verb >&- 2>&-
+    echo "$verb, closed: $?"
+done
 run cairn cat store --limit 3

@@ -30,7 +30,7 @@ static const struct {
     const char *hint;
 } hints[] = {
     {CAIRN_ENOMEM, "free some memory, or use fewer --threads"},
-    {CAIRN_EUNSUPPORTED, "another transfer or store may be able to; see cairn(1)"},
+    {CAIRN_EUNSUPPORTED, "leave out --link, and ?transfer= in the store's URI"},
     {CAIRN_EMISMATCH, "`cairn inspect PATH` shows what is stored"},
     {CAIRN_ENOTFOUND, "`cairn ls --all PATH` shows what there is and what there was"},
     {CAIRN_EEXIST, "give a directory that does not exist yet, or an empty one"},
