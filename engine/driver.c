@@ -121,6 +121,24 @@ static void do_commit(struct cairn_job *job)
     feed(job, result, id, 0, false);
 }
 
+/* The log could not be told, perhaps because this very attempt has filled the store: then its
+ * objects are in the way of the record that would let them go. No one else can come to reference
+ * them, so unless a commit may have happened they go at once (P5). */
+static void make_room(struct cairn_job *job, struct crn_attempt *attempt)
+{
+    crn_mutex_lock(&job->lock);
+    bool wait = attempt->running > 0 || attempt->in_doubt;
+    crn_mutex_unlock(&job->lock);
+    if (wait || attempt->uploaded_count == 0)
+        return;
+    for (size_t i = 0; i < attempt->uploaded_count; i++) {
+        crn_garbage_add(job, attempt->uploaded[i]);
+        free(attempt->uploaded[i]);
+    }
+    attempt->uploaded_count = 0;
+    crn_garbage_remove(job);
+}
+
 static void do_abort(struct cairn_job *job)
 {
     struct crn_attempt *attempt = job->attempt;
@@ -131,6 +149,8 @@ static void do_abort(struct cairn_job *job)
     const char *reason = cairn_error_message(error);
     enum crn_event_kind result =
         crn_publish_abort(attempt, reason[0] != '\0' ? reason : "the job was closed");
+    if (result == CRN_EVENT_ABORT_FAILED)
+        make_room(job, attempt);
     feed(job, result, id, 0, false);
 }
 

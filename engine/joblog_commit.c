@@ -162,10 +162,10 @@ static int check_nothing_above(const struct commit *commit, cairn_error **reterr
     CRN_AUTO_ERROR cairn_error *error = NULL;
     const struct crn_record *record = commit->record;
     struct highest highest = {.prefix_size = strlen(record->job) + 1};
-    int r = 0;
+    /* The record stands: from here on "it did not happen" would be a lie, even without memory. */
+    int r = crn_joblog_key(record->job, CRN_JOBLOG_PREFIX, &prefix, &error);
 
-    CRN_TRY(crn_joblog_key(record->job, CRN_JOBLOG_PREFIX, &prefix, reterr));
-    for (unsigned attempt = 0; attempt < COMMIT_ATTEMPTS; attempt++) {
+    for (unsigned attempt = 0; prefix != NULL && attempt < COMMIT_ATTEMPTS; attempt++) {
         if (attempt > 0)
             pause_before_retry(attempt - 1);
         cairn_error_free(CRN_TAKE(error));
