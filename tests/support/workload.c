@@ -6,7 +6,7 @@
 #include <string.h>
 
 #define MAX_PARALLELISM 128u
-#define BLOB_MAX 600u
+#define USUAL_BLOB_MAX 600u
 
 uint64_t workload_random(uint64_t x)
 {
@@ -26,12 +26,15 @@ static uint8_t map_entry(uint64_t random)
     return (uint8_t)((random >> 20) % WORKLOAD_MAP_KEYS);
 }
 
-static size_t make_blob(const struct workload *w, uint64_t position, uint8_t out[BLOB_MAX])
+static size_t make_blob(const struct workload *w, uint64_t position, uint8_t out[WORKLOAD_BLOB_MAX])
 {
     uint64_t random = draw(w, position ^ 0x55aa55aa55aa55aau);
-    size_t size = random % BLOB_MAX;
-    for (size_t i = 0; i < size; i++)
-        out[i] = (uint8_t)(random >> (i % 8 * 8)) ^ (uint8_t)(i / 3);
+    size_t size = random % w->blob_max;
+    for (size_t i = 0; i < size; i++) { /* noise: it does not shrink on its way to the disk */
+        if (i % 8 == 0)
+            random = workload_random(random);
+        out[i] = (uint8_t)(random >> (i % 8 * 8));
+    }
     return size;
 }
 
@@ -141,7 +144,7 @@ static int apply(struct workload *w, uint64_t position, const struct workload_sl
     uint64_t random = draw(w, position);
     int64_t number = (int64_t)(random >> 40);
     uint8_t entry = map_entry(random);
-    uint8_t blob[BLOB_MAX], bytes[8];
+    uint8_t blob[WORKLOAD_BLOB_MAX], bytes[8];
     cairn_encode_int64(number, bytes);
     switch ((random >> 8) % 16) {
     case 0:
@@ -202,11 +205,13 @@ int workload_open(struct workload *w, cairn_job *job, uint64_t seed, uint32_t su
 {
     void (*hook)(void *, const struct workload *, uint64_t) = w->at_barrier;
     void *context = w->context;
+    uint32_t blob_max = w->blob_max != 0 ? w->blob_max : USUAL_BLOB_MAX;
     const void *data;
     size_t size;
     memset(w, 0, sizeof *w);
     w->at_barrier = hook;
     w->context = context;
+    w->blob_max = blob_max < WORKLOAD_BLOB_MAX ? blob_max : WORKLOAD_BLOB_MAX;
     w->seed = seed;
     w->subtask = subtask;
     w->parallelism = parallelism;
@@ -283,7 +288,7 @@ static const char *check_slot(struct workload *w, const struct workload_slot *sl
 {
     const void *data;
     size_t size;
-    uint8_t blob[BLOB_MAX];
+    uint8_t blob[WORKLOAD_BLOB_MAX];
     int64_t sum = 0;
     if (cairn_value_get(w->blob, &data, &size, NULL) != (int)slot->has_blob)
         return "value is there and should not be, or the reverse";

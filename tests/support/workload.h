@@ -16,6 +16,7 @@
 #define WORKLOAD_KEYS 64u
 #define WORKLOAD_LIST_MAX 12u
 #define WORKLOAD_MAP_KEYS 6u
+#define WORKLOAD_BLOB_MAX 16384u
 
 struct workload_slot {
     bool has_blob, has_sum, has_mean;
@@ -45,6 +46,8 @@ struct workload {
     cairn_operator_list *everybody; /* union: (subtask, position) of all */
     cairn_broadcast *shared;
 
+    /* These are the caller's, set before workload_open(). */
+    uint32_t blob_max; /* blobs are shorter than this; 0: 600. Part of what the stream is. */
     /* Called at each barrier, with the position that belongs to the checkpoint. May be NULL. */
     void (*at_barrier)(void *context, const struct workload *workload, uint64_t checkpoint_id);
     void *context;
