@@ -3,10 +3,10 @@
  * One attempt at a checkpoint: what happens in the background between a task's barrier and its
  * acknowledgement.
  *
- *   capture   files of the database as of the barrier, hard-linked into <task's dir>/chk-<id> (P2:
- * proven by the state backend); the writer is released diff      files that the base already stores
- * are referenced, the rest is new (P4) upload    one pool job per new file, largest first; small
- * ones are inlined ack       when the last upload of the task has ended
+ * Capture: files of the database as of the barrier are hard-linked into <task's dir>/chk-<id> (P2:
+ * proven by the state backend), and the writer is released. Diff: files that the base already
+ * stores are referenced, the rest is new (P4). Upload: one pool job per new file, largest first;
+ * small ones are inlined. Acknowledgement: when the last upload of the task has ended.
  *
  * attempt->running counts barriers, captures and uploads that have not ended; the driver deletes
  * what was uploaded only when it is zero (P5). A part is written by one thread at a time: the
@@ -55,6 +55,7 @@ int crn_attempt_new_locked(struct cairn_job *job, const struct crn_action *actio
     for (size_t i = 0; i < job->task_count; i++) {
         attempt->parts[i].attempt = attempt;
         attempt->parts[i].task = job->tasks[i];
+        atomic_fetch_add(&job->tasks[i]->runtime->refs, 1);
         if (draft_part(&attempt->parts[i]) < 0) {
             crn_attempt_free(attempt);
             return crn_err_nomem(reterr);
@@ -69,6 +70,8 @@ void crn_attempt_free(struct crn_attempt *attempt)
     if (attempt == NULL)
         return;
     for (size_t i = 0; i < attempt->part_count; i++) {
+        if (attempt->parts[i].task != NULL)
+            crn_task_unref(attempt->parts[i].task);
         crn_record_free(attempt->parts[i].draft);
         crn_buf_done(&attempt->parts[i].operator_state);
         free(attempt->parts[i].staging);

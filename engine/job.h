@@ -13,12 +13,13 @@
 /*
  * A running job: what job.c, driver.c, attempt.c, upload.c, task.c and task_poll.c share.
  *
- * Threads
- *   tasks' own threads   task_poll.c: take the barrier, hand it over, read their mailbox
- *   driver (one)         driver.c: feeds the coordinator, commits records, subsumes; the only
- * thread that touches job->coordinator, job->joblog and the tasks' bases pool attempt.c, upload.c:
- * captures and uploads Lock: job->lock (CRN_RANK_JOB) guards what is marked so below. No store
- * call, no state backend call and no callback is made under it.
+ * Threads. Tasks' own threads run task_poll.c: they take the barrier, hand it over and read their
+ * mailbox. One driver thread runs driver.c: it feeds the coordinator, commits records and subsumes,
+ * and is the only one that touches job->coordinator, job->joblog and the tasks' bases. The pool
+ * runs attempt.c and upload.c: captures and uploads.
+ *
+ * Lock. job->lock (CRN_RANK_JOB) guards what is marked so below. No store call, no state backend
+ * call and no callback is made under it.
  */
 
 #define CRN_MAILBOX_SIZE 16u
@@ -74,6 +75,7 @@ struct crn_attempt {
 };
 
 struct crn_task_runtime {
+    atomic_uint refs; /* the handle, and the attempt in flight */
     atomic_uint pending;
     struct crn_cond wake; /* with job->lock: mailbox, pending */
     /* Driver only: files that the newest confirmed checkpoint has of this task; NULL: none. Points
@@ -219,6 +221,7 @@ int crn_upload_file(struct crn_part *part, const char *path, struct crn_file *fi
 /* task.c */
 void crn_task_post(struct cairn_task *task, const cairn_event *event); /* lock held */
 void crn_task_stop_locked(struct cairn_task *task, int code, const cairn_error *error);
+void crn_task_unref(struct cairn_task *task);
 void crn_task_shut(struct cairn_task *task); /* closes the database; the handle stays */
 void crn_task_unregister_locked(struct cairn_task *task); /* wakes who waits for or in the task */
 

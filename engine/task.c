@@ -233,10 +233,12 @@ static int restore_and_open(struct cairn_task *task, cairn_error **reterr)
     return 0;
 }
 
-static void free_task(struct cairn_task *task)
+void crn_task_unref(struct cairn_task *task)
 {
     struct cairn_job *job = task->job;
     struct crn_task_runtime *runtime = task->runtime;
+    if (atomic_fetch_sub(&runtime->refs, 1) != 1)
+        return;
     crn_keyed_free_all(task);
     crn_operator_states_free(task->operators);
     for (size_t i = 0; i < task->stored_count; i++)
@@ -245,12 +247,10 @@ static void free_task(struct cairn_task *task)
     free((void *)(uintptr_t)task->options.name);
     free((void *)(uintptr_t)task->options.rocksdb_options);
     free(task->uid);
-    if (runtime != NULL) {
-        crn_cond_done(&runtime->wake);
-        cairn_error_free(runtime->stop_error);
-        free(runtime->directory);
-        free(runtime);
-    }
+    crn_cond_done(&runtime->wake);
+    cairn_error_free(runtime->stop_error);
+    free(runtime->directory);
+    free(runtime);
     free(task);
     crn_job_unref(job);
 }
@@ -315,6 +315,7 @@ static struct cairn_task *new_task(struct cairn_job *job)
     task->job = job;
     task->runtime = runtime;
     crn_cond_init(&runtime->wake);
+    atomic_init(&runtime->refs, 1);
     atomic_init(&runtime->pending, CRN_PENDING_NOT_STARTED);
     atomic_fetch_add(&job->refs, 1);
     return task;
@@ -349,7 +350,7 @@ int cairn_task_open(cairn_job *job, const char *uid, const cairn_task_options *o
     }
     if (r < 0) {
         crn_err_prefix(reterr, "job '%s', operator '%s' subtask %u", job->name, uid, o.subtask);
-        free_task(task);
+        crn_task_unref(task);
         return r;
     }
     *ret_task = task;
@@ -365,7 +366,8 @@ void crn_task_shut(struct cairn_task *task)
     task->db = NULL;
 }
 
-/* No barrier, capture or upload of this task runs any more, nor will one begin. */
+/* No barrier, capture or upload of this task runs any more, nor will one begin. The attempt may go
+ * on: that it was aborted has to be stored, and the store may be out for long. */
 static void leave_attempt_locked(struct cairn_job *job, struct cairn_task *task)
 {
     if (job->started && !job->closing && !job->task_lost) {
@@ -384,8 +386,9 @@ static void leave_attempt_locked(struct cairn_job *job, struct cairn_task *task)
                                "operator '%s' subtask %u was closed", task->uid,
                                task->options.subtask);
     }
+    task->runtime->requested = NULL;
     crn_cond_signal(&job->wake_driver);
-    while (job->attempt == attempt)
+    while (job->attempt == attempt && attempt->running > 0)
         crn_cond_wait(&job->wake_waiters, &job->lock);
 }
 
@@ -403,5 +406,5 @@ void cairn_task_close(cairn_task *task)
     crn_task_unregister_locked(task);
     crn_mutex_unlock(&job->lock);
     crn_task_shut(task);
-    free_task(task);
+    crn_task_unref(task);
 }

@@ -255,6 +255,31 @@ START_TEST(test_a_task_closed_while_the_job_runs)
 }
 END_TEST
 
+/* That the attempt is over cannot be stored: this must not hold up who closes the task, nor the
+ * job. */
+START_TEST(test_a_task_closed_while_the_store_is_out)
+{
+    struct subject s;
+    ck_ok(subject_open(&f, "job", &s, reterr));
+    ck_ok(subject_checkpoint(&s, false, NULL, reterr));
+    fixture_arm(&f,
+                (struct crn_fault_plan){
+                    .ops = CRN_FAULT_ANY, .mode = CRN_FAULT_BEFORE, .at = 1, .and_after = true});
+    ck_ok(cairn_job_trigger(s.job, NULL, reterr));
+    cairn_event event = {0};
+    ck_ok(cairn_task_wait(s.tasks[0], 5000, &event, reterr));
+    ck_assert_int_eq(event.type, CAIRN_EVENT_BARRIER); /* its uploads fail from now on */
+    for (unsigned i = 0; i < SUBJECT_TASKS; i++)
+        cairn_task_close(CRN_TAKE(s.tasks[i]));
+    ck_assert(crn_fault_store_fired(f.store));
+    subject_close(&s);
+    fixture_disarm(&f, CRN_FAULT_ANY);
+    ck_ok(subject_open(&f, "job", &s, reterr));
+    subject_close(&s);
+    store_check_tidy(f.store, "job");
+}
+END_TEST
+
 /* ------------------------------------------------------------------------------------------ *
  * Closing under load
  * ------------------------------------------------------------------------------------------ */
@@ -518,6 +543,7 @@ int main(void)
     tcase_add_test(tcase, test_a_local_directory_has_one_job);
     tcase_add_test(tcase, test_calls_before_start_and_after);
     tcase_add_test(tcase, test_a_task_closed_while_the_job_runs);
+    tcase_add_test(tcase, test_a_task_closed_while_the_store_is_out);
     tcase_add_test(tcase, test_closing_ends_every_wait);
     tcase_add_test(tcase, test_closing_ends_a_tasks_own_checkpoint);
     tcase_add_test(tcase, test_log_lines);
