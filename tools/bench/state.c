@@ -113,8 +113,10 @@ static int scan_cairn(struct state_run *run, cairn_error **reterr)
 
 static int scan_raw(struct state_run *run, cairn_error **reterr)
 {
-    rocksdb_iterator_t *it =
-        rocksdb_create_iterator_cf(run->raw->db, run->raw->read_options, run->raw->state);
+    rocksdb_readoptions_t *options = rocksdb_readoptions_create();
+    rocksdb_readoptions_set_total_order_seek(options, 1);
+    rocksdb_readoptions_set_fill_cache(options, 0); /* both as Cairn's own scans have it */
+    rocksdb_iterator_t *it = rocksdb_create_iterator_cf(run->raw->db, options, run->raw->state);
     uint64_t count = 0;
     for (rocksdb_iter_seek_to_first(it); rocksdb_iter_valid(it); rocksdb_iter_next(it)) {
         size_t key_size, value_size;
@@ -125,6 +127,7 @@ static int scan_raw(struct state_run *run, cairn_error **reterr)
     char *message = NULL;
     rocksdb_iter_get_error(it, &message);
     rocksdb_iter_destroy(it);
+    rocksdb_readoptions_destroy(options);
     BENCH_TRY(bench_raw_check(message, "scan", reterr));
     return check_count(run, count, reterr);
 }
