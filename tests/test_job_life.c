@@ -269,9 +269,10 @@ START_TEST(test_a_task_closed_while_the_store_is_out)
     cairn_event event = {0};
     ck_ok(cairn_task_wait(s.tasks[0], 5000, &event, reterr));
     ck_assert_int_eq(event.type, CAIRN_EVENT_BARRIER); /* its uploads fail from now on */
+    while (!crn_fault_store_fired(f.store))
+        crn_sleep_us(1000);
     for (unsigned i = 0; i < SUBJECT_TASKS; i++)
         cairn_task_close(CRN_TAKE(s.tasks[i]));
-    ck_assert(crn_fault_store_fired(f.store));
     subject_close(&s);
     fixture_disarm(&f, CRN_FAULT_ANY);
     ck_ok(subject_open(&f, "job", &s, reterr));
