@@ -171,10 +171,10 @@ END_TEST
  * damaged record is subsumed nothing is removed; afterwards nothing is left over (P5, P6). */
 START_TEST(test_fallback_takes_the_next_whole_one)
 {
-    CRN_AUTO_FREE char *key = harm_newest((enum damage)_i);
     struct oracle now = stored[3];
     struct subject s;
     uint64_t random = 17;
+    free(harm_newest((enum damage)_i));
     size_t before = store_count(f.store, "job/");
     f.options.restore_fallback = 1;
     f.options.num_retained = 1;
