@@ -358,18 +358,25 @@ START_TEST(read_only_store)
 }
 END_TEST
 
+static TCase *add_case(Suite *suite, const char *name)
+{
+    TCase *tcase = tcase_create(name);
+    tcase_set_timeout(tcase, 240);
+    tcase_add_checked_fixture(tcase, set_up, tear_down);
+    suite_add_tcase(suite, tcase);
+    return tcase;
+}
+
 int main(void)
 {
     Suite *suite = suite_create("crash");
-    TCase *tcase = tcase_create("P1 P2 P5 P6 P7 P9");
-    tcase_set_timeout(tcase, 240);
-    tcase_add_checked_fixture(tcase, set_up, tear_down);
-    tcase_add_loop_test(tcase, killed_at_every_store_operation, 0, RUNS);
-    tcase_add_loop_test(tcase, killed_at_random, 0, 2);
-    tcase_add_test(tcase, two_writers);
-    tcase_add_test(tcase, full_store);
-    tcase_add_test(tcase, full_local_disk);
-    tcase_add_test(tcase, read_only_store);
-    suite_add_tcase(suite, tcase);
+    TCase *operations = add_case(suite, "operations"), *moments = add_case(suite, "moments");
+    TCase *writers = add_case(suite, "writers"), *disks = add_case(suite, "disks");
+    tcase_add_loop_test(operations, killed_at_every_store_operation, 0, RUNS);
+    tcase_add_loop_test(moments, killed_at_random, 0, 2);
+    tcase_add_test(writers, two_writers);
+    tcase_add_test(disks, full_store);
+    tcase_add_test(disks, full_local_disk);
+    tcase_add_test(disks, read_only_store);
     return crn_test_run(suite);
 }
