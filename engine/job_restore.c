@@ -57,6 +57,16 @@ static void restore_from(struct cairn_job *job, const struct crn_record *record)
     crn_publish_info(&record->info, &job->restored_info);
 }
 
+/* Damage elsewhere in the log does not keep the service from starting, but somebody should look. */
+static void log_damage(const struct cairn_job *job)
+{
+    for (size_t i = 0; i < job->joblog.count; i++)
+        if (job->joblog.entries[i].record == NULL)
+            crn_log_write(&job->log, CAIRN_LOG_WARNING, "restore",
+                          "job '%s': a stored record cannot be read: %s", job->name,
+                          cairn_error_message(job->joblog.entries[i].error));
+}
+
 static int choose(struct cairn_job *job, cairn_error **reterr)
 {
     job->restored = NULL;
@@ -65,25 +75,24 @@ static int choose(struct cairn_job *job, cairn_error **reterr)
         return 0;
     if (job->options.restore_fallback)
         return choose_newest_whole(job, reterr);
-    /* Who names a checkpoint has decided: what is wrong with others does not matter then. */
-    int r = job->options.restore_checkpoint_id != 0
-                ? 0
-                : crn_joblog_require_whole(&job->joblog, reterr);
-    if (r < 0) {
-        crn_err_prefix(reterr,
-                       "job '%s' cannot be restored (restore_fallback would take an older "
-                       "checkpoint)",
-                       job->name);
-        return r;
-    }
     const struct crn_record *record = NULL;
     CRN_AUTO_ERROR cairn_error *error = NULL;
-    r = crn_joblog_find(&job->joblog, job->options.restore_checkpoint_id, &record, &error);
-    if (r == CAIRN_ENOTFOUND && job->options.restore_checkpoint_id == 0)
+    uint64_t wanted = job->options.restore_checkpoint_id;
+    int r = crn_joblog_find(&job->joblog, wanted, &record, &error);
+    if (r == CAIRN_ENOTFOUND && wanted == 0 && job->joblog.count == 0)
         return 0; /* a fresh job */
+    if (r == CAIRN_ENOTFOUND && wanted == 0)
+        r = crn_joblog_require_whole(&job->joblog, &error); /* never had one, or lost it? */
+    if (r < 0 && wanted == 0)
+        crn_err_prefix(&error,
+                       "the newest checkpoint of job '%s' cannot be restored (restore_fallback "
+                       "takes the newest older one that is whole)",
+                       job->name);
     if (r < 0)
         return crn_err_move(reterr, &error, r);
-    restore_from(job, record);
+    if (record != NULL)
+        restore_from(job, record);
+    log_damage(job);
     return 0;
 }
 

@@ -216,6 +216,19 @@ static int add_hole(struct reading *reading, uint64_t first, uint64_t last, cair
     return 0;
 }
 
+/* The log begins later than its newest record says. Nobody but a newer record moves it, so unless
+ * somebody deleted by hand, that one is lost. */
+static int add_low_hole(struct reading *reading, uint64_t first, uint64_t last,
+                        cairn_error **reterr)
+{
+    CRN_TRY(add_hole(reading, first, last, reterr));
+    crn_err_prefix(&reading->log.entries[reading->log.count - 1].error,
+                   "the newest record of job '%s', id %" PRIu64 ", needs what is gone: unless it "
+                   "was deleted by hand, a newer manifest is lost",
+                   reading->job, reading->log.head_id);
+    return 0;
+}
+
 static int add_record(struct reading *reading, uint64_t id, cairn_error **reterr)
 {
     CRN_AUTO_ERROR cairn_error *error = NULL;
@@ -281,10 +294,13 @@ static int read_down(struct reading *reading, cairn_error **reterr)
         }
         expected = id - 1;
     }
+    bool head_readable = log->entries[0].record != NULL;
     if (!start_known)
         log->log_start = expected + 1;
+    else if (log->log_start <= expected && head_readable)
+        CRN_TRY(add_low_hole(reading, log->log_start, expected, reterr));
     else if (log->log_start <= expected)
-        CRN_TRY(add_hole(reading, log->log_start, expected, reterr));
+        log->log_start = expected + 1; /* the head, which cannot be read, moved it */
     log->head_hash = reading->hashes[0];
     reverse_entries(reading);
     return 0;
@@ -371,7 +387,7 @@ static int entry_error(const struct crn_joblog_entry *entry, cairn_error **reter
 
 int crn_joblog_require_whole(const struct crn_joblog *log, cairn_error **reterr)
 {
-    for (size_t i = 0; i < log->count; i++) {
+    for (size_t i = log->count; i-- > 0;) {
         if (log->entries[i].record == NULL)
             return entry_error(&log->entries[i], reterr);
     }

@@ -42,7 +42,7 @@ void crn_joblog_done(struct crn_joblog *log);
  * Returns the store's error if it cannot be listed. */
 int crn_joblog_read(cairn_store *store, const char *job, struct crn_joblog *ret,
                     cairn_error **reterr);
-/* The first entry that is unreadable, as an error; 0 if all are well. */
+/* The newest entry that is unreadable, as an error; 0 if all are well. */
 int crn_joblog_require_whole(const struct crn_joblog *log, cairn_error **reterr);
 /* Complete checkpoint by id (0: the newest). CAIRN_ENOTFOUND, or the error of an unreadable record of
  * that id (0: of one above the newest readable checkpoint, since it may be the newest). Borrowed. */
