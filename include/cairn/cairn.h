@@ -29,7 +29,8 @@
  * 1 to 255 bytes of UTF-8 without control characters.
  *
  * THREADS.
- *   job handle     any thread, at any time, except cairn_job_close() (once, when no other call runs)
+ *   job handle     any thread, at any time. cairn_job_close() once; calls that wait for something end
+ *                  with CAIRN_ECLOSED then, keyed calls must not run beside it
  *   task handle    and everything opened from it (states, iterators, operator state): one thread at
  *                  a time; different tasks in parallel. Callbacks run in the thread that polls.
  *   errors         an error object belongs to who received it; any thread, one at a time
@@ -215,7 +216,8 @@ typedef struct cairn_job_options {
     const char *local_dir; /* required: where databases live. Only this job may use it; emptied at
                               open. On the store's file system files are linked, not copied. */
     uint64_t checkpoint_interval_ms; /* 0: no periodic checkpoints */
-    uint64_t checkpoint_timeout_ms;  /* an attempt is aborted after it; 0: 600,000 (10 minutes) */
+    uint64_t checkpoint_timeout_ms;  /* an attempt is aborted after it, unless its commit is under way
+                                        already; 0: 600,000 (10 minutes) */
     uint64_t min_pause_ms;           /* from the end of an attempt to the next periodic start; 0 */
     uint32_t num_retained;           /* complete checkpoints kept; 0: 1 */
     uint32_t transfer_threads;       /* uploads and downloads at once; 0: 4 */
@@ -378,9 +380,11 @@ typedef struct cairn_event {
 /** The safe point; call it between records, as often as convenient: it costs nanoseconds when
  * nothing is due. Takes the barrier when a checkpoint is due, and delivers one event per call.
  *
- * @return 0 with *ret_event, or CAIRN_EFENCED (stop: another process has the job), CAIRN_ECLOSED,
- *         CAIRN_EINVAL (job not started), or the state backend's own failure (CAIRN_EIO,
- *         CAIRN_ENOSPC): close, open, and let it restore. */
+ * A barrier that cannot be taken aborts that checkpoint (an ABORTED event follows); what is wrong with
+ * the local database is told by the state calls themselves.
+ *
+ * @return 0 with *ret_event, or CAIRN_EFENCED (stop: another process has the job), CAIRN_ECLOSED, or
+ *         CAIRN_EINVAL (job not started). */
 CAIRN_API CAIRN_MUST_CHECK int cairn_task_poll(cairn_task *task, cairn_event *ret_event,
                                                cairn_error **reterr);
 /** The same, waiting up to timeout_ms for something due: for a task without input.
