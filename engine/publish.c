@@ -170,7 +170,6 @@ int crn_publish_build(struct crn_attempt *attempt, cairn_error **reterr)
     CRN_TRY(crn_publish_new_record(job, attempt->id, CAIRN_RECORD_CHECKPOINT, &record, reterr));
     record->info.trigger_time_ms = attempt->trigger_time_ms;
     record->info.duration_us = crn_now_us() - attempt->started_us;
-    record->info.is_full = attempt->full;
     record->info.log_start = retained_start(job, attempt->id, reterr);
     if (record->info.log_start == 0)
         return CAIRN_ENOMEM;
@@ -182,6 +181,7 @@ int crn_publish_build(struct crn_attempt *attempt, cairn_error **reterr)
         if (!attempt->full && runtime->base != NULL && record->info.base_id == 0)
             record->info.base_id = job->has_last ? job->last.id : job->restored_id;
     }
+    record->info.is_full = record->info.base_id == 0; /* asked for, or nothing to share */
     crn_record_finish(record);
     CRN_TRY(crn_record_validate(record, reterr));
     attempt->record = CRN_TAKE(record);
@@ -268,7 +268,6 @@ enum crn_event_kind crn_publish_abort(struct crn_attempt *attempt, const char *r
     if (r == 0) {
         record->info.trigger_time_ms = attempt->trigger_time_ms;
         record->info.duration_us = crn_now_us() - attempt->started_us;
-        record->info.is_full = attempt->full;
         r = crn_record_set_text(&record->info.reason, reason);
     }
     if (r == 0)

@@ -84,6 +84,7 @@ START_TEST(test_known_files_are_not_put_again)
     ck_ok(subject_checkpoint(&s, false, &info, reterr));
     ck_assert_uint_eq(crn_fault_store_calls(f.store), info.file_count);
     ck_assert_uint_eq(info.new_file_count, info.file_count);
+    ck_assert_uint_eq(info.is_full, 1); /* there was nothing to share */
     uint64_t files = info.file_count;
 
     /* Nothing was written: only the databases' small files and the operator state are new. */
@@ -106,6 +107,7 @@ START_TEST(test_known_files_are_not_put_again)
     fixture_disarm(&f, CRN_FAULT_PUT);
     ck_ok(subject_checkpoint(&s, false, &info, reterr));
     ck_assert_uint_lt(crn_fault_store_calls(f.store), files);
+    ck_assert_uint_eq(info.is_full, 0);
     subject_close(&s);
 }
 END_TEST

@@ -279,7 +279,7 @@ typedef struct cairn_checkpoint_info {
     uint64_t new_bytes;      /* what it added to the store */
     uint64_t file_count;
     uint64_t new_file_count;
-    uint8_t is_full;         /* 1: it shares nothing with earlier ones */
+    uint8_t is_full;         /* 1: asked for as full, or there was nothing to build on */
 } cairn_checkpoint_info;
 #define CAIRN_CHECKPOINT_INFO_INIT {sizeof(cairn_checkpoint_info), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 

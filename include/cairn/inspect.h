@@ -68,7 +68,7 @@ typedef struct cairn_record_info {
     uint64_t new_bytes;      /* added to the store by it */
     uint64_t file_count;
     uint64_t new_file_count;
-    uint8_t is_full;
+    uint8_t is_full;         /* as in cairn_checkpoint_info */
     const char *reason;      /* of an aborted or unreadable one; else "" */
     /* From the record itself: */
     uint64_t log_start;      /* lowest id of the log as of this record */
