@@ -20,7 +20,9 @@ struct bench_method_config {
 struct bench_cost {
     uint64_t reported_bytes; /* added to the store, by the method's own account */
     uint64_t full_bytes;     /* of the whole checkpoint */
-    uint64_t barrier_us;     /* time that the writer was kept by the checkpoint's own account */
+    /* How long a writer has to stand still for the checkpoint to hold an exact moment of its input:
+     * Cairn's barrier, the making of RocksDB's checkpoint (its flush is in it), all of a backup. */
+    uint64_t exact_us;
     uint64_t flush_us, capture_us, upload_us;
 };
 

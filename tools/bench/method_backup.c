@@ -9,6 +9,7 @@
  */
 #include "tools/bench/cairn_side.h"
 #include "tools/bench/files.h"
+#include "tools/bench/measure.h"
 #include "tools/bench/method.h"
 #include "tools/bench/raw.h"
 
@@ -87,9 +88,10 @@ static int checkpoint(struct bench_method *base, bool full, struct bench_cost *r
     (void)full; /* its first backup is full by itself */
     struct backup_method *method = (struct backup_method *)base;
     char *message = NULL;
+    uint64_t start_ns = bench_now_ns();
     rocksdb_backup_engine_create_new_backup_flush(method->engine, method->raw->db, 1, &message);
     BENCH_TRY(bench_raw_check(message, "creating a backup", reterr));
-    *ret = (struct bench_cost){0};
+    *ret = (struct bench_cost){.exact_us = (bench_now_ns() - start_ns) / 1000};
     const rocksdb_backup_engine_info_t *info =
         rocksdb_backup_engine_get_backup_info(method->engine);
     int count = rocksdb_backup_engine_info_count(info);

@@ -78,7 +78,7 @@ static int checkpoint(struct bench_method *base, bool full, struct bench_cost *r
     *ret = (struct bench_cost){
         .reported_bytes = info.new_bytes,
         .full_bytes = info.full_bytes,
-        .barrier_us = info.barrier_max_us,
+        .exact_us = info.barrier_max_us,
     };
     return 0;
 }
