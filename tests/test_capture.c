@@ -10,6 +10,7 @@
  * kind of write was in it; so it finds missing, cut and foreign files. A capture can be cancelled
  * while it waits; a disk that takes no more bytes ends it with a reason and lets the writer go on.
  */
+#include "base/file.h"
 #include "base/hash.h"
 #include "tests/support/state.h"
 
@@ -580,6 +581,29 @@ START_TEST(a_failing_disk_ends_capture_and_hold)
 }
 END_TEST
 
+/* Somebody cleaned up below a running service. */
+START_TEST(a_directory_that_is_gone_is_named)
+{
+    struct place place = place_new();
+    struct crn_state_config config = {.directory = place.db};
+    struct crn_state_db *db = open_db(&config);
+    struct crn_state *state = open_state(db, &infos[0]);
+    struct capturing c = {0};
+
+    ck_ok(db->ops->put(db, state, "key", 3, "value", 5, reterr));
+    ck_ok(crn_file_remove_tree(place.db, reterr));
+    start_capture(&c, db, place.capture);
+    pthread_join(c.thread, NULL);
+    ck_assert_int_eq(c.result, CAIRN_EABORTED);
+    const char *message = cairn_error_message(c.error);
+    ck_assert_msg(strstr(message, "gone") && strstr(message, place.db), "%s", message);
+    ck_assert_str_eq(cairn_error_object(c.error), place.db);
+    cairn_error_free(c.error);
+    db->ops->close(db);
+    place_remove(&place);
+}
+END_TEST
+
 static void add_case(Suite *suite, const char *name, const TTest *test, int loops)
 {
     TCase *tcase = tcase_create(name);
@@ -601,5 +625,6 @@ int main(void)
     add_case(suite, "waiting", a_large_value_waits_for_release, 1);
     add_case(suite, "waiting", a_hold_comes_before_the_budget, 1);
     add_case(suite, "disk", a_failing_disk_ends_capture_and_hold, 1);
+    add_case(suite, "disk", a_directory_that_is_gone_is_named, 1);
     return crn_test_run(suite);
 }

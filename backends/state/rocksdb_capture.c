@@ -25,6 +25,7 @@
 
 #include "base/file.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -115,12 +116,15 @@ static bool memtables_flushed(const struct run *run)
 /* RocksDB does not say why; most often it is this. */
 static int flush_failed(struct run *run, const char *what)
 {
+    const char *directory = run->db->directory;
     struct statvfs disk;
-    uint64_t free_bytes = 0;
-    if (statvfs(run->db->directory, &disk) == 0)
-        free_bytes = (uint64_t)disk.f_bavail * disk.f_frsize;
-    return disproved(run, NULL, "RocksDB %s; its disk has %" PRIu64 " bytes free", what,
-                     free_bytes);
+    if (statvfs(directory, &disk) == 0)
+        return disproved(run, directory, "RocksDB %s; its disk has %" PRIu64 " bytes free", what,
+                         (uint64_t)disk.f_bavail * disk.f_frsize);
+    if (errno == ENOENT)
+        return disproved(run, directory, "RocksDB %s: the directory is gone", what);
+    return disproved(run, directory, "RocksDB %s; its directory cannot be looked at: %s", what,
+                     strerrordesc_np(errno));
 }
 
 static int wait_for_flushes(struct run *run, const atomic_bool *cancelled)
