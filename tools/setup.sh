@@ -21,10 +21,14 @@ if [ ! -e /etc/debian_version ] || ! command -v dpkg-query apt-get >/dev/null; t
     exit 1
 fi
 
+# One question for all of them; packages that dpkg has never heard of are not in its answer.
+installed=$(dpkg-query -W -f='${Package} ${db:Status-Status}\n' "${packages[@]}" 2>/dev/null || true)
 missing=()
 for package in "${packages[@]}"; do
-    status=$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null || true)
-    [ "$status" = installed ] || missing+=("$package")
+    case $'\n'$installed$'\n' in
+    *$'\n'"$package installed"$'\n'*) ;;
+    *) missing+=("$package") ;;
+    esac
 done
 if [ ${#missing[@]} -eq 0 ]; then
     echo "setup: all ${#packages[@]} packages are installed"
