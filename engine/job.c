@@ -12,7 +12,6 @@
 #include "engine/job.h"
 
 #include "backends/storage/storage.h"
-#include "base/file.h"
 #include "base/text.h"
 #include "engine/options.h"
 
@@ -80,26 +79,15 @@ static int take_options(struct cairn_job *job, const cairn_job_options *options,
     return job->local_dir == NULL ? crn_err_nomem(reterr) : 0;
 }
 
-static int lock_local_dir(struct cairn_job *job, cairn_error **reterr)
-{
-    CRN_AUTO_FREE char *path = NULL;
-    CRN_TRY(crn_file_make_dirs(job->local_dir, reterr));
-    CRN_TRY(crn_str_printf(&path, reterr, "%s/LOCK", job->local_dir));
-    int r = crn_file_lock(path, &job->lock_fd, reterr);
-    if (r == CAIRN_EBUSY)
-        crn_err_prefix(reterr, "local directory of job '%s'", job->name);
-    return r;
-}
-
 static int open_parts(struct cairn_job *job, cairn_error **reterr)
 {
-    CRN_TRY(lock_local_dir(job, reterr));
     if (job->options.store != NULL) {
         job->store = job->options.store;
     } else {
         CRN_TRY(cairn_store_open(job->options.store_uri, &job->store, reterr));
         job->owns_store = true;
     }
+    CRN_TRY(crn_job_lock_local_dir(job, reterr));
     if (job->options.memory != NULL) {
         job->memory = job->options.memory;
         crn_memory_retain(job->memory);

@@ -177,8 +177,11 @@ int crn_job_take_over(struct cairn_job *job, cairn_error **reterr);
 /* A restore failed with `code` and *reterr. If objects are missing because a later incarnation has
  * subsumed the checkpoint, the error becomes CAIRN_EFENCED (P7). */
 int crn_job_blame_successor(struct cairn_job *job, int code, cairn_error **reterr);
-/* reconcile.c: removes what crashes left, locally and in the store. */
+/* local_dir.c. Lock: makes and takes the directory, unless it is not the job's to take; the store
+ * must be open. Empty: removes what earlier runs left. */
+int crn_job_lock_local_dir(struct cairn_job *job, cairn_error **reterr);
 int crn_job_empty_local_dir(struct cairn_job *job, cairn_error **reterr);
+/* reconcile.c: removes what crashes left in the store. */
 int crn_job_collect(struct cairn_job *job, bool keep_unresolved, cairn_error **reterr);
 
 /* driver.c. Start: lock held. */

@@ -92,8 +92,12 @@ END_TEST
 START_TEST(test_a_local_directory_has_one_job)
 {
     cairn_job *job, *other;
+    char holder[64];
+    (void)snprintf(holder, sizeof holder, "process %ld on ", (long)getpid());
     ck_ok(fixture_open_job(&f, "job", &job, reterr));
     ck_fails(fixture_open_job(&f, "other", &other, reterr), CAIRN_EBUSY, f.local_dir);
+    ck_fails(fixture_open_job(&f, "other", &other, reterr), CAIRN_EBUSY, holder);
+    ck_fails(fixture_open_job(&f, "other", &other, reterr), CAIRN_EBUSY, "for job 'job'");
     ck_assert_uint_eq(store_count(f.store, "other/"), 0);
     cairn_job_close(job);
     ck_ok(fixture_open_job(&f, "other", &other, reterr));
@@ -101,48 +105,139 @@ START_TEST(test_a_local_directory_has_one_job)
 }
 END_TEST
 
-static void put_local(const char *name)
+static char *local_path(const char *name)
 {
-    CRN_AUTO_FREE char *path = NULL;
+    char *path = NULL;
     ck_ok(crn_str_printf(&path, reterr, "%s/%s", f.local_dir, name));
-    ck_ok(crn_file_write_new(path, "x", 1, false, reterr));
+    return path;
+}
+
+static void put_local(const char *name, const char *text)
+{
+    CRN_AUTO_FREE char *path = local_path(name);
+    ck_ok(crn_file_write_new(path, text, strlen(text), false, reterr));
 }
 
 static bool has_local(const char *name)
 {
-    CRN_AUTO_FREE char *path = NULL;
-    ck_ok(crn_str_printf(&path, reterr, "%s/%s", f.local_dir, name));
+    CRN_AUTO_FREE char *path = local_path(name);
     return access(path, F_OK) == 0;
 }
 
 static void make_local_dir(const char *name)
 {
-    CRN_AUTO_FREE char *path = NULL;
-    ck_ok(crn_str_printf(&path, reterr, "%s/%s", f.local_dir, name));
+    CRN_AUTO_FREE char *path = local_path(name);
     ck_ok(crn_file_make_dirs(path, reterr));
+}
+
+static void remove_local(const char *name)
+{
+    CRN_AUTO_FREE char *path = local_path(name);
+    ck_ok(crn_file_remove_tree(path, reterr));
+}
+
+static void open_and_close(void)
+{
+    cairn_job *job;
+    ck_ok(fixture_open_job(&f, "job", &job, reterr));
+    cairn_job_close(job);
 }
 
 /* A crash's databases and staging directories go; a directory that is not a job's stays whole. */
 START_TEST(test_local_leftovers)
 {
     cairn_job *job;
+    open_and_close();
     make_local_dir("t0/db");
     make_local_dir("t17/chk-4");
-    put_local("t17/chk-4/000001.sst");
-    ck_ok(fixture_open_job(&f, "job", &job, reterr));
+    put_local("t17/chk-4/000001.sst", "x");
+    open_and_close();
     ck_assert(!has_local("t0") && !has_local("t17"));
-    cairn_job_close(job);
 
     static const char *const foreign[] = {"zebra", "t", "t1x", "t12", ".profile", "T1"};
     for (size_t i = 0; i < CRN_COUNT(foreign); i++) {
-        CRN_AUTO_FREE char *path = NULL;
         make_local_dir("t0/db");
-        put_local(foreign[i]);
+        put_local(foreign[i], "x");
         ck_fails(fixture_open_job(&f, "job", &job, reterr), CAIRN_EINVAL, foreign[i]);
         ck_assert_msg(has_local("t0/db") && has_local(foreign[i]), "something was removed");
-        ck_ok(crn_str_printf(&path, reterr, "%s/%s", f.local_dir, foreign[i]));
-        ck_ok(crn_file_remove_tree(path, reterr));
+        remove_local(foreign[i]);
     }
+}
+END_TEST
+
+/* What looks like a job's is not one's own to empty, unless the mark is there. */
+START_TEST(test_a_local_directory_without_the_mark)
+{
+    cairn_job *job;
+    make_local_dir("t0");
+    put_local("t0/letter.txt", "dear mother");
+    ck_fails(fixture_open_job(&f, "job", &job, reterr), CAIRN_EINVAL, "'t0'");
+    ck_assert(has_local("t0/letter.txt"));
+    ck_assert_msg(!has_local("LOCK"), "the refusal left a lock file");
+
+    static const char *const unmarked[] = {"", "Cairn", "somebody's", "Cairn local directory 2\n"};
+    for (size_t i = 0; i < CRN_COUNT(unmarked); i++) {
+        put_local("LOCK", unmarked[i]);
+        ck_fails(fixture_open_job(&f, "job", &job, reterr), CAIRN_EINVAL, "local_dir");
+        ck_assert(has_local("t0/letter.txt"));
+        remove_local("LOCK");
+    }
+    make_local_dir("LOCK");
+    ck_fails(fixture_open_job(&f, "job", &job, reterr), CAIRN_EINVAL, "'LOCK'");
+    remove_local("LOCK");
+    remove_local("t0");
+    put_local("LOCK", "somebody's");
+    ck_fails(fixture_open_job(&f, "job", &job, reterr), CAIRN_EINVAL, "'LOCK'");
+}
+END_TEST
+
+/* A crash between making the lock file and marking it, and a mark that was cut. */
+START_TEST(test_a_local_directory_that_a_crash_left_unmarked)
+{
+    static const char *const cut[] = {"", "Cairn loc", "Cairn local directory 1",
+                                      "Cairn local directory 1\n"};
+    for (size_t i = 0; i < CRN_COUNT(cut); i++) {
+        make_local_dir("");
+        put_local("LOCK", cut[i]);
+        open_and_close();
+        make_local_dir("t3");
+        open_and_close(); /* it is marked now */
+        ck_assert(!has_local("t3"));
+        remove_local("");
+    }
+}
+END_TEST
+
+/* local_dir and store in one another, by every way to say so: nothing changes in either. */
+START_TEST(test_a_local_directory_apart_from_the_store)
+{
+    cairn_job *job;
+    CRN_AUTO_FREE char *store = fixture_dir(&f, "apart");
+    CRN_AUTO_FREE char *link = fixture_dir(&f, "link");
+    CRN_AUTO_FREE char *odd = fixture_dir(&f, "apart/../apart/./job/new");
+    CRN_AUTO_FREE char *inside = fixture_dir(&f, "apart/job");
+    CRN_AUTO_FREE char *through = fixture_dir(&f, "link/job/t0");
+    CRN_AUTO_FREE char *good = fixture_dir(&f, "apart-but-alike");
+    CRN_AUTO_FREE char *made = fixture_dir(&f, "apart/job/new");
+    const char *const bad[] = {store, inside, odd, through, link, f.root};
+    f.options.store = NULL;
+    f.options.store_uri = store;
+    f.options.local_dir = good;
+    open_and_close();
+    ck_assert_int_eq(symlink("apart", link), 0);
+    for (size_t i = 0; i < CRN_COUNT(bad); i++) {
+        f.options.local_dir = bad[i];
+        ck_fails(fixture_open_job(&f, "job", &job, reterr), CAIRN_EINVAL, "within the other");
+        CRN_AUTO_FREE char *lock = NULL;
+        ck_ok(crn_str_printf(&lock, reterr, "%s/LOCK", bad[i]));
+        ck_assert_msg(access(lock, F_OK) != 0, "'%s' was left", lock);
+    }
+    ck_assert_msg(access(made, F_OK) != 0, "'%s' was left", made);
+    f.options.store_uri = link; /* the store, through the link */
+    f.options.local_dir = inside;
+    ck_fails(fixture_open_job(&f, "job", &job, reterr), CAIRN_EINVAL, "within the other");
+    f.options.local_dir = good;
+    open_and_close();
 }
 END_TEST
 
@@ -542,6 +637,9 @@ int main(void)
     tcase_add_test(tcase, test_names);
     tcase_add_test(tcase, test_options_that_contradict_or_lack);
     tcase_add_test(tcase, test_a_local_directory_has_one_job);
+    tcase_add_test(tcase, test_a_local_directory_without_the_mark);
+    tcase_add_test(tcase, test_a_local_directory_that_a_crash_left_unmarked);
+    tcase_add_test(tcase, test_a_local_directory_apart_from_the_store);
     tcase_add_test(tcase, test_calls_before_start_and_after);
     tcase_add_test(tcase, test_a_task_closed_while_the_job_runs);
     tcase_add_test(tcase, test_a_task_closed_while_the_store_is_out);

@@ -131,6 +131,11 @@ static const cairn_store_ops posix_ops = {
     .reap = crn_posix_reap,
 };
 
+const char *crn_posix_store_root(const cairn_store *store)
+{
+    return store->ops == &posix_ops ? ((const struct crn_posix_store *)store)->root : NULL;
+}
+
 /* Makes root and what is missing above it, and makes that durable: a store that was opened does not
  * vanish in a power failure and take durable objects with it. The file system is synced as a whole,
  * once in the life of a store, since directories above may not be readable to us. */

@@ -14,6 +14,8 @@ enum crn_transfer { CRN_TRANSFER_AUTO, CRN_TRANSFER_LINK, CRN_TRANSFER_REFLINK, 
 /* posix.c: directory `root` (absolute; created when `create`, else CAIRN_ENOTFOUND). */
 int crn_posix_store_open(const char *root, enum crn_transfer transfer, bool create,
                          cairn_store **ret_store, cairn_error **reterr);
+/* The root of a directory as a store; NULL: it is another store. */
+const char *crn_posix_store_root(const cairn_store *store);
 /* memory.c */
 int crn_memory_store_open(cairn_store **ret_store, cairn_error **reterr);
 

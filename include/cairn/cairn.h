@@ -213,8 +213,10 @@ typedef struct cairn_job_options {
     uint32_t struct_size;
     const char *store_uri; /* where snapshots live; see cairn_store_open(). This or `store`. */
     cairn_store *store;    /* an open store instead of store_uri; borrowed until the job closes */
-    const char *local_dir; /* required: where databases live. Only this job may use it; emptied at
-                              open. On the store's file system files are linked, not copied. */
+    const char *local_dir; /* required: where databases live; made when missing. Only this job may
+                              use it; emptied at open, so it is refused unless it is empty or has
+                              been this before. Not within the store, nor the store within it, but
+                              best on its file system: files are then linked, not copied. */
     uint64_t checkpoint_interval_ms; /* 0: no periodic checkpoints */
     uint64_t checkpoint_timeout_ms;  /* an attempt is aborted after it, unless its commit is under way
                                         already; 0: 600,000 (10 minutes) */
@@ -250,7 +252,7 @@ typedef struct cairn_job_options {
  * call cairn_job_start().
  *
  * @return 0, or
- *   CAIRN_EINVAL     a bad name or option; the message says which.
+ *   CAIRN_EINVAL     a bad name or option, or local_dir is not the job's; the message says which.
  *   CAIRN_EBUSY      another process uses local_dir, or others keep racing for the job's log.
  *   CAIRN_ENOTFOUND  restore_checkpoint_id is not a retained complete checkpoint.
  *   CAIRN_ECORRUPT, CAIRN_EMISSING, CAIRN_EVERSION  the log or the checkpoint's manifest or objects
