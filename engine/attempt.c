@@ -20,9 +20,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Above any file's size: captures go first, because a writer may be held until they are over. */
-#define CAPTURE_PRIORITY UINT64_MAX
-
 /* A record of its own for what the part will contribute: one operator with one subtask. */
 static int draft_part(struct crn_part *part)
 {
@@ -81,6 +78,7 @@ void crn_attempt_free(struct crn_attempt *attempt)
         free(attempt->uploaded[i]);
     free(attempt->uploaded);
     cairn_error_free(attempt->error);
+    cairn_error_free(attempt->log_error);
     crn_record_free(attempt->record);
     free(attempt);
 }
@@ -350,7 +348,7 @@ static void capture_main(void *arg)
 
 void crn_part_captured_begin(struct crn_part *part)
 {
-    if (crn_pool_submit(part->attempt->job->pool, CAPTURE_PRIORITY, capture_main, part) == 0)
+    if (crn_pool_submit(part->attempt->job->capture_pool, 0, capture_main, part) == 0)
         return;
     cairn_error *error = NULL;
     part->task->db->ops->release(part->task->db);

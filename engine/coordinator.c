@@ -61,7 +61,7 @@ static void begin_if_due(struct crn_coordinator *c, uint64_t now_us, struct crn_
     c->taken = c->requested;
     c->ack_count = 0;
     c->drained = false;
-    c->resolved = false;
+    c->overdue = false;
     c->retries = 0;
     c->retry_at_us = UINT64_MAX;
     memset(c->acked, 0, c->task_count);
@@ -97,7 +97,6 @@ static void to_aborting(struct crn_coordinator *c, bool timed_out, struct crn_ac
 static void resolved_as_aborted(struct crn_coordinator *c, uint64_t now_us, struct crn_actions *out)
 {
     c->head_id = c->id;
-    c->resolved = true;
     c->retry_at_us = UINT64_MAX;
     act(c, out, CRN_ACTION_ABORTED);
     if (!c->drained) {
@@ -114,8 +113,8 @@ static void to_fenced(struct crn_coordinator *c, struct crn_actions *out)
     c->next_periodic_us = UINT64_MAX;
     c->retry_at_us = UINT64_MAX;
     act(c, out, CRN_ACTION_CANCEL);
+    act(c, out, CRN_ACTION_FENCED); /* before LEAVE, which waits for uploads */
     act(c, out, CRN_ACTION_LEAVE);
-    act(c, out, CRN_ACTION_FENCED);
     if (c->closing) {
         c->phase = CRN_PHASE_CLOSED;
         act(c, out, CRN_ACTION_CLOSED);
@@ -159,6 +158,11 @@ static void on_tick(struct crn_coordinator *c, uint64_t now_us, struct crn_actio
     if (c->phase == CRN_PHASE_RUNNING && now_us >= c->deadline_us) {
         to_aborting(c, true, out);
         return;
+    }
+    if ((c->phase == CRN_PHASE_COMMITTING || c->phase == CRN_PHASE_ABORTING) &&
+        now_us >= c->deadline_us) {
+        c->overdue = true;
+        act(c, out, CRN_ACTION_OVERDUE);
     }
     if (now_us >= c->retry_at_us) {
         c->retry_at_us = UINT64_MAX;
@@ -315,7 +319,7 @@ uint64_t crn_coordinator_next_tick_us(const struct crn_coordinator *c)
         return c->deadline_us;
     case CRN_PHASE_COMMITTING:
     case CRN_PHASE_ABORTING:
-        return c->retry_at_us;
+        return c->overdue || c->retry_at_us < c->deadline_us ? c->retry_at_us : c->deadline_us;
     default:
         return UINT64_MAX;
     }

@@ -73,9 +73,10 @@ enum crn_action_kind {
     CRN_ACTION_ABORT,    /* commit the aborted record */
     CRN_ACTION_ABORTED,  /* it stands: tell tasks and waiters */
     CRN_ACTION_DISCARD,  /* delete what the attempt uploaded */
-    CRN_ACTION_LEAVE,  /* forget the attempt without deleting: fenced, or its outcome is unknown */
-    CRN_ACTION_FENCED, /* tell tasks and waiters */
-    CRN_ACTION_CLOSED  /* nothing is in flight: the driver may end */
+    CRN_ACTION_LEAVE,   /* forget the attempt without deleting: fenced, or its outcome is unknown */
+    CRN_ACTION_OVERDUE, /* past the deadline the log cannot be told the outcome: tell waiters */
+    CRN_ACTION_FENCED,  /* tell tasks and waiters */
+    CRN_ACTION_CLOSED   /* nothing is in flight: the driver may end */
 };
 
 struct crn_action {
@@ -100,7 +101,7 @@ struct crn_coordinator {
     uint64_t id; /* of the attempt in flight */
     bool full;
     bool drained;
-    bool resolved; /* the id of the attempt stands in the log as aborted */
+    bool overdue; /* the deadline is over, waiters were told; the id is still tried */
     bool closing;
     uint32_t task_count, ack_count;
     uint8_t *acked; /* task_count bytes, the caller's */

@@ -12,6 +12,9 @@
 #include <assert.h>
 #include <string.h>
 
+/* A capture mostly waits for a flush: as many threads as tasks, within reason. */
+#define CAPTURE_THREADS_MAX 32u
+
 static void carry_out(struct cairn_job *job, const struct crn_actions *actions);
 
 static void feed(struct cairn_job *job, enum crn_event_kind kind, uint64_t id, uint32_t task,
@@ -102,6 +105,17 @@ static void do_begin(struct cairn_job *job, const struct crn_action *action)
                       (unsigned long long)action->id, action->full ? " (full)" : "");
 }
 
+/* The log cannot be told the outcome now: it is tried again, and waiters may have to hear why. */
+static void keep_log_error(struct crn_attempt *attempt, cairn_error **error)
+{
+    crn_log_write(
+        &attempt->job->log, CAIRN_LOG_WARNING, "checkpoint",
+        "job '%s': the outcome of checkpoint %llu is not in the log yet, trying again: %s",
+        attempt->job->name, (unsigned long long)attempt->id, cairn_error_message(*error));
+    cairn_error_free(attempt->log_error);
+    attempt->log_error = CRN_TAKE(*error);
+}
+
 static void do_commit(struct cairn_job *job)
 {
     struct crn_attempt *attempt = job->attempt;
@@ -109,9 +123,7 @@ static void do_commit(struct cairn_job *job)
     uint64_t id = attempt->id;
     enum crn_event_kind result = crn_publish_commit(attempt, &error);
     if (result == CRN_EVENT_COMMIT_UNKNOWN)
-        crn_log_write(&job->log, CAIRN_LOG_WARNING, "checkpoint",
-                      "job '%s': commit of checkpoint %llu is tried again: %s", job->name,
-                      (unsigned long long)id, cairn_error_message(error));
+        keep_log_error(attempt, &error);
     else if (result != CRN_EVENT_COMMIT_OK) {
         crn_mutex_lock(&job->lock);
         if (attempt->error == NULL)
@@ -147,10 +159,13 @@ static void do_abort(struct cairn_job *job)
     CRN_AUTO_ERROR cairn_error *error = crn_err_copy(attempt->error);
     crn_mutex_unlock(&job->lock);
     const char *reason = cairn_error_message(error);
+    CRN_AUTO_ERROR cairn_error *log_error = NULL;
     enum crn_event_kind result =
-        crn_publish_abort(attempt, reason[0] != '\0' ? reason : "the job was closed");
-    if (result == CRN_EVENT_ABORT_FAILED)
+        crn_publish_abort(attempt, reason[0] != '\0' ? reason : "the job was closed", &log_error);
+    if (result == CRN_EVENT_ABORT_FAILED) {
+        keep_log_error(attempt, &log_error);
         make_room(job, attempt);
+    }
     feed(job, result, id, 0, false);
 }
 
@@ -252,6 +267,10 @@ static void do_complete(struct cairn_job *job, const struct crn_action *action)
     if (job->gc_wanted) {
         CRN_AUTO_ERROR cairn_error *error = NULL;
         job->gc_wanted = crn_job_collect(job, true, &error) < 0;
+        if (job->gc_wanted)
+            crn_log_write(&job->log, CAIRN_LOG_WARNING, "gc",
+                          "job '%s': leftovers stay for now: %s", job->name,
+                          cairn_error_message(error));
     }
 }
 
@@ -298,6 +317,21 @@ static void do_leave(struct cairn_job *job)
     crn_attempt_free(attempt);
 }
 
+/* Nobody waits longer than the timeout for a store that does not let the log be written. Tasks hear
+ * the outcome when there is one. */
+static void do_overdue(struct cairn_job *job)
+{
+    const struct crn_attempt *attempt = job->attempt;
+    CRN_AUTO_ERROR cairn_error *error = NULL;
+    int code = attempt->in_doubt ? CAIRN_EUNKNOWN : CAIRN_EUNAVAIL;
+    (void)crn_err_fail(&error, code, cairn_error_object(attempt->log_error),
+                       "the outcome of checkpoint %llu of job '%s' cannot be written to the log, "
+                       "which is still tried: %s",
+                       (unsigned long long)attempt->id, job->name,
+                       cairn_error_message(attempt->log_error));
+    settle_waiters(job, UINT64_MAX, code, error);
+}
+
 static void do_fenced(struct cairn_job *job)
 {
     CRN_AUTO_ERROR cairn_error *error = NULL;
@@ -342,6 +376,9 @@ static void carry_out(struct cairn_job *job, const struct crn_actions *actions)
             break;
         case CRN_ACTION_LEAVE:
             do_leave(job);
+            break;
+        case CRN_ACTION_OVERDUE:
+            do_overdue(job);
             break;
         case CRN_ACTION_FENCED:
             do_fenced(job);
@@ -432,9 +469,14 @@ int crn_driver_start(struct cairn_job *job, cairn_error **reterr)
     const cairn_job_options *o = &job->options;
     crn_coordinator_init(&job->coordinator, us_of_ms(o->checkpoint_interval_ms),
                          us_of_ms(o->checkpoint_timeout_ms), us_of_ms(o->min_pause_ms), job->acked);
-    CRN_TRY(crn_thread_start(&job->driver, "cairn-driver", driver_main, job, reterr));
-    job->driver_running = true;
-    return 0;
+    uint32_t captures =
+        job->task_count < CAPTURE_THREADS_MAX ? (uint32_t)job->task_count : CAPTURE_THREADS_MAX;
+    CRN_TRY(crn_pool_new(captures, "cairn-capture", &job->capture_pool, reterr));
+    int r = crn_thread_start(&job->driver, "cairn-driver", driver_main, job, reterr);
+    if (r < 0)
+        crn_pool_free(CRN_TAKE(job->capture_pool));
+    job->driver_running = r == 0;
+    return r;
 }
 
 void crn_driver_stop(struct cairn_job *job)
@@ -446,4 +488,5 @@ void crn_driver_stop(struct cairn_job *job)
     crn_mutex_unlock(&job->lock);
     (void)pthread_join(job->driver, NULL); /* it was started, and nobody else joins it */
     job->driver_running = false;
+    crn_pool_free(CRN_TAKE(job->capture_pool));
 }

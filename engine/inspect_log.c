@@ -56,7 +56,6 @@ static int collect_name(void *context, const char *key, const cairn_object_stat 
 #define STOP_LISTING 1
 
 struct search {
-    size_t prefix_size;
     bool found;
 };
 
@@ -64,16 +63,14 @@ static int find_manifest(void *context, const char *key, const cairn_object_stat
 {
     struct search *search = context;
     (void)stat;
-    search->found = crn_key_parse(key + search->prefix_size).type == CRN_KEY_MANIFEST;
+    search->found = crn_key_parse(key).type == CRN_KEY_MANIFEST;
     return search->found ? STOP_LISTING : 0;
 }
 
 static int has_log(cairn_store *store, const char *name, bool *ret_found, cairn_error **reterr)
 {
-    CRN_AUTO_FREE char *prefix = NULL;
-    struct search search = {.prefix_size = strlen(name) + 1};
-    CRN_TRY(crn_joblog_key(name, CRN_JOBLOG_PREFIX, &prefix, reterr));
-    int r = store->ops->list(store, prefix, find_manifest, &search, reterr);
+    struct search search = {0};
+    int r = crn_joblog_list(store, name, CRN_JOBLOG_PREFIX, find_manifest, &search, reterr);
     *ret_found = search.found;
     return r == STOP_LISTING ? 0 : r;
 }

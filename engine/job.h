@@ -71,6 +71,7 @@ struct crn_attempt {
     size_t uploaded_count, uploaded_capacity;
     /* Driver only. */
     struct crn_record *record; /* the checkpoint's record, once built */
+    cairn_error *log_error;    /* why the log could not be told the outcome so far */
     bool in_doubt;             /* it may stand in the log: a try had no known outcome */
 };
 
@@ -86,7 +87,7 @@ struct crn_task_runtime {
     /* Guarded by job->lock. */
     struct crn_part *requested; /* barrier to take; NULL: none */
     cairn_event mailbox[CRN_MAILBOX_SIZE];
-    uint32_t mailbox_first, mailbox_count;
+    uint32_t mailbox_count; /* oldest first */
     int stop_code;
     cairn_error *stop_error;
     /* Task's thread. */
@@ -120,7 +121,9 @@ struct cairn_job {
     cairn_memory *memory;
     char *local_dir;
     int lock_fd;
-    struct crn_pool *pool;
+    struct crn_pool *pool; /* uploads */
+    /* From start to close: a capture must never queue behind an upload, its writer may be held. */
+    struct crn_pool *capture_pool;
     uint64_t epoch;
     char host[256];
     const struct crn_record *restored; /* in joblog; valid until start; NULL: starts empty */
@@ -190,7 +193,8 @@ void crn_driver_stop(struct cairn_job *job);
 /* publish.c: the driver's dealings with the log. */
 int crn_publish_build(struct crn_attempt *attempt, cairn_error **reterr);
 enum crn_event_kind crn_publish_commit(struct crn_attempt *attempt, cairn_error **reterr);
-enum crn_event_kind crn_publish_abort(struct crn_attempt *attempt, const char *reason);
+enum crn_event_kind crn_publish_abort(struct crn_attempt *attempt, const char *reason,
+                                      cairn_error **reterr);
 /* subsume.c: what the log no longer needs. Returns the newest checkpoint that was dropped, or 0. */
 uint64_t crn_subsume(struct cairn_job *job);
 void crn_garbage_add(struct cairn_job *job, const char *key);

@@ -121,8 +121,11 @@ static int choose_newest_whole(struct cairn_job *job, cairn_error **reterr)
             job->gc_wanted = code < 0;
             return 0;
         }
-        if (cairn_error_class_of(r) != CAIRN_CLASS_DATA && r != CAIRN_ENOTFOUND)
-            return crn_err_move(reterr, &error, r); /* the store's trouble, not the checkpoint's */
+        /* A bad sector is this object's trouble. If it is the whole store's, nothing is found whole
+         * and the open fails. */
+        if (cairn_error_class_of(r) != CAIRN_CLASS_DATA && r != CAIRN_ENOTFOUND && r != CAIRN_EIO &&
+            r != CAIRN_EACCES)
+            return crn_err_move(reterr, &error, r);
         const cairn_error *why = entry->record == NULL ? entry->error : error;
         log_skipped(job, entry->id, why);
         if (code == 0) {
@@ -151,18 +154,13 @@ static int commit_fence(struct cairn_job *job, cairn_error **reterr)
     return 0;
 }
 
-struct newest_object {
-    size_t prefix_size;
-    uint64_t id;
-};
-
 static int note_newest_object(void *context, const char *key, const cairn_object_stat *stat)
 {
-    struct newest_object *newest = context;
+    uint64_t *newest = context;
     (void)stat;
-    struct crn_key_info info = crn_key_parse(key + newest->prefix_size);
-    if (info.type == CRN_KEY_OBJECT && info.id > newest->id)
-        newest->id = info.id;
+    struct crn_key_info info = crn_key_parse(key);
+    if (info.type == CRN_KEY_OBJECT && info.id > *newest)
+        *newest = info.id;
     return 0;
 }
 
@@ -172,23 +170,21 @@ static int note_newest_object(void *context, const char *key, const cairn_object
  * again. The objects are listed first: the log may grow meanwhile, but not fall behind. */
 static int read_log(struct cairn_job *job, cairn_error **reterr)
 {
-    CRN_AUTO_FREE char *prefix = NULL;
     CRN_AUTO_FREE char *lost = NULL;
     char manifest[CRN_KEY_MAX];
-    CRN_TRY(crn_joblog_key(job->name, "", &prefix, reterr));
-    struct newest_object newest = {.prefix_size = strlen(prefix)};
-    CRN_TRY(job->store->ops->list(job->store, prefix, note_newest_object, &newest, reterr));
+    uint64_t newest = 0;
+    CRN_TRY(crn_joblog_list(job->store, job->name, "", note_newest_object, &newest, reterr));
     crn_joblog_done(&job->joblog);
     CRN_TRY(crn_joblog_read(job->store, job->name, &job->joblog, reterr));
     uint64_t head = job->joblog.head_id;
-    if (newest.id <= head || newest.id - head == 1)
+    if (newest <= head || newest - head == 1)
         return 0;
     crn_key_manifest(manifest, head + 1);
     CRN_TRY(crn_joblog_key(job->name, manifest, &lost, reterr));
     return crn_err_fail(reterr, CAIRN_EMISSING, lost,
                         "job '%s': there are objects of id %llu but no manifest above id %llu: the "
                         "newest manifests are lost, '%s' is the first",
-                        job->name, (unsigned long long)newest.id, (unsigned long long)head, lost);
+                        job->name, (unsigned long long)newest, (unsigned long long)head, lost);
 }
 
 int crn_job_take_over(struct cairn_job *job, cairn_error **reterr)

@@ -57,8 +57,31 @@ void crn_joblog_done(struct crn_joblog *log)
 
 /* --- ids that are there --- */
 
+struct relative_listing {
+    const char *prefix; /* "<job>/" and the relative prefix */
+    size_t prefix_size, job_size;
+    cairn_list_fn fn;
+    void *context;
+};
+
+static int pass_relative(void *context, const char *key, const cairn_object_stat *stat)
+{
+    const struct relative_listing *listing = context;
+    if (strncmp(key, listing->prefix, listing->prefix_size) != 0)
+        return 0;
+    return listing->fn(listing->context, key + listing->job_size, stat);
+}
+
+int crn_joblog_list(cairn_store *store, const char *job, const char *prefix, cairn_list_fn fn,
+                    void *context, cairn_error **reterr)
+{
+    CRN_AUTO_FREE char *full = NULL;
+    CRN_TRY(crn_joblog_key(job, prefix, &full, reterr));
+    struct relative_listing listing = {full, strlen(full), strlen(job) + 1, fn, context};
+    return store->ops->list(store, full, pass_relative, &listing, reterr);
+}
+
 struct id_list {
-    size_t prefix_size; /* of "<job>/" */
     uint64_t *ids;
     size_t count, capacity;
 };
@@ -72,7 +95,7 @@ static int collect_id(void *context, const char *key, const cairn_object_stat *s
 {
     struct id_list *list = context;
     (void)stat;
-    struct crn_key_info info = crn_key_parse(key + list->prefix_size);
+    struct crn_key_info info = crn_key_parse(key);
     if (info.type != CRN_KEY_MANIFEST || info.id == 0)
         return 0;
     if (list->count == list->capacity) {
@@ -95,10 +118,7 @@ static int compare_ids(const void *a, const void *b)
 
 static int list_ids(cairn_store *store, const char *job, struct id_list *list, cairn_error **reterr)
 {
-    CRN_AUTO_FREE char *prefix = NULL;
-    CRN_TRY(crn_joblog_key(job, CRN_JOBLOG_PREFIX, &prefix, reterr));
-    list->prefix_size = strlen(job) + 1;
-    int r = store->ops->list(store, prefix, collect_id, list, reterr);
+    int r = crn_joblog_list(store, job, CRN_JOBLOG_PREFIX, collect_id, list, reterr);
     if (r == CAIRN_ENOMEM)
         return crn_err_nomem(reterr);
     CRN_TRY(r);

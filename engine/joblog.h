@@ -7,12 +7,20 @@
 
 /* A job's log in its store: the effects for the rules in manifest/log.c. */
 
-#define CRN_JOBLOG_PREFIX "MANIFEST-chk" /* what the keys of all records begin with, after the job */
+#define CRN_JOBLOG_PREFIX                                                                          \
+    "MANIFEST-chk" /* what the keys of all records begin with, after the job */
 
-/* A public call's `job`: CAIRN_EINVAL unless it can be a job's name, so that no key leaves the prefix. */
+/* A public call's `job`: CAIRN_EINVAL unless it can be a job's name, so that no key leaves the
+ * prefix. */
 int crn_joblog_check_job(const char *job, cairn_error **reterr);
 /* A job's name and a relative key, joined with '/'. malloc'ed. */
 int crn_joblog_key(const char *job, const char *relative, char **ret_key, cairn_error **reterr);
+
+/* List the job's keys that start with `prefix` (relative to the job, "" for all). fn gets relative
+ * keys too; what a store lists beside the question is passed over. As cairn_store_ops.list
+ * otherwise. */
+int crn_joblog_list(cairn_store *store, const char *job, const char *prefix, cairn_list_fn fn,
+                    void *context, cairn_error **reterr);
 
 struct crn_joblog_entry {
     uint64_t id;
@@ -33,19 +41,20 @@ struct crn_joblog {
 };
 void crn_joblog_done(struct crn_joblog *log);
 
-/* List and read all records of the log. Damaged or newer ones become entries with an error, unless it is
- * the head, whose log_start is then unknown: everything above the newest readable record's log_start
- * is kept as entries. Ids that are missing between log_start and head are an entry with CAIRN_EMISSING,
- * one for the first id of each gap (a gap can be what the job moving on while we read looks like, so it
- * makes us read again a few times).
- * A broken chain of hashes is CAIRN_ECORRUPT of the later one. No records at all: 0 and head_id 0.
- * Returns the store's error if it cannot be listed. */
+/* List and read all records of the log. Damaged or newer ones become entries with an error, unless
+ * it is the head, whose log_start is then unknown: everything above the newest readable record's
+ * log_start is kept as entries. Ids that are missing between log_start and head are an entry with
+ * CAIRN_EMISSING, one for the first id of each gap (a gap can be what the job moving on while we
+ * read looks like, so it makes us read again a few times). A broken chain of hashes is
+ * CAIRN_ECORRUPT of the later one. No records at all: 0 and head_id 0. Returns the store's error if
+ * it cannot be listed. */
 int crn_joblog_read(cairn_store *store, const char *job, struct crn_joblog *ret,
                     cairn_error **reterr);
 /* The newest entry that is unreadable, as an error; 0 if all are well. */
 int crn_joblog_require_whole(const struct crn_joblog *log, cairn_error **reterr);
-/* Complete checkpoint by id (0: the newest). CAIRN_ENOTFOUND, or the error of an unreadable record of
- * that id (0: of one above the newest readable checkpoint, since it may be the newest). Borrowed. */
+/* Complete checkpoint by id (0: the newest). CAIRN_ENOTFOUND, or the error of an unreadable record
+ * of that id (0: of one above the newest readable checkpoint, since it may be the newest).
+ * Borrowed. */
 int crn_joblog_find(const struct crn_joblog *log, uint64_t id, const struct crn_record **ret,
                     cairn_error **reterr);
 /* Read one record. CAIRN_ENOTFOUND, CAIRN_ECORRUPT, CAIRN_EVERSION. ret_hash may be NULL. */

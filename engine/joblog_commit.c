@@ -113,6 +113,10 @@ static int try_create(struct commit *commit, struct crn_record **ret_found, cair
     case CAIRN_ETIMEOUT: /* somebody has it; not knowing who is the doubt */
         commit->in_doubt = true;
         return crn_err_move(reterr, &read_error, CAIRN_EUNKNOWN);
+    case CAIRN_EVERSION: /* this library wrote nothing newer than itself */
+        return crn_err_fail(reterr, CAIRN_EFENCED, commit->key,
+                            "a newer version of Cairn has taken over job '%s': '%s' cannot be read",
+                            commit->record->job, commit->key);
     default:
         return crn_err_move(reterr, &read_error, r);
     }
@@ -140,36 +144,31 @@ static int create_and_settle(struct commit *commit, struct crn_record **ret_foun
                         cairn_error_message(error));
 }
 
-struct highest {
-    size_t prefix_size;
-    uint64_t id;
-};
-
 static int note_highest(void *context, const char *key, const cairn_object_stat *stat)
 {
-    struct highest *highest = context;
+    uint64_t *highest = context;
     (void)stat;
-    struct crn_key_info info = crn_key_parse(key + highest->prefix_size);
-    if (info.type == CRN_KEY_MANIFEST && info.id > highest->id)
-        highest->id = info.id;
+    struct crn_key_info info = crn_key_parse(key);
+    if (info.type == CRN_KEY_MANIFEST && info.id > *highest)
+        *highest = info.id;
     return 0;
 }
 
 /* P7: 0 if nothing stands above the record that was just created. */
 static int check_nothing_above(const struct commit *commit, cairn_error **reterr)
 {
-    CRN_AUTO_FREE char *prefix = NULL;
     CRN_AUTO_ERROR cairn_error *error = NULL;
     const struct crn_record *record = commit->record;
-    struct highest highest = {.prefix_size = strlen(record->job) + 1};
-    /* The record stands: from here on "it did not happen" would be a lie, even without memory. */
-    int r = crn_joblog_key(record->job, CRN_JOBLOG_PREFIX, &prefix, &error);
+    uint64_t highest = 0;
+    int r = CAIRN_EUNKNOWN;
 
-    for (unsigned attempt = 0; prefix != NULL && attempt < COMMIT_ATTEMPTS; attempt++) {
+    /* The record stands: from here on "it did not happen" would be a lie, even without memory. */
+    for (unsigned attempt = 0; attempt < COMMIT_ATTEMPTS; attempt++) {
         if (attempt > 0)
             pause_before_retry(attempt - 1);
         cairn_error_free(CRN_TAKE(error));
-        r = commit->store->ops->list(commit->store, prefix, note_highest, &highest, &error);
+        r = crn_joblog_list(commit->store, record->job, CRN_JOBLOG_PREFIX, note_highest, &highest,
+                            &error);
         if (r == 0)
             break;
     }
@@ -177,10 +176,10 @@ static int check_nothing_above(const struct commit *commit, cairn_error **reterr
         return crn_err_fail(reterr, CAIRN_EUNKNOWN, commit->key,
                             "'%s' was written, but whether it is the newest is not known: %s",
                             commit->key, cairn_error_message(error));
-    if (highest.id > record->info.id)
+    if (highest > record->info.id)
         return crn_err_fail(reterr, CAIRN_EFENCED, commit->key,
                             "job '%s' is at id %" PRIu64 " already: another writer has taken over",
-                            record->job, highest.id);
+                            record->job, highest);
     return 0;
 }
 

@@ -246,7 +246,7 @@ enum crn_event_kind crn_publish_commit(struct crn_attempt *attempt, cairn_error 
     if (r == CAIRN_EFENCED)
         return CRN_EVENT_COMMIT_FENCED;
     /* Once a try may have been applied, the failure of a later one says nothing about the id. */
-    attempt->in_doubt |= r == CAIRN_EUNKNOWN;
+    attempt->in_doubt |= r == CAIRN_EUNKNOWN || r == CAIRN_EUNAVAIL || r == CAIRN_EIO;
     if (r < 0)
         return attempt->in_doubt || cairn_error_class_of(r) == CAIRN_CLASS_RETRY
                    ? CRN_EVENT_COMMIT_UNKNOWN
@@ -257,14 +257,14 @@ enum crn_event_kind crn_publish_commit(struct crn_attempt *attempt, cairn_error 
     return CRN_EVENT_COMMIT_OK;
 }
 
-enum crn_event_kind crn_publish_abort(struct crn_attempt *attempt, const char *reason)
+enum crn_event_kind crn_publish_abort(struct crn_attempt *attempt, const char *reason,
+                                      cairn_error **reterr)
 {
     struct cairn_job *job = attempt->job;
     CRN_AUTO_RECORD struct crn_record *record = NULL;
-    CRN_AUTO_ERROR cairn_error *error = NULL;
     struct crn_record *found = NULL;
     struct crn_hash128 hash;
-    int r = crn_publish_new_record(job, attempt->id, CAIRN_RECORD_ABORTED, &record, &error);
+    int r = crn_publish_new_record(job, attempt->id, CAIRN_RECORD_ABORTED, &record, reterr);
     if (r == 0) {
         record->info.trigger_time_ms = attempt->trigger_time_ms;
         record->info.duration_us = crn_now_us() - attempt->started_us;
@@ -273,20 +273,16 @@ enum crn_event_kind crn_publish_abort(struct crn_attempt *attempt, const char *r
     if (r == 0)
         crn_record_finish(record);
     if (r == 0)
-        r = crn_joblog_commit(job->store, record, &hash, &found, &error);
+        r = crn_joblog_commit(job->store, record, &hash, &found, reterr);
     if (r == 0)
         crn_publish_append_head(job, CRN_TAKE(record), &hash);
     if (r == CAIRN_EEXIST) {
-        enum crn_event_kind taken = judge_taken(job, record, found, &error);
+        enum crn_event_kind taken = judge_taken(job, record, found, reterr);
         return taken == CRN_EVENT_COMMIT_TAKEN    ? CRN_EVENT_ABORT_OK
                : taken == CRN_EVENT_COMMIT_FENCED ? taken
                                                   : CRN_EVENT_ABORT_FAILED;
     }
     if (r == CAIRN_EFENCED)
         return CRN_EVENT_COMMIT_FENCED;
-    if (r < 0)
-        crn_log_write(&job->log, CAIRN_LOG_WARNING, "checkpoint",
-                      "job '%s': checkpoint %llu is aborted, but the log could not be told yet: %s",
-                      job->name, (unsigned long long)attempt->id, cairn_error_message(error));
     return r < 0 ? CRN_EVENT_ABORT_FAILED : CRN_EVENT_ABORT_OK;
 }

@@ -51,31 +51,44 @@ static int remove_batch(struct cairn_job *job, size_t first, size_t n, cairn_err
     return r;
 }
 
+/* One batch from `first`; gives its size. A batch holds either manifests or objects. */
+static size_t next_batch(const struct cairn_job *job, size_t first)
+{
+    size_t n = 1;
+    bool manifests = is_manifest(job->garbage[first]);
+    while (first + n < job->garbage_count && n < REMOVE_BATCH &&
+           is_manifest(job->garbage[first + n]) == manifests)
+        n++;
+    return n;
+}
+
+/* What cannot be removed stays for the next time, and does not keep the rest from going: everything
+ * here is dead. Only a store that does not answer is left alone. */
 void crn_garbage_remove(struct cairn_job *job)
 {
-    CRN_AUTO_ERROR cairn_error *error = NULL;
-    size_t done = 0;
-    while (done < job->garbage_count) {
-        size_t n = 1;
-        bool manifests = is_manifest(job->garbage[done]);
-        while (done + n < job->garbage_count && n < REMOVE_BATCH &&
-               is_manifest(job->garbage[done + n]) == manifests)
-            n++;
-        if (remove_batch(job, done, n, &error) < 0) {
-            crn_log_write(&job->log, CAIRN_LOG_WARNING, "subsume",
-                          "job '%s': %zu objects could not be removed, tried again after the next "
-                          "checkpoint: %s",
-                          job->name, job->garbage_count - done, cairn_error_message(error));
-            break;
-        }
-        done += n;
+    CRN_AUTO_ERROR cairn_error *first_error = NULL;
+    size_t kept = 0;
+    bool gone = false;
+    for (size_t i = 0, n; i < job->garbage_count; i += n) {
+        CRN_AUTO_ERROR cairn_error *error = NULL;
+        n = next_batch(job, i);
+        int r = gone ? CAIRN_EUNAVAIL : remove_batch(job, i, n, &error);
+        gone |= cairn_error_class_of(r) == CAIRN_CLASS_RETRY;
+        for (size_t k = i; k < i + n; k++)
+            if (r < 0)
+                job->garbage[kept++] = job->garbage[k];
+            else
+                free(job->garbage[k]);
+        if (r < 0 && first_error == NULL)
+            first_error = CRN_TAKE(error);
     }
-    for (size_t i = 0; i < done; i++)
-        free(job->garbage[i]);
-    if (done > 0)
-        memmove(job->garbage, job->garbage + done,
-                (job->garbage_count - done) * sizeof *job->garbage);
-    job->garbage_count -= done;
+    job->garbage_count = kept;
+    if (kept > 0)
+        crn_log_write(
+            &job->log, CAIRN_LOG_WARNING, "subsume",
+            "job '%s': up to %zu objects could not be removed, tried again after the next "
+            "checkpoint: %s",
+            job->name, kept, cairn_error_message(first_error));
 }
 
 static int compare_keys(const void *a, const void *b)

@@ -43,7 +43,7 @@ static int add_object(void *context, const char *key, const cairn_object_stat *s
         survey->objects = objects;
         survey->capacity = capacity;
     }
-    char *copy = strdup(key + survey->prefix_size);
+    char *copy = strdup(key);
     if (copy == NULL)
         return CAIRN_ENOMEM;
     survey->objects[survey->count++] = (struct crn_survey_object){copy, stat->size};
@@ -59,11 +59,8 @@ static int compare_objects(const void *a, const void *b)
 int crn_survey_list(cairn_store *store, const char *job, struct crn_survey *survey,
                     cairn_error **reterr)
 {
-    CRN_AUTO_FREE char *prefix = NULL;
     CRN_TRY(crn_joblog_check_job(job, reterr));
-    CRN_TRY(crn_joblog_key(job, "", &prefix, reterr));
-    survey->prefix_size = strlen(prefix);
-    int r = store->ops->list(store, prefix, add_object, survey, reterr);
+    int r = crn_joblog_list(store, job, "", add_object, survey, reterr);
     if (r == CAIRN_ENOMEM)
         return crn_err_nomem(reterr);
     CRN_TRY(r);

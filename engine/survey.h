@@ -15,7 +15,6 @@ struct crn_survey_object {
 struct crn_survey {
     struct crn_survey_object *objects; /* sorted by key */
     size_t count, capacity;
-    size_t prefix_size;
     struct crn_joblog log;
     const char **live; /* keys that retained checkpoints reference; point into the log */
     size_t live_count;
@@ -23,11 +22,12 @@ struct crn_survey {
 void crn_survey_done(struct crn_survey *survey);
 #define CRN_AUTO_SURVEY CRN_CLEANUP(crn_survey_done)
 
-/* First list, then read the log, always in this order: an object that was listed belongs to an id that
- * is at most one above the head that is read afterwards, and if that id is resolved and no retained
- * checkpoint references the object, none ever will (P5). crn_survey_read_log() may be called again and
- * replaces the log. It fails unless the whole log is readable, and when objects of Cairn's are there
- * without any log: what is live is not known then. CAIRN_ENOTFOUND: nothing of a job is there at all. */
+/* First list, then read the log, always in this order: an object that was listed belongs to an id
+ * that is at most one above the head that is read afterwards, and if that id is resolved and no
+ * retained checkpoint references the object, none ever will (P5). crn_survey_read_log() may be
+ * called again and replaces the log. It fails unless the whole log is readable, and when objects of
+ * Cairn's are there without any log: what is live is not known then. CAIRN_ENOTFOUND: nothing of a
+ * job is there at all. */
 int crn_survey_list(cairn_store *store, const char *job, struct crn_survey *survey,
                     cairn_error **reterr);
 int crn_survey_read_log(cairn_store *store, const char *job, struct crn_survey *survey,

@@ -19,24 +19,30 @@
 
 #include <string.h>
 
+/* A full mailbox makes room by forgetting the oldest ABORTED, else the oldest event: a later
+ * COMPLETED stands for what was before it. */
+static size_t least_needed(const struct crn_task_runtime *runtime)
+{
+    for (size_t i = 0; i < runtime->mailbox_count; i++)
+        if (runtime->mailbox[i].type == CAIRN_EVENT_ABORTED)
+            return i;
+    return 0;
+}
+
+static void drop_event(struct crn_task_runtime *runtime, size_t i)
+{
+    runtime->mailbox_count--;
+    memmove(&runtime->mailbox[i], &runtime->mailbox[i + 1],
+            (runtime->mailbox_count - i) * sizeof runtime->mailbox[0]);
+}
+
 void crn_task_post(struct cairn_task *task, const cairn_event *event)
 {
     struct crn_task_runtime *runtime = task->runtime;
     crn_mutex_assert_held(&task->job->lock);
-    uint32_t last = (runtime->mailbox_first + runtime->mailbox_count - 1) % CRN_MAILBOX_SIZE;
-    /* A task that does not poll can only pile up aborted attempts, whose barrier it never took: the
-     * newest stands for all. */
-    if (runtime->mailbox_count > 0 && event->type == CAIRN_EVENT_ABORTED &&
-        runtime->mailbox[last].type == CAIRN_EVENT_ABORTED) {
-        runtime->mailbox[last] = *event;
-        return;
-    }
-    if (runtime->mailbox_count == CRN_MAILBOX_SIZE) {
-        runtime->mailbox_first = (runtime->mailbox_first + 1) % CRN_MAILBOX_SIZE;
-        runtime->mailbox_count--;
-    }
-    runtime->mailbox[(runtime->mailbox_first + runtime->mailbox_count++) % CRN_MAILBOX_SIZE] =
-        *event;
+    if (runtime->mailbox_count == CRN_MAILBOX_SIZE)
+        drop_event(runtime, least_needed(runtime));
+    runtime->mailbox[runtime->mailbox_count++] = *event;
     atomic_fetch_or(&runtime->pending, CRN_PENDING_EVENT);
     crn_cond_broadcast(&runtime->wake);
 }
@@ -55,9 +61,9 @@ void crn_task_stop_locked(struct cairn_task *task, int code, const cairn_error *
 
 static void take_event_locked(struct crn_task_runtime *runtime, cairn_event *ret)
 {
-    *ret = runtime->mailbox[runtime->mailbox_first];
-    runtime->mailbox_first = (runtime->mailbox_first + 1) % CRN_MAILBOX_SIZE;
-    if (--runtime->mailbox_count == 0)
+    *ret = runtime->mailbox[0];
+    drop_event(runtime, 0);
+    if (runtime->mailbox_count == 0)
         atomic_fetch_and(&runtime->pending, ~(unsigned)CRN_PENDING_EVENT);
 }
 

@@ -312,6 +312,7 @@ START_TEST(test_retries_wait_longer_each_time_up_to_a_limit)
 {
     struct world w;
     world_init(&w, 0, 0, 1);
+    w.c.timeout_us = UINT64_MAX;
     world_start(&w);
     world_play(&w, MOVE_REQUEST);
     world_play(&w, MOVE_ACK);
@@ -325,6 +326,33 @@ START_TEST(test_retries_wait_longer_each_time_up_to_a_limit)
         world_play(&w, MOVE_TICK);
         ck_assert(w.commit_runs);
     }
+    world_play(&w, MOVE_COMMIT_OK);
+    ck_assert_uint_eq(w.checkpoints, 1);
+}
+END_TEST
+
+/* A store that does not let the log be written: after the deadline waiters are told at each try,
+ * and the id is tried on until it is known. */
+START_TEST(test_waiters_are_told_when_the_log_cannot_be)
+{
+    struct world w;
+    world_init(&w, 0, 0, 1);
+    world_start(&w);
+    world_play(&w, MOVE_REQUEST);
+    world_play(&w, MOVE_ACK);
+    uint64_t deadline_us = w.c.deadline_us;
+    bool told = false;
+    for (int i = 0; i < 40 && !told; i++) {
+        world_play(&w, MOVE_COMMIT_UNKNOWN);
+        while (!w.commit_runs) {
+            uint64_t next_us = crn_coordinator_next_tick_us(&w.c);
+            ck_assert(told || next_us <= deadline_us);
+            world_play(&w, MOVE_TICK);
+            told |= w.c.overdue;
+            ck_assert(!told || w.now_us >= deadline_us);
+        }
+    }
+    ck_assert(told);
     world_play(&w, MOVE_COMMIT_OK);
     ck_assert_uint_eq(w.checkpoints, 1);
 }
@@ -377,6 +405,7 @@ int main(void)
     tcase_add_test(tcase, test_min_pause_holds_periodic_ones_back_but_not_requests);
     tcase_add_test(tcase, test_timeout_ends_the_attempt_at_its_deadline);
     tcase_add_test(tcase, test_retries_wait_longer_each_time_up_to_a_limit);
+    tcase_add_test(tcase, test_waiters_are_told_when_the_log_cannot_be);
     tcase_add_test(tcase, test_times_at_the_end_of_the_clock_do_not_wrap);
     tcase_add_test(tcase, test_requests_that_wait_become_one_and_keep_full);
     suite_add_tcase(suite, tcase);

@@ -379,6 +379,9 @@ typedef struct cairn_event {
     uint64_t subsumed_id; /* COMPLETED: the newest id that this one made unnecessary; 0: none */
 } cairn_event;
 
+/* Of a task that does not fetch its events 16 are kept: the oldest ABORTED ones go first, then the
+ * oldest of all. So read COMPLETED n as: everything up to n is settled, commit it. */
+
 /** The safe point; call it between records, as often as convenient: it costs nanoseconds when
  * nothing is due. Takes the barrier when a checkpoint is due, and delivers one event per call.
  *

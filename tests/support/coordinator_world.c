@@ -93,6 +93,11 @@ static void judge_outcome(struct world *w, const struct crn_action *action,
         ck_assert_msg(w->drained, "DISCARD while uploads run (P5)");
         w->open = false;
         break;
+    case CRN_ACTION_OVERDUE:
+        ck_assert_msg(w->now_us >= w->deadline_us && !w->stands_aborted,
+                      "OVERDUE before the deadline, or of what is resolved");
+        ck_assert(all_acked(w) || w->cancelled);
+        break;
     default: /* LEAVE */
         ck_assert_msg(w->cancelled && !w->stands_aborted, "LEAVE of what must be DISCARDed (P6)");
         ck_assert_msg(event->kind == CRN_EVENT_COMMIT_FENCED || w->close_sent,
@@ -111,7 +116,8 @@ static void judge(struct world *w, const struct crn_action *action,
         return;
     }
     if (action->kind == CRN_ACTION_FENCED) {
-        ck_assert(event->kind == CRN_EVENT_COMMIT_FENCED && !w->open && !w->fenced);
+        ck_assert(event->kind == CRN_EVENT_COMMIT_FENCED && !w->fenced);
+        ck_assert_msg(!w->open || w->cancelled, "fenced with an attempt that goes on");
         w->fenced = true;
         settle(w, w->tickets);
         return;
