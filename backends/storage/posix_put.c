@@ -128,13 +128,38 @@ static int copy_bytes(int fd, const char *key, cairn_source *source, cairn_error
     return 0;
 }
 
+/* Errors by which a file system says that it did not give the name. After any other one (a network
+ * file system's EIO, ETIMEDOUT, ESTALE) the step may have happened, or may happen yet. */
+static bool refused_naming(int os_errno)
+{
+    switch (os_errno) {
+    case EEXIST:
+    case ENOENT:
+    case ENOTDIR:
+    case ENOSPC:
+    case EDQUOT:
+    case EROFS:
+    case EACCES:
+    case EPERM:
+    case EMLINK:
+    case ENAMETOOLONG:
+    case ENOMEM:
+        return true;
+    default:
+        return false;
+    }
+}
+
 static int publish(struct crn_posix_temp *temp, const struct crn_posix_place *place,
                    const char *key, cairn_error **reterr)
 {
     if (fdatasync(temp->fd) < 0)
         return crn_posix_fail(reterr, errno, key, "cannot sync");
     if (crn_posix_temp_publish(temp, place->name) < 0)
-        return failed(reterr, errno, key, "cannot name");
+        return refused_naming(errno) ? failed(reterr, errno, key, "cannot name")
+                                     : crn_err_fail(reterr, CAIRN_EUNKNOWN, key,
+                                                    "it is not known whether '%s' was created: %s",
+                                                    key, strerror(errno));
     return 0;
 }
 

@@ -60,8 +60,16 @@ int crn_posix_temp_publish(struct crn_posix_temp *temp, const char *name)
         crn_posix_temp_done(temp);
         return 0;
     }
-    if (errno != EINVAL && errno != ENOSYS && errno != EOPNOTSUPP)
-        return -1;
+    int rename_errno = errno;
+    if (rename_errno != EINVAL && rename_errno != ENOSYS && rename_errno != EOPNOTSUPP) {
+        if (!is_ours(temp, name)) {
+            errno = rename_errno;
+            return -1;
+        }
+        temp->name[0] = 0;
+        crn_posix_temp_done(temp);
+        return 0;
+    }
     if (linkat(temp->dir_fd, temp->name, temp->dir_fd, name, 0) < 0) {
         int os_errno = errno;
         if (os_errno != EEXIST || !is_ours(temp, name)) {
