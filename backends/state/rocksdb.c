@@ -341,7 +341,11 @@ static int open_database(struct crn_rocksdb *db, const struct crn_state_config *
     CRN_TRY(crn_rocksdb_options_new(config, config->extra_options, NULL, &db->options, reterr));
     CRN_TRY(list_families(db, config, &families, reterr));
     CRN_TRY(open_families(db, config, &families, reterr));
-    CRN_TRY(adopt_families(db, config, &families, reterr));
+    int r = adopt_families(db, config, &families, reterr);
+    if (r < 0) { /* compactions may be using the expiry filters of what is freed on return */
+        rocksdb_cancel_all_background_work(db->db, 1);
+        return r;
+    }
 
     db->memtable_bytes = rocksdb_options_get_write_buffer_size(db->options);
     db->hold_limit = db->memtable_bytes -

@@ -385,6 +385,10 @@ static int run_capture(struct run *run, const atomic_bool *cancelled)
     uint64_t flushed_us = crn_now_us();
     run->out->flush_us = flushed_us - atomic_load(&run->db->barrier_us);
     CRN_TRY(link_files(run));
+    /* Writers that were let go for a failed flush may have filled a memtable, and a compaction may
+     * have wiped the sequence numbers by which the tables would tell. */
+    if (atomic_load(&run->db->hold_broken))
+        return disproved(run, NULL, "a flush failed while writers were held back");
     CRN_TRY(read_manifest(run));
     CRN_TRY(check_states(run));
     CRN_TRY(check_tables(run));
