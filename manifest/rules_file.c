@@ -46,6 +46,8 @@ static int rule_f4(const struct crn_rule_scope *s)
         return file->inlined == NULL
                    ? 0
                    : crn_rule_broken(s, "F4", "it is inlined and an object as well");
+    if (file->info.role == CAIRN_FILE_TABLE)
+        return crn_rule_broken(s, "F4", "a table is inlined");
     if (file->info.size > CRN_LIMIT_INLINE)
         return crn_rule_broken(s, "F4", "%" PRIu64 " bytes inlined, at most %u", file->info.size,
                                CRN_LIMIT_INLINE);
