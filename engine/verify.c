@@ -3,30 +3,41 @@
 /*
  * Is everything that the log promises there, and right (P8)? Looks at all of it before it answers.
  *
- * An object that several checkpoints share is looked at once and counts as one problem, of the
- * newest checkpoint that needs it. Two manifests that describe one object differently are two
- * things to check: at least one of them is wrong, and which one only the bytes tell.
+ * An object that several checkpoints share is looked at once and counts as one problem, of all
+ * checkpoints that need it: whoever reads of it must not go on to restore another one of them. Two
+ * manifests that describe one object differently are two things to check: at least one of them is
+ * wrong, and which one only the bytes tell.
  *
  * A job may go on meanwhile, subsume a checkpoint and remove its objects. So what is missing is
- * kept back until the log has been read again: an object of a checkpoint that is no longer retained
- * is not a problem. Damage is reported at once.
+ * kept back until the log has been read again: an object that only checkpoints need which are no
+ * longer retained is not a problem. Damage is reported at once.
  */
 
 #include "cairn/inspect.h"
 #include "engine/fetch.h"
 #include "engine/joblog.h"
 #include "engine/options.h"
+#include <assert.h>
 #include <string.h>
 
 /* A distinct thing to look at. */
 struct target {
     const struct crn_file *file;
-    uint64_t id; /* newest checkpoint that needs it */
+    uint64_t id;     /* before drop_duplicates(): the checkpoint that needs it */
+    size_t first_id; /* after: index of the first one in verify.ids */
+    size_t id_count;
 };
 
 struct postponed {
-    uint64_t id;
+    const struct target *target;
     cairn_error *error;
+};
+
+enum verdict { VERDICT_WHOLE, VERDICT_DAMAGED, VERDICT_GONE /* subsumed meanwhile */ };
+
+struct checkpoint {
+    uint64_t id;
+    enum verdict verdict;
 };
 
 struct verify {
@@ -36,6 +47,9 @@ struct verify {
     struct crn_joblog log;
     struct target *targets; /* after plan(): sorted by the file's address */
     size_t target_count, target_capacity;
+    uint64_t *ids; /* of each target in turn: the checkpoints that need it, ascending */
+    struct checkpoint *checkpoints; /* those looked at, ascending */
+    size_t checkpoint_count;
     struct postponed *postponed;
     size_t postponed_count, postponed_capacity;
     cairn_verify_report report;
@@ -48,6 +62,8 @@ static void verify_done(struct verify *verify)
     for (size_t i = 0; i < verify->postponed_count; i++)
         cairn_error_free(verify->postponed[i].error);
     free(verify->postponed);
+    free(verify->checkpoints);
+    free(verify->ids);
     free(verify->targets);
     cairn_error_free(verify->error);
     crn_joblog_done(&verify->log);
@@ -55,19 +71,32 @@ static void verify_done(struct verify *verify)
 
 /* --- problems --- */
 
-static void report_problem(struct verify *verify, uint64_t id, const cairn_error *error)
+static void set_verdict(struct verify *verify, uint64_t id, enum verdict verdict)
+{
+    for (size_t i = 0; i < verify->checkpoint_count; i++) {
+        if (verify->checkpoints[i].id == id)
+            verify->checkpoints[i].verdict = verdict;
+    }
+}
+
+static void report_problem(struct verify *verify, const uint64_t *ids, size_t count,
+                           const cairn_error *error)
 {
     verify->report.problems++;
     if (verify->code == 0) {
         verify->code = cairn_error_code(error);
         verify->error = crn_err_copy(error);
     }
+    for (size_t i = 0; i < count; i++)
+        set_verdict(verify, ids[i], VERDICT_DAMAGED);
     if (verify->options.problem != NULL)
-        verify->options.problem(verify->options.context, id, error);
+        verify->options.problem(verify->options.context, ids[count - 1], error);
+    if (verify->options.affected != NULL)
+        verify->options.affected(verify->options.context, ids, count, error);
 }
 
 /* Keeping it back needs memory; without, it is reported like any other. */
-static bool postpone(struct verify *verify, uint64_t id, const cairn_error *error)
+static bool postpone(struct verify *verify, const struct target *target, const cairn_error *error)
 {
     if (verify->postponed_count == verify->postponed_capacity) {
         size_t capacity = verify->postponed_capacity ? 2 * verify->postponed_capacity : 16;
@@ -77,7 +106,7 @@ static bool postpone(struct verify *verify, uint64_t id, const cairn_error *erro
         verify->postponed = list;
         verify->postponed_capacity = capacity;
     }
-    verify->postponed[verify->postponed_count++] = (struct postponed){id, crn_err_copy(error)};
+    verify->postponed[verify->postponed_count++] = (struct postponed){target, crn_err_copy(error)};
     return true;
 }
 
@@ -95,9 +124,9 @@ static void on_bad_file(void *context, const struct crn_file *file, const cairn_
     struct target key = {.file = file};
     const struct target *target = bsearch(&key, verify->targets, verify->target_count,
                                           sizeof *verify->targets, compare_addresses);
-    uint64_t id = target != NULL ? target->id : 0;
-    if (cairn_error_code(error) != CAIRN_EMISSING || !postpone(verify, id, error))
-        report_problem(verify, id, error);
+    assert(target != NULL);
+    if (cairn_error_code(error) != CAIRN_EMISSING || !postpone(verify, target, error))
+        report_problem(verify, verify->ids + target->first_id, target->id_count, error);
 }
 
 static int judge_postponed(struct verify *verify, cairn_error **reterr)
@@ -107,11 +136,32 @@ static int judge_postponed(struct verify *verify, cairn_error **reterr)
         return 0;
     CRN_TRY(crn_joblog_read(verify->store, verify->job, &now, reterr));
     for (size_t i = 0; i < verify->postponed_count; i++) {
-        const struct postponed *postponed = &verify->postponed[i];
-        if (postponed->id >= now.log_start)
-            report_problem(verify, postponed->id, postponed->error);
+        const struct target *target = verify->postponed[i].target;
+        const uint64_t *ids = verify->ids + target->first_id;
+        size_t gone = 0;
+        while (gone < target->id_count && ids[gone] < now.log_start)
+            set_verdict(verify, ids[gone++], VERDICT_GONE);
+        if (gone < target->id_count)
+            report_problem(verify, ids + gone, target->id_count - gone, verify->postponed[i].error);
     }
     return 0;
+}
+
+/* Once everything has been looked at. */
+static void tell_verdicts(struct verify *verify)
+{
+    for (size_t i = 0; i < verify->checkpoint_count; i++) {
+        const struct checkpoint *checkpoint = &verify->checkpoints[i];
+        bool is_whole = checkpoint->verdict == VERDICT_WHOLE;
+        if (checkpoint->verdict == VERDICT_GONE)
+            continue;
+        if (is_whole) {
+            verify->report.whole++;
+            verify->report.newest_whole_id = checkpoint->id;
+        }
+        if (verify->options.verdict != NULL)
+            verify->options.verdict(verify->options.context, checkpoint->id, is_whole);
+    }
 }
 
 /* --- what to look at --- */
@@ -126,16 +176,19 @@ static int add_target(struct verify *verify, const struct crn_file *file, uint64
         verify->targets = targets;
         verify->target_capacity = capacity;
     }
-    verify->targets[verify->target_count++] = (struct target){file, id};
+    verify->targets[verify->target_count++] = (struct target){.file = file, .id = id};
     return 0;
 }
 
 static int add_record(struct verify *verify, const struct crn_joblog_entry *entry)
 {
     const struct crn_record *record = entry->record;
+    verify->checkpoints[verify->checkpoint_count++] =
+        (struct checkpoint){record->info.id, VERDICT_WHOLE};
     verify->report.checkpoints++;
     verify->report.objects++;
     verify->report.bytes_checked += entry->manifest_bytes; /* when the log was read */
+    verify->report.bytes_covered += entry->manifest_bytes;
     for (size_t o = 0; o < record->operator_count; o++) {
         const struct crn_operator *op = &record->operators[o];
         for (size_t s = 0; s < op->subtask_count; s++) {
@@ -172,26 +225,47 @@ static int compare_identity(const struct crn_file *x, const struct crn_file *y)
     return order != 0 ? order : compare_expectations(&x->info, &y->info);
 }
 
-/* By identity, the newest checkpoint first. */
+/* By identity, then by checkpoint. */
 static int compare_targets(const void *a, const void *b)
 {
     const struct target *x = a, *y = b;
     int order = compare_identity(x->file, y->file);
-    return order != 0 ? order : (x->id < y->id) - (x->id > y->id);
+    return order != 0 ? order : (x->id > y->id) - (x->id < y->id);
 }
 
+/* A manifest's sizes may be anything. */
+static void cover(struct verify *verify, const struct crn_file *file)
+{
+    if (file->info.object == NULL)
+        return;
+    verify->report.objects++;
+    if (__builtin_add_overflow(verify->report.bytes_covered, file->info.size,
+                               &verify->report.bytes_covered))
+        verify->report.bytes_covered = UINT64_MAX;
+}
+
+/* One target for each distinct thing, with all checkpoints that need it. */
 static void drop_duplicates(struct verify *verify)
 {
-    size_t kept = 0;
+    size_t kept = 0, id_count = 0;
     if (verify->target_count == 0)
         return;
     qsort(verify->targets, verify->target_count, sizeof *verify->targets, compare_targets);
     for (size_t i = 0; i < verify->target_count; i++) {
-        const struct crn_file *file = verify->targets[i].file;
-        if (kept > 0 && compare_identity(verify->targets[kept - 1].file, file) == 0)
-            continue;
-        verify->targets[kept++] = verify->targets[i];
-        verify->report.objects += file->info.object != NULL;
+        struct target next = verify->targets[i];
+        struct target *last = kept > 0 ? &verify->targets[kept - 1] : NULL;
+        if (last == NULL || compare_identity(last->file, next.file) != 0) {
+            next.first_id = id_count;
+            next.id_count = 0;
+            cover(verify, next.file);
+            last = &verify->targets[kept++];
+            *last = next;
+        }
+        last->file = next.file; /* as the newest has it */
+        if (last->id_count > 0 && verify->ids[id_count - 1] == next.id)
+            continue; /* two subtasks of one checkpoint share it */
+        verify->ids[id_count++] = next.id;
+        last->id_count++;
     }
     verify->target_count = kept;
     qsort(verify->targets, kept, sizeof *verify->targets, compare_addresses);
@@ -208,16 +282,22 @@ static int plan(struct verify *verify, cairn_error **reterr)
                             "there is no job '%s' in this store", verify->job);
     if (wanted != 0 && crn_joblog_find(&verify->log, wanted, &found, &error) == CAIRN_ENOTFOUND)
         return crn_err_move(reterr, &error, CAIRN_ENOTFOUND);
+    verify->checkpoints = calloc(verify->log.count, sizeof *verify->checkpoints);
+    if (verify->checkpoints == NULL)
+        return crn_err_nomem(reterr);
     for (size_t i = 0; i < verify->log.count; i++) {
         const struct crn_joblog_entry *entry = &verify->log.entries[i];
         if (wanted != 0 && entry->id != wanted)
             continue;
         if (entry->record == NULL)
-            report_problem(verify, entry->id, entry->error);
+            report_problem(verify, &entry->id, 1, entry->error);
         else if (entry->record->info.kind == CAIRN_RECORD_CHECKPOINT &&
                  add_record(verify, entry) < 0)
             return crn_err_nomem(reterr);
     }
+    verify->ids = calloc(verify->target_count + 1, sizeof *verify->ids);
+    if (verify->ids == NULL)
+        return crn_err_nomem(reterr);
     drop_duplicates(verify);
     return 0;
 }
@@ -249,7 +329,9 @@ static int look(struct verify *verify, cairn_error **reterr)
         verify->report.bytes_checked += bytes;
     if (r == CAIRN_ECANCELED || r == CAIRN_ENOMEM)
         return crn_err_move(reterr, &error, r);
-    return judge_postponed(verify, reterr);
+    CRN_TRY(judge_postponed(verify, reterr));
+    tell_verdicts(verify);
+    return 0;
 }
 
 int cairn_verify(cairn_store *store, const char *job, const cairn_verify_options *options,

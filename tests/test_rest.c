@@ -272,6 +272,10 @@ struct problems {
     uint64_t id;
     int code;
     char object[256];
+    uint64_t affected[4]; /* by the last problem */
+    size_t affected_count;
+    uint64_t whole; /* bit N: checkpoint N is */
+    uint64_t damaged;
 };
 
 static void note_problem(void *context, uint64_t id, const cairn_error *error)
@@ -283,6 +287,25 @@ static void note_problem(void *context, uint64_t id, const cairn_error *error)
     (void)snprintf(problems->object, sizeof problems->object, "%s", cairn_error_object(error));
 }
 
+static void note_affected(void *context, const uint64_t *ids, size_t count,
+                          const cairn_error *error)
+{
+    struct problems *problems = context;
+    ck_assert_uint_le(count, CRN_COUNT(problems->affected));
+    memcpy(problems->affected, ids, count * sizeof *ids);
+    problems->affected_count = count;
+    ck_assert_uint_eq(ids[count - 1], problems->id);
+    ck_assert_int_eq(cairn_error_code(error), problems->code);
+}
+
+static void note_verdict(void *context, uint64_t id, int is_whole)
+{
+    struct problems *problems = context;
+    uint64_t bit = UINT64_C(1) << id;
+    ck_assert_uint_lt(problems->whole | problems->damaged, bit); /* ascending */
+    *(is_whole ? &problems->whole : &problems->damaged) |= bit;
+}
+
 static int verify(uint64_t id, bool full, struct problems *problems, cairn_verify_report *report)
 {
     cairn_verify_options options = CAIRN_VERIFY_OPTIONS_INIT;
@@ -292,6 +315,8 @@ static int verify(uint64_t id, bool full, struct problems *problems, cairn_verif
     options.full = full;
     options.threads = 2;
     options.problem = note_problem;
+    options.affected = note_affected;
+    options.verdict = note_verdict;
     options.context = problems;
     int r = cairn_verify(store, "orders", &options, report, &error);
     ck_assert_int_eq(r, cairn_error_code(error));
@@ -299,6 +324,15 @@ static int verify(uint64_t id, bool full, struct problems *problems, cairn_verif
         ck_assert_str_eq(cairn_error_object(error), problems->object);
     cairn_error_free(error);
     return r;
+}
+
+static uint64_t manifest_bytes(uint64_t id)
+{
+    cairn_snapshot *snapshot;
+    ck_assert_int_eq(cairn_snapshot_open(store, "orders", id, &snapshot, NULL), 0);
+    uint64_t bytes = cairn_snapshot_record(snapshot)->manifest_bytes;
+    cairn_snapshot_close(snapshot);
+    return bytes;
 }
 
 START_TEST(a_sound_store_verifies)
@@ -312,9 +346,16 @@ START_TEST(a_sound_store_verifies)
     ck_assert_uint_eq(report.checkpoints, 2);
     ck_assert_uint_eq(report.objects, 2 + usage.live_count); /* shared ones once */
     ck_assert_uint_gt(report.bytes_checked, usage.live_bytes);
+    ck_assert_uint_eq(report.bytes_covered,
+                      manifest_bytes(2) + manifest_bytes(4) + usage.live_bytes);
     ck_assert_uint_eq(report.problems, 0);
+    ck_assert_uint_eq(report.whole, 2);
+    ck_assert_uint_eq(report.newest_whole_id, 4);
+    ck_assert_uint_eq(problems.whole, 1u << 2 | 1u << 4);
     ck_assert_int_eq(verify(0, false, &problems, &report), 0);
     ck_assert_uint_eq(report.objects, 2 + usage.live_count);
+    ck_assert_uint_eq(report.bytes_checked, manifest_bytes(2) + manifest_bytes(4));
+    ck_assert_uint_eq(report.bytes_covered, report.bytes_checked + usage.live_bytes);
     ck_assert_int_eq(verify(2, true, &problems, &report), 0);
     ck_assert_uint_eq(report.checkpoints, 1);
     ck_assert_uint_eq(report.objects, 1 + 4);
@@ -377,6 +418,15 @@ static void check_damage(size_t i, int code, bool quick_sees_it)
         ck_assert_int_eq(problems.code, code);
         ck_assert_uint_eq(problems.id, objects[i].newest);
         ck_assert_str_eq(problems.object, object);
+        /* Who reads of it must not go on to restore another checkpoint that needs it. */
+        uint64_t damaged = 1u << objects[i].first | 1u << objects[i].newest;
+        uint64_t whole = (1u << 2 | 1u << 4) & ~damaged;
+        ck_assert_uint_eq(problems.affected[0], objects[i].first);
+        ck_assert_uint_eq(problems.affected_count, objects[i].first == objects[i].newest ? 1 : 2);
+        ck_assert_uint_eq(problems.damaged, damaged);
+        ck_assert_uint_eq(problems.whole, whole);
+        ck_assert_uint_eq(report.whole, whole != 0);
+        ck_assert_uint_eq(report.newest_whole_id, whole == 0 ? 0 : whole == 1u << 2 ? 2 : 4);
     }
     for (uint64_t id = 2; id <= 4; id += 2) {
         bool needs_it = id >= objects[i].first && id <= objects[i].newest;
@@ -426,6 +476,9 @@ START_TEST(a_damaged_manifest_is_named)
     ck_assert_uint_eq(problems.count, 1);
     ck_assert_uint_eq(problems.id, 2);
     ck_assert_str_eq(problems.object, "orders/MANIFEST-chk2");
+    ck_assert_uint_eq(problems.affected_count, 1);
+    ck_assert_uint_eq(problems.whole, 1u << 4);
+    ck_assert_uint_eq(problems.damaged, 0);
     ck_assert_int_eq(verify(2, false, &problems, NULL), CAIRN_ECORRUPT);
     ck_assert_int_eq(verify(4, true, &problems, NULL), 0);
     check_restore_fails(2, false, CAIRN_ECORRUPT, "orders/MANIFEST-chk2");
@@ -474,7 +527,16 @@ END_TEST
 /* A checkpoint that is subsumed while it is verified is no problem. */
 struct subsumer {
     bool done;
+    unsigned verdicts;
 };
+
+static void note_newest(void *context, uint64_t id, int is_whole)
+{
+    struct subsumer *subsumer = context;
+    subsumer->verdicts++;
+    ck_assert_uint_eq(id, 4);
+    ck_assert_int_eq(is_whole, 1);
+}
 
 static int subsume(void *context, uint64_t done_bytes, uint64_t total_bytes)
 {
@@ -491,15 +553,17 @@ static int subsume(void *context, uint64_t done_bytes, uint64_t total_bytes)
 
 START_TEST(a_checkpoint_subsumed_meanwhile_is_no_problem)
 {
-    struct subsumer subsumer = {false};
+    struct subsumer subsumer = {0};
     cairn_verify_options options = CAIRN_VERIFY_OPTIONS_INIT;
     cairn_verify_report report = CAIRN_VERIFY_REPORT_INIT;
     options.full = (uint8_t)_i;
     options.threads = 1;
     options.progress = subsume; /* called before the first object */
+    options.verdict = note_newest;
     options.context = &subsumer;
     ck_assert_int_eq(cairn_verify(store, "orders", &options, &report, NULL), 0);
     ck_assert(subsumer.done);
+    ck_assert_uint_eq(subsumer.verdicts, 1);
     ck_assert(!crn_test_job_has(&job, "shared/e1-c2-9.sst"));
     ck_assert_uint_eq(report.problems, 0);
 }

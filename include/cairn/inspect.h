@@ -311,16 +311,26 @@ typedef struct cairn_verify_options {
     void (*problem)(void *context, uint64_t id, const cairn_error *error);
     cairn_progress_fn progress;
     void *context;
+    /* Like `problem`, with every checkpoint looked at that cannot be restored because of it: count is
+     * at least 1, ids ascend; `problem` gets the last one. For a manifest that cannot be read, and so
+     * may be another kind of record, its own id. The array is valid during the call. */
+    void (*affected)(void *context, const uint64_t *ids, size_t count, const cairn_error *error);
+    /* Called at the end, by ascending id, for each checkpoint whose manifest could be read, unless it was
+     * seen to be subsumed meanwhile: 1 if no problem was found with it. */
+    void (*verdict)(void *context, uint64_t id, int is_whole);
 } cairn_verify_options;
-#define CAIRN_VERIFY_OPTIONS_INIT {sizeof(cairn_verify_options), 0, 0, 0, 0, 0, 0}
+#define CAIRN_VERIFY_OPTIONS_INIT {sizeof(cairn_verify_options), 0, 0, 0, 0, 0, 0, 0, 0}
 typedef struct cairn_verify_report {
     uint32_t struct_size;
     uint64_t checkpoints;
-    uint64_t objects;
-    uint64_t bytes_checked;
+    uint64_t objects;       /* distinct ones, manifests included */
+    uint64_t bytes_checked; /* read and compared with checksums: manifests, and with `full` all else */
     uint64_t problems;
+    uint64_t bytes_covered; /* the size that all these objects should have */
+    uint64_t whole;         /* checkpoints without a problem */
+    uint64_t newest_whole_id; /* 0: none */
 } cairn_verify_report;
-#define CAIRN_VERIFY_REPORT_INIT {sizeof(cairn_verify_report), 0, 0, 0, 0}
+#define CAIRN_VERIFY_REPORT_INIT {sizeof(cairn_verify_report), 0, 0, 0, 0, 0, 0, 0}
 /** @return 0 if all is well; else the code of the first problem (CAIRN_ECORRUPT, CAIRN_EMISSING,
  * CAIRN_EVERSION), after looking at everything; CAIRN_ENOTFOUND, CAIRN_ECANCELED. The report is
  * filled in either case. */
