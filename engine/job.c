@@ -158,6 +158,7 @@ void crn_job_unref(struct cairn_job *job)
     for (size_t i = 0; i < job->garbage_count; i++)
         free(job->garbage[i]);
     free(job->garbage);
+    free(job->skipped);
     free(job->acked);
     free(job->tasks);
     free(job->lost_task);

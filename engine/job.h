@@ -129,6 +129,8 @@ struct cairn_job {
     const struct crn_record *restored; /* in joblog; valid until start; NULL: starts empty */
     cairn_checkpoint_info restored_info;
     uint64_t restored_id;
+    uint64_t *skipped; /* complete checkpoints that fallback found damaged: not worth retaining */
+    size_t skipped_count;
 
     atomic_uint_fast64_t next_object; /* running number of object names in this epoch */
     atomic_uint refs;                 /* the job itself and its tasks */

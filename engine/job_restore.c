@@ -71,6 +71,7 @@ static int choose(struct cairn_job *job, cairn_error **reterr)
 {
     job->restored = NULL;
     job->restored_id = 0;
+    job->skipped_count = 0;
     if (job->options.start_empty)
         return 0;
     if (job->options.restore_fallback)
@@ -103,6 +104,16 @@ static void log_skipped(struct cairn_job *job, uint64_t id, const cairn_error *e
                   (unsigned long long)id, cairn_error_message(error));
 }
 
+static int note_skipped(struct cairn_job *job, uint64_t id, cairn_error **reterr)
+{
+    uint64_t *skipped = reallocarray(job->skipped, job->skipped_count + 1, sizeof *job->skipped);
+    if (skipped == NULL)
+        return crn_err_nomem(reterr);
+    job->skipped = skipped;
+    skipped[job->skipped_count++] = id;
+    return 0;
+}
+
 /* The newest checkpoint that is whole down to the last byte. Having skipped something and found
  * nothing is an error: starting empty would lose what a person could still mend. */
 static int choose_newest_whole(struct cairn_job *job, cairn_error **reterr)
@@ -128,6 +139,7 @@ static int choose_newest_whole(struct cairn_job *job, cairn_error **reterr)
             return crn_err_move(reterr, &error, r);
         const cairn_error *why = entry->record == NULL ? entry->error : error;
         log_skipped(job, entry->id, why);
+        CRN_TRY(note_skipped(job, entry->id, reterr));
         if (code == 0) {
             code = r;
             first = crn_err_copy(why);

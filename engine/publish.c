@@ -147,6 +147,21 @@ static int merge_part(struct crn_record *record, struct crn_part *part, cairn_er
     return 0;
 }
 
+static bool was_skipped(const struct cairn_job *job, uint64_t id)
+{
+    for (size_t i = 0; i < job->skipped_count; i++)
+        if (job->skipped[i] == id)
+            return true;
+    return false;
+}
+
+/* Could one fall back to it? */
+static bool is_worth_retaining(const struct cairn_job *job, const struct crn_joblog_entry *entry)
+{
+    return entry->record != NULL && entry->record->info.kind == CAIRN_RECORD_CHECKPOINT &&
+           !was_skipped(job, entry->id);
+}
+
 static uint64_t retained_start(const struct cairn_job *job, uint64_t new_id, cairn_error **reterr)
 {
     const struct crn_joblog *log = &job->joblog;
@@ -157,8 +172,7 @@ static uint64_t retained_start(const struct cairn_job *job, uint64_t new_id, cai
         return 0;
     }
     for (size_t i = 0; i < log->count; i++)
-        if (log->entries[i].record != NULL &&
-            log->entries[i].record->info.kind == CAIRN_RECORD_CHECKPOINT)
+        if (is_worth_retaining(job, &log->entries[i]))
             ids[count++] = log->entries[i].id;
     return crn_log_next_start(ids, count, log->log_start, new_id, job->options.num_retained);
 }

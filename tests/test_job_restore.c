@@ -191,6 +191,30 @@ START_TEST(test_fallback_takes_the_next_whole_one)
 }
 END_TEST
 
+/* What fallback found broken does not push out the one that it proved whole: that stays until there
+ * are num_retained others to fall back to. */
+START_TEST(test_fallback_retains_what_is_whole)
+{
+    struct oracle now = stored[3];
+    struct subject s;
+    uint64_t random = 23;
+    free(harm_newest((enum damage)_i));
+    f.options.restore_fallback = 1;
+    f.options.num_retained = 2;
+    ck_ok(subject_open(&f, "job", &s, reterr)); /* 5 is its fence */
+    oracle_mutate(&now, &s, &random, 20);
+    ck_ok(subject_checkpoint(&s, false, NULL, reterr));
+    ck_assert(store_has(f.store, "job/MANIFEST-chk3"));
+    ck_assert(!store_has(f.store, "job/MANIFEST-chk2"));
+    ck_ok(subject_checkpoint(&s, false, NULL, reterr));
+    ck_assert(!store_has(f.store, "job/MANIFEST-chk3"));
+    ck_assert(!store_has(f.store, "job/MANIFEST-chk4"));
+    ck_assert(store_has(f.store, "job/MANIFEST-chk6"));
+    subject_close(&s);
+    store_check_tidy(f.store, "job");
+}
+END_TEST
+
 START_TEST(test_fallback_with_nothing_whole_is_an_error)
 {
     store_damage(f.store, "job/MANIFEST-chk2");
@@ -396,6 +420,7 @@ int main(void)
     tcase_add_test(tcase, test_start_empty_ignores_and_later_subsumes);
     tcase_add_loop_test(tcase, test_damage_is_an_error_that_names_the_object, 0, DAMAGES);
     tcase_add_loop_test(tcase, test_fallback_takes_the_next_whole_one, 0, DAMAGES);
+    tcase_add_loop_test(tcase, test_fallback_retains_what_is_whole, 0, DAMAGES);
     tcase_add_test(tcase, test_fallback_with_nothing_whole_is_an_error);
     tcase_add_test(tcase, test_a_log_without_its_top_is_refused);
     tcase_add_test(tcase, test_state_without_a_task);

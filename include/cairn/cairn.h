@@ -231,7 +231,8 @@ typedef struct cairn_job_options {
     uint64_t restore_checkpoint_id;  /* 0: the newest complete one */
     uint8_t start_empty;             /* 1: ignore stored checkpoints; they are subsumed as usual */
     uint8_t restore_fallback;        /* 1: if the newest is unreadable, verify and take the newest
-                                        older one that is whole, and log what was skipped */
+                                        older one that is whole, and log what was skipped; that
+                                        does not count as retained then */
     uint8_t allow_non_restored_state; /* 1: stored operators without a task are dropped */
     cairn_log_fn log;                 /* NULL: nothing is logged */
     void *log_context;
