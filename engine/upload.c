@@ -144,6 +144,17 @@ static int put_with_retries(struct crn_part *part, struct file_source *source,
     }
 }
 
+/* Tables never are: later checkpoints share them, and could not reference an inlined one. RocksDB's
+ * OPTIONS grow with the number of states, but say the same over and over: in the compressed
+ * manifest they take less than an object of their own would cost. */
+static bool is_inlined(const struct cairn_job *job, const cairn_file_info *info)
+{
+    uint32_t threshold = job->options.inline_threshold_bytes;
+    bool is_options = strncmp(info->name, "OPTIONS-", sizeof "OPTIONS-" - 1) == 0;
+    return info->size < threshold ||
+           (is_options && threshold > 1 && info->size <= CRN_LIMIT_INLINE);
+}
+
 int crn_upload_file(struct crn_part *part, const char *path, struct crn_file *file,
                     cairn_error **reterr)
 {
@@ -161,8 +172,7 @@ int crn_upload_file(struct crn_part *part, const char *path, struct crn_file *fi
     source.source.link_path = is_table && file->info.has_crc32c ? path : NULL;
     file->info.checkpoint_id = attempt->id;
     file->info.epoch = attempt->job->epoch;
-    /* Tables are shared by later checkpoints, which could not reference an inlined one. */
-    bool is_small = !is_table && file->info.size < attempt->job->options.inline_threshold_bytes;
+    bool is_small = !is_table && is_inlined(attempt->job, &file->info);
     int r = is_small ? inline_file(&source, file, reterr)
                      : put_with_retries(part, &source, file, reterr);
     crn_digest_free(source.digest);

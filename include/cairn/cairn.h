@@ -223,8 +223,8 @@ typedef struct cairn_job_options {
     uint64_t min_pause_ms;           /* from the end of an attempt to the next periodic start; 0 */
     uint32_t num_retained;           /* complete checkpoints kept; 0: 1 */
     uint32_t transfer_threads;       /* uploads and downloads at once; 0: 4 */
-    uint32_t inline_threshold_bytes; /* smaller objects go into the manifest; 0: 16,384; at most
-                                        1 MiB; 1: nothing is inlined */
+    uint32_t inline_threshold_bytes; /* smaller files that are not tables go into the manifest; 0:
+                                        16,384; at most 1 MiB; 1: nothing is inlined */
     uint64_t upload_bytes_per_sec;   /* limit for copied uploads; 0: none */
     cairn_memory *memory;            /* shared budget; NULL: one of state_memory_bytes for this job */
     uint64_t state_memory_bytes;     /* 0: 256 MiB */
