@@ -5,10 +5,10 @@
  * Proves: reads, writes, appends, prefix removal and iteration do what a plain array does, under
  * random operations with memtables so small that flushes and compactions go on all the time, and
  * across a reopen; expiry drops what a read would hide and nothing else, by a fake clock and by the
- * duration as it is set now; all databases of a budget together keep near it, and lose nothing; writers
- * slow down while compactions lag, and the metric shows it;
- * options that would break exactness are refused by name; damage on disk is CAIRN_ECORRUPT and
- * names the state (P8), and a full disk CAIRN_ENOSPC.
+ * duration as it is set now; all databases of a budget together keep near it, and lose nothing;
+ * writers slow down while compactions lag, and the metric shows it; options that would break
+ * exactness are refused by name; damage on disk is CAIRN_ECORRUPT and names the state (P8), and a
+ * full disk CAIRN_ENOSPC.
  */
 #include "backends/state/values.h"
 #include "tests/support/state.h"

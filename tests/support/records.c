@@ -61,7 +61,7 @@ static struct crn_record *start(cairn_record_kind kind, uint64_t id, uint64_t lo
     for (size_t i = 0; record->has_previous_hash && i < sizeof(record->previous_hash.bytes); i++)
         record->previous_hash.bytes[i] = (uint8_t)(0x11 + i * 0x2b);
     record->job = have(strdup("orders"));
-    record->info.trigger_time_ms = 1700000000000 + (int64_t)id * 10000;
+    record->info.trigger_time_ms = (int64_t)(1700000000000u + id * 10000u);
     record->info.commit_time_ms = record->info.trigger_time_ms + 321;
     record->info.duration_us = 320789;
     set_text(&record->info.host, "node-1");
@@ -185,7 +185,7 @@ static void add_history(struct crn_record *record, uint64_t id, cairn_record_kin
                         : kind == CAIRN_RECORD_FENCE ? CAIRN_STATE_FENCE
                                                      : CAIRN_STATE_SUBSUMED;
     entry->info.epoch = 1;
-    entry->info.trigger_time_ms = 1700000000000 + (int64_t)id * 10000;
+    entry->info.trigger_time_ms = (int64_t)(1700000000000u + id * 10000u);
     entry->info.commit_time_ms = entry->info.trigger_time_ms + 100;
     entry->info.duration_us = 99000 + id;
     set_text(&entry->info.reason, kind == CAIRN_RECORD_ABORTED ? "timed out after 600 s" : "");

@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The stream of operations and its oracle; workload.h says what they are for. draw() is the only
+ * source of chance: what operation i does follows from (seed, subtask, i) alone, for state and
+ * oracle alike.
+ */
 #include "tests/support/workload.h"
 
 #include <stdio.h>
