@@ -9,7 +9,7 @@
  *   killed_at_random                  one job, killed dozens of times at any moment: P1, P2, P5.
  *   two_writers                       a zombie and its successor, one of them stopped by SIGSTOP
  *                                     now and then: P7.
- *   full_store, full_local_disk, read_only_store   the machine's fault, not the job's: the old
+ *   full_store, ..., read_only_store  the machine's fault, not the job's: the old
  *                                     checkpoint stays, and once there is room all is well again.
  *
  * Each child compares what it restores with its oracle and with a journal of what its predecessors
@@ -156,11 +156,11 @@ START_TEST(killed_at_random)
          i++) {
         /* Every third dies while it opens and restores. */
         uint64_t delay_ms = i % 3 == 0 ? pick(40) : pick(400);
-        pid_t child =
-            crash_spawn(dir.path, seed, UINT64_MAX,
-                        "--transfer %s --blob-max 8000 --interval-ms %" PRIu64
-                        " --retained %" PRIu64 " --request-every %" PRIu64 " --pace-us 300",
-                        transfer, 20 + pick(30), 1 + pick(3), pick(2) * 2000);
+        pid_t child = crash_spawn(
+            dir.path, seed, UINT64_MAX,
+            "--transfer %s --blob-max 8000 --interval-ms %" PRIu64 " --retained %" PRIu64
+            " --request-every %" PRIu64 " --pace-us %d",
+            transfer, 20 + pick(30), 1 + pick(3), pick(2) * 2000, pick(4) == 0 ? 0 : 300);
         crn_sleep_us(delay_ms * 1000);
         (void)kill(child, SIGKILL);
         int code = crash_wait(child, dir.path);
@@ -277,7 +277,30 @@ static void empty_disk(const char *disk)
     ck_assert_int_eq(unlink(path), 0);
 }
 
-#define DISK_OPTIONS "--store %s/store --blob-max 8000 --retained 1"
+#define DISK_OPTIONS "--store %s/store --blob-max %u"
+
+/* The process lives on through aborted checkpoints, and completes one as soon as it can. */
+static void abort_until_there_is_room(const char *dir, const char *disk, unsigned blob_max,
+                                      size_t leave_kb, uint64_t operations)
+{
+    const unsigned times = 3; /* two tasks tell the journal */
+    char store[PATH_SIZE];
+    struct crash_journal before = crash_read_journal(dir), now = before;
+    store_of(disk, store);
+    fill_disk(disk, leave_kb);
+    pid_t child = crash_spawn(dir, seed, operations, DISK_OPTIONS, disk, blob_max);
+    for (int i = 0; i < 3000 && now.aborted < before.aborted + times; i++) {
+        crn_sleep_us(10000);
+        now = crash_read_journal(dir);
+    }
+    empty_disk(disk);
+    if (now.aborted < before.aborted + times || now.complete != before.complete)
+        crash_fail(dir, "with %zu KiB of room, checkpoints were not aborted but hung or completed",
+                   leave_kb);
+    ck_assert_int_eq(crash_wait(child, dir), CRASH_CHILD_DONE);
+    ck_assert_uint_gt(crash_read_journal(dir).complete, before.complete);
+    crash_check_clean(dir, store);
+}
 
 START_TEST(full_store)
 {
@@ -286,35 +309,37 @@ START_TEST(full_store)
     store_of(disk.path, store);
     if (!mount_disk(disk.path, 12 * 1024))
         return;
-    crash_expect(CRASH_CHILD_DONE, dir.path, seed, 400, DISK_OPTIONS, disk.path);
+    crash_expect(CRASH_CHILD_DONE, dir.path, seed, 400, DISK_OPTIONS, disk.path, 8000);
 
     /* No room even for a fence: the service does not start, and nothing is lost. */
     fill_disk(disk.path, 0);
-    crash_expect(CRASH_CHILD_FAILED, dir.path, seed, 800, DISK_OPTIONS, disk.path);
+    crash_expect(CRASH_CHILD_FAILED, dir.path, seed, 800, DISK_OPTIONS, disk.path, 8000);
     ck_assert(crash_said(dir.path, "open: CAIRN_ENOSPC"));
     crash_check_usable(dir.path, store);
     empty_disk(disk.path);
 
     /* Room for records, but not for a checkpoint: it is aborted, and the old one restores. */
     fill_disk(disk.path, 200);
-    crash_expect(CRASH_CHILD_ABORTED, dir.path, seed, 1200, DISK_OPTIONS " --once", disk.path);
+    crash_expect(CRASH_CHILD_ABORTED, dir.path, seed, 1200, DISK_OPTIONS " --once", disk.path,
+                 8000);
     ck_assert(crash_said(dir.path, "No space left"));
     crash_check_usable(dir.path, store);
-
-    /* The same, but the process stays alive until there is room. */
-    struct crash_journal before = crash_read_journal(dir.path), now = before;
-    pid_t child = crash_spawn(dir.path, seed, 1200, DISK_OPTIONS, disk.path);
-    for (int i = 0; i < 2000 && now.aborted < before.aborted + 4; i++) {
-        crn_sleep_us(10000);
-        now = crash_read_journal(dir.path);
-    }
-    ck_assert_uint_ge(now.aborted, before.aborted + 4);
-    ck_assert_uint_eq(now.complete, before.complete);
     empty_disk(disk.path);
-    ck_assert_int_eq(crash_wait(child, dir.path), CRASH_CHILD_DONE);
-    ck_assert_uint_gt(crash_read_journal(dir.path).complete, before.complete);
-    crash_check_clean(dir.path, store);
-    crash_expect(CRASH_CHILD_DONE, dir.path, seed, 0, DISK_OPTIONS, disk.path);
+    abort_until_there_is_room(dir.path, disk.path, 8000, 200, 1600);
+    crash_expect(CRASH_CHILD_DONE, dir.path, seed, 0, DISK_OPTIONS, disk.path, 8000);
+}
+END_TEST
+
+/* All objects but the last small ones fit: so they have filled the disk to its last page, and are
+ * in the way of the record that would let them go. */
+START_TEST(store_full_of_the_attempt_itself)
+{
+    struct crash_dir dir = crash_dir(&place, "work"), disk = crash_dir(&place, "disk");
+    if (!mount_disk(disk.path, 12 * 1024))
+        return;
+    crash_expect(CRASH_CHILD_DONE, dir.path, seed, 400, DISK_OPTIONS, disk.path, 1);
+    for (size_t leave_kb = 60; leave_kb <= 92; leave_kb += 8)
+        abort_until_there_is_room(dir.path, disk.path, 1, leave_kb, leave_kb * 50);
 }
 END_TEST
 
@@ -376,6 +401,7 @@ int main(void)
     tcase_add_loop_test(moments, killed_at_random, 0, 2);
     tcase_add_test(writers, two_writers);
     tcase_add_test(disks, full_store);
+    tcase_add_test(disks, store_full_of_the_attempt_itself);
     tcase_add_test(disks, full_local_disk);
     tcase_add_test(disks, read_only_store);
     return crn_test_run(suite);
