@@ -301,6 +301,7 @@ static void do_discard(struct cairn_job *job)
     crn_cond_broadcast(&job->wake_waiters); /* a task that is being closed */
     crn_mutex_unlock(&job->lock);
     crn_attempt_free(attempt);
+    (void)crn_subsume(job); /* before the first checkpoint each record begins the log anew */
     crn_garbage_remove(job);
 }
 

@@ -15,6 +15,17 @@
 #include <assert.h>
 #include <string.h>
 
+static uint64_t start_without_checkpoint(const struct crn_joblog *log, uint64_t id)
+{
+    size_t checkpoints = 0, unreadable = 0;
+    for (size_t i = 0; i < log->count; i++) {
+        const struct crn_record *record = log->entries[i].record;
+        unreadable += record == NULL;
+        checkpoints += record != NULL && record->info.kind == CAIRN_RECORD_CHECKPOINT;
+    }
+    return crn_log_next_start_without(checkpoints, unreadable, log->log_start, id);
+}
+
 int crn_publish_new_record(struct cairn_job *job, uint64_t id, cairn_record_kind kind,
                            struct crn_record **ret, cairn_error **reterr)
 {
@@ -37,8 +48,8 @@ int crn_publish_new_record(struct cairn_job *job, uint64_t id, cairn_record_kind
     if (entries == NULL)
         return crn_err_nomem(reterr);
     log->entries = entries;
-    info->log_start = log->head_id == 0 ? id : log->log_start;
-    if (log->head_id != 0 && info->log_start < id) {
+    info->log_start = start_without_checkpoint(log, id);
+    if (info->log_start < id) {
         record->has_previous_hash = true;
         record->previous_hash = log->head_hash;
     }

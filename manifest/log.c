@@ -26,6 +26,9 @@ enum crn_collision crn_log_judge_collision(const struct crn_record *mine,
  * or the record itself, which takes effect together with its log_start. So at no moment, whatever
  * crashes, does the newest complete checkpoint lie below log_start. It never moves down: what was
  * below may be deleted already.
+ *
+ * A log that has no checkpoint has nothing to keep: it begins at its newest record, whatever that
+ * is. Else a service that never gets to its first checkpoint would grow it with every start.
  */
 uint64_t crn_log_next_start(const uint64_t *ids, size_t count, uint64_t old_start,
                             uint64_t new_checkpoint_id, uint32_t num_retained)
@@ -41,6 +44,12 @@ uint64_t crn_log_next_start(const uint64_t *ids, size_t count, uint64_t old_star
     if (keep > 0)
         start = ids[count - keep];
     return start > old_start ? start : old_start;
+}
+
+uint64_t crn_log_next_start_without(size_t checkpoint_count, size_t unreadable_count,
+                                    uint64_t old_start, uint64_t id)
+{
+    return checkpoint_count == 0 && unreadable_count == 0 ? id : old_start;
 }
 
 static int copy_history(struct crn_record *record, const cairn_record_info *from)

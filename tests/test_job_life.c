@@ -270,6 +270,65 @@ START_TEST(test_leftovers_in_the_store)
 }
 END_TEST
 
+static void expect_log_of_one(uint64_t id, uint64_t epoch)
+{
+    cairn_log *log = NULL;
+    ck_assert_uint_eq(store_count(f.store, "job/MANIFEST-chk"), 1);
+    ck_ok(cairn_log_open(f.store, "job", &log, reterr));
+    const cairn_record_info *head = cairn_log_at(log, cairn_log_size(log) - 1);
+    ck_assert_uint_eq(head->id, id);
+    ck_assert_uint_eq(head->epoch, epoch);
+    ck_assert_uint_eq(head->log_start, id);
+    cairn_log_close(log);
+}
+
+/* A service that dies before its first checkpoint, or whose first ones fail, does not grow its log;
+ * ids and epochs go on all the same. */
+START_TEST(test_a_log_without_checkpoints_stays_small)
+{
+    struct oracle oracle;
+    struct subject s;
+    uint64_t random = 31, id = 0, epoch = 0;
+    for (int i = 0; i < 10; i++) {
+        ck_ok(subject_open(&f, "job", &s, reterr));
+        expect_log_of_one(++id, ++epoch);
+        for (int aborted = 0; aborted < i % 3; aborted++) {
+            fixture_arm(&f, (struct crn_fault_plan){.ops = CRN_FAULT_PUT,
+                                                    .mode = CRN_FAULT_BEFORE,
+                                                    .at = 1,
+                                                    .and_after = true,
+                                                    .code = CAIRN_ENOSPC});
+            ck_fails(subject_checkpoint(&s, false, NULL, reterr), CAIRN_EABORTED, "");
+            fixture_disarm(&f, CRN_FAULT_ANY);
+            id++;
+        }
+        subject_close(&s);
+        expect_log_of_one(id, epoch);
+    }
+    oracle_init(&oracle);
+    ck_ok(subject_open(&f, "job", &s, reterr));
+    oracle_mutate(&oracle, &s, &random, 10);
+    ck_ok(subject_checkpoint(&s, false, NULL, reterr));
+    subject_close(&s);
+    oracle_check_store(&oracle, &f, f.store, "job");
+    store_check_tidy(f.store, "job");
+}
+END_TEST
+
+/* Of a record that cannot be read nobody knows that it was not the checkpoint. */
+START_TEST(test_a_log_keeps_what_may_be_a_checkpoint)
+{
+    open_and_close();
+    store_damage(f.store, "job/MANIFEST-chk1");
+    f.options.start_empty = 1;
+    open_and_close();
+    ck_assert(store_has(f.store, "job/MANIFEST-chk1"));
+    open_and_close();
+    ck_assert(store_has(f.store, "job/MANIFEST-chk1"));
+    ck_assert(store_has(f.store, "job/MANIFEST-chk2"));
+}
+END_TEST
+
 /* ------------------------------------------------------------------------------------------ *
  * Calls in the wrong order
  * ------------------------------------------------------------------------------------------ */
@@ -622,6 +681,8 @@ static void add_to_both(TCase *tcase)
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, test_local_leftovers);
     tcase_add_test(tcase, test_leftovers_in_the_store);
+    tcase_add_test(tcase, test_a_log_without_checkpoints_stays_small);
+    tcase_add_test(tcase, test_a_log_keeps_what_may_be_a_checkpoint);
     tcase_add_test(tcase, test_a_late_task_of_a_restored_job);
     tcase_add_test(tcase, test_handles_outlive_their_job);
     tcase_add_test(tcase, test_a_second_writer_fences_the_first);

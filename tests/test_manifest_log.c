@@ -427,6 +427,17 @@ START_TEST(next_start_ignores_what_is_gone)
 }
 END_TEST
 
+/* Only when no record above the old begin can be, or might be, a checkpoint. */
+START_TEST(a_log_without_checkpoints_begins_at_its_newest_record)
+{
+    ck_assert_uint_eq(crn_log_next_start_without(0, 0, 3, 9), 9);
+    ck_assert_uint_eq(crn_log_next_start_without(0, 0, 9, 9), 9);
+    ck_assert_uint_eq(crn_log_next_start_without(1, 0, 3, 9), 3);
+    ck_assert_uint_eq(crn_log_next_start_without(0, 1, 3, 9), 3);
+    ck_assert_uint_eq(crn_log_next_start_without(2, 2, 1, 9), 1);
+}
+END_TEST
+
 START_TEST(history_is_the_last_ids)
 {
     struct crn_record *head = NULL;
@@ -554,6 +565,7 @@ static Suite *suite(void)
     tcase_add_test(log, collisions_mean_what_they_should);
     tcase_add_test(log, next_start_keeps_what_it_must);
     tcase_add_test(log, next_start_ignores_what_is_gone);
+    tcase_add_test(log, a_log_without_checkpoints_begins_at_its_newest_record);
     tcase_add_test(log, history_is_the_last_ids);
     tcase_add_test(log, only_dead_things_are_called_dead);
     tcase_add_test(log, live_objects_are_all_that_records_name);
