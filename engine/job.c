@@ -86,6 +86,11 @@ static int open_parts(struct cairn_job *job, cairn_error **reterr)
     } else {
         CRN_TRY(cairn_store_open(job->options.store_uri, &job->store, reterr));
         job->owns_store = true;
+        if (crn_posix_store_is_new(job->store))
+            crn_log_write(&job->log, CAIRN_LOG_WARNING, "job",
+                          "job '%s': the store '%s' was not there: it has been created and is "
+                          "empty",
+                          job->name, crn_posix_store_root(job->store));
     }
     CRN_TRY(crn_job_lock_local_dir(job, reterr));
     if (job->options.memory != NULL) {

@@ -604,7 +604,7 @@ END_TEST
 
 struct log_book {
     struct crn_mutex lock;
-    unsigned lines, complete, bad;
+    unsigned lines, complete, created, bad;
 };
 
 static void note_line(void *context, cairn_log_level level, const char *component,
@@ -615,6 +615,7 @@ static void note_line(void *context, cairn_log_level level, const char *componen
     book->lines++;
     book->complete += level == CAIRN_LOG_INFO && strcmp(component, "checkpoint") == 0 &&
                       strstr(message, "complete") != NULL;
+    book->created += level == CAIRN_LOG_WARNING && strstr(message, "created") != NULL;
     book->bad += strchr(message, '\n') != NULL || level > CAIRN_LOG_INFO;
     crn_mutex_unlock(&book->lock);
 }
@@ -637,6 +638,28 @@ START_TEST(test_log_lines)
     ck_ok(subject_open(&f, "job", &s, reterr));
     subject_close(&s);
     ck_assert_uint_eq(book.lines, lines);
+    crn_mutex_done(&book.lock);
+}
+END_TEST
+
+/* A mistyped path gives a store that begins empty: once, and not to be overlooked. */
+START_TEST(test_a_new_store_is_a_warning)
+{
+    struct log_book book = {0};
+    CRN_AUTO_FREE char *store = fixture_dir(&f, "mistyped/store");
+    crn_mutex_init(&book.lock, CRN_RANK_LEAF);
+    f.options.log = note_line;
+    f.options.log_context = &book;
+    f.options.log_level = CAIRN_LOG_WARNING;
+    f.options.store = NULL;
+    f.options.store_uri = store;
+    open_and_close();
+    ck_assert_uint_eq(book.created, 1);
+    open_and_close();
+    ck_assert_uint_eq(book.created, 1);
+    f.options.store_uri = "memory:";
+    open_and_close();
+    ck_assert_uint_eq(book.created, 1);
     crn_mutex_done(&book.lock);
 }
 END_TEST
@@ -707,6 +730,7 @@ int main(void)
     tcase_add_test(tcase, test_closing_ends_every_wait);
     tcase_add_test(tcase, test_closing_ends_a_tasks_own_checkpoint);
     tcase_add_test(tcase, test_log_lines);
+    tcase_add_test(tcase, test_a_new_store_is_a_warning);
     suite_add_tcase(suite, tcase);
     tcase = tcase_create("disk");
     tcase_add_checked_fixture(tcase, setup_disk, teardown);

@@ -136,13 +136,16 @@ const char *crn_posix_store_root(const cairn_store *store)
     return store->ops == &posix_ops ? ((const struct crn_posix_store *)store)->root : NULL;
 }
 
+bool crn_posix_store_is_new(const cairn_store *store)
+{
+    return store->ops == &posix_ops && ((const struct crn_posix_store *)store)->is_new;
+}
+
 /* Makes root and what is missing above it, and makes that durable: a store that was opened does not
  * vanish in a power failure and take durable objects with it. The file system is synced as a whole,
  * once in the life of a store, since directories above may not be readable to us. */
 static int make_root(const char *root, cairn_error **reterr)
 {
-    if (crn_file_is_dir(root))
-        return 0;
     CRN_AUTO_ERROR cairn_error *error = NULL;
     int r = crn_file_make_dirs(root, &error);
     if (r < 0 && cairn_error_errno(error) == ENOTDIR)
@@ -162,7 +165,8 @@ int crn_posix_store_open(const char *root, enum crn_transfer transfer, bool crea
 {
     if (root[0] != '/')
         return crn_err_fail(reterr, CAIRN_EINVAL, root, "'%s' is not an absolute path", root);
-    if (create)
+    const bool is_new = create && !crn_file_is_dir(root);
+    if (is_new)
         CRN_TRY(make_root(root, reterr));
     CRN_AUTO_FD int fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0 && errno == ENOTDIR)
@@ -182,6 +186,7 @@ int crn_posix_store_open(const char *root, enum crn_transfer transfer, bool crea
     store->store.ops = &posix_ops;
     store->root = copy;
     store->root_fd = fd;
+    store->is_new = is_new;
     store->transfer = transfer;
     crn_mutex_init(&store->lock, CRN_RANK_STORE);
     crn_cond_init(&store->flushed);

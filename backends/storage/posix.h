@@ -14,6 +14,7 @@ struct crn_posix_store {
     /* constant after open */
     char *root;
     int root_fd;
+    bool is_new; /* this open made the root */
     enum crn_transfer transfer;
     struct crn_mutex lock;
     struct crn_cond flushed;

@@ -16,6 +16,8 @@ int crn_posix_store_open(const char *root, enum crn_transfer transfer, bool crea
                          cairn_store **ret_store, cairn_error **reterr);
 /* The root of a directory as a store; NULL: it is another store. */
 const char *crn_posix_store_root(const cairn_store *store);
+/* Its root was not there and was made by this open; false of other stores. */
+bool crn_posix_store_is_new(const cairn_store *store);
 /* memory.c */
 int crn_memory_store_open(cairn_store **ret_store, cairn_error **reterr);
 
