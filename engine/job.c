@@ -13,6 +13,7 @@
 
 #include "backends/storage/storage.h"
 #include "base/text.h"
+#include "engine/keyed.h"
 #include "engine/options.h"
 
 #include <string.h>
@@ -214,6 +215,16 @@ static int check_subtasks_locked(const struct cairn_job *job, cairn_error **rete
                                     "job '%s': subtasks of operator '%s' were opened with "
                                     "different parallelism or max_parallelism",
                                     job->name, task->uid);
+            if (sibling->options.key_type != task->options.key_type ||
+                sibling->options.namespace_type != task->options.namespace_type)
+                return crn_err_fail(
+                    reterr, CAIRN_EINVAL, NULL,
+                    "job '%s': operator '%s' has keys of type %s and namespaces of type %s in "
+                    "subtask %u, but %s and %s in subtask %u",
+                    job->name, task->uid, crn_type_name(task->options.key_type),
+                    crn_type_name(task->options.namespace_type), task->options.subtask,
+                    crn_type_name(sibling->options.key_type),
+                    crn_type_name(sibling->options.namespace_type), s);
         }
     }
     return 0;

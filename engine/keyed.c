@@ -85,7 +85,7 @@ static int copy_options(const cairn_state_options *from, cairn_state_options *to
 }
 
 /* "map of string to int64 with expiry" */
-static int describe_state(const cairn_state_info *info, struct cairn_buffer *out)
+int crn_state_describe(const cairn_state_info *info, struct cairn_buffer *out)
 {
     bool has_keys = info->kind == CAIRN_KIND_MAP || info->kind == CAIRN_KIND_BROADCAST;
     return crn_buf_printf(out, "%s of %s%s%s%s", crn_kind_name(info->kind),
@@ -98,14 +98,14 @@ static int fail_mismatch(const cairn_state_info *stored, const cairn_state_info 
 {
     CRN_AUTO_BUFFER struct cairn_buffer was = {0};
     CRN_AUTO_BUFFER struct cairn_buffer is = {0};
-    if (describe_state(stored, &was) < 0 || describe_state(asked, &is) < 0)
+    if (crn_state_describe(stored, &was) < 0 || crn_state_describe(asked, &is) < 0)
         return crn_err_nomem(reterr);
     return crn_err_fail(reterr, CAIRN_EMISMATCH, NULL,
                         "state '%s' is stored as %s, and cannot be registered as %s", asked->name,
                         (const char *)was.data, (const char *)is.data);
 }
 
-static bool same_state(const cairn_state_info *a, const cairn_state_info *b)
+bool crn_state_is_same(const cairn_state_info *a, const cairn_state_info *b)
 {
     bool has_keys = a->kind == CAIRN_KIND_MAP || a->kind == CAIRN_KIND_BROADCAST;
     return a->kind == b->kind && a->value_type == b->value_type &&
@@ -136,12 +136,38 @@ int crn_task_check_new_state(const struct cairn_task *task, const cairn_state_in
     if (find_keyed(task, info->name) != NULL || (restored != NULL && restored->task != NULL))
         return crn_err_fail(reterr, CAIRN_EEXIST, NULL,
                             "state '%s' of task '%s' is registered already", info->name, task->uid);
-    if (restored != NULL && !same_state(&restored->info, info))
+    if (restored != NULL && !crn_state_is_same(&restored->info, info))
         return fail_mismatch(&restored->info, info, reterr);
     for (size_t i = 0; i < task->stored_count; i++)
-        if (strcmp(task->stored[i].name, info->name) == 0 && !same_state(&task->stored[i], info))
+        if (strcmp(task->stored[i].name, info->name) == 0 &&
+            !crn_state_is_same(&task->stored[i], info))
             return fail_mismatch(&task->stored[i], info, reterr);
     return 0;
+}
+
+/* From here on other subtasks see the state: what they register later must agree. */
+static int link_keyed(struct cairn_task *task, struct crn_keyed *keyed, cairn_error **reterr)
+{
+    struct crn_keyed **end = &task->keyed;
+    while (*end != NULL)
+        end = &(*end)->next;
+    keyed->next = NULL;
+    crn_siblings_lock(task);
+    int r = crn_siblings_check_locked(task, &keyed->info, reterr);
+    if (r == 0)
+        *end = keyed;
+    crn_siblings_unlock(task);
+    return r;
+}
+
+static void unlink_keyed(struct cairn_task *task, struct crn_keyed *keyed)
+{
+    struct crn_keyed **link = &task->keyed;
+    while (*link != keyed)
+        link = &(*link)->next;
+    crn_siblings_lock(task);
+    *link = keyed->next;
+    crn_siblings_unlock(task);
 }
 
 int crn_keyed_register(struct cairn_task *task, struct crn_keyed *keyed, const char *name,
@@ -158,18 +184,19 @@ int crn_keyed_register(struct cairn_task *task, struct crn_keyed *keyed, const c
     CRN_AUTO_FREE char *owned_name = crn_str_dup_n(name, strlen(name));
     if (owned_name == NULL)
         return crn_err_nomem(reterr);
-    CRN_TRY(task->db->ops->open_state(task->db, &info, &state, reterr));
-    info.name = CRN_TAKE(owned_name);
+    info.name = owned_name;
     keyed->task = task;
-    keyed->state = state;
     keyed->info = info;
     keyed->has_ttl = settled.ttl_ms > 0;
     keyed->ttl_on_read = settled.ttl_on_read == 1;
-    struct crn_keyed **end = &task->keyed;
-    while (*end != NULL)
-        end = &(*end)->next;
-    keyed->next = NULL;
-    *end = keyed;
+    CRN_TRY(link_keyed(task, keyed, reterr));
+    int r = task->db->ops->open_state(task->db, &info, &state, reterr);
+    if (r < 0) {
+        unlink_keyed(task, keyed);
+        return r;
+    }
+    keyed->state = state;
+    owned_name = NULL;
     return 0;
 }
 

@@ -21,6 +21,20 @@ static inline bool crn_type_fits(cairn_type type, size_t size)
     return (type != CAIRN_INT64 && type != CAIRN_DOUBLE) || size == 8;
 }
 
+/* keyed.c. "map of string to int64 with expiry" */
+int crn_state_describe(const cairn_state_info *info, struct cairn_buffer *out);
+/* May a state that is one be registered as the other? Names are not compared. */
+bool crn_state_is_same(const cairn_state_info *a, const cairn_state_info *b);
+
+/* siblings.c. The other subtasks of the operator look at the states of a task when they register
+ * theirs, so task->keyed and the set of task->operators change only between these two. A task
+ * without a job has no siblings. */
+void crn_siblings_lock(struct cairn_task *task);
+void crn_siblings_unlock(struct cairn_task *task);
+/* CAIRN_EMISMATCH if another subtask has a state of this name that is not the same. */
+int crn_siblings_check_locked(const struct cairn_task *task, const cairn_state_info *info,
+                              cairn_error **reterr);
+
 /* keyed.c. EEXIST, EMISMATCH and name rules for any state, keyed or operator. */
 int crn_task_check_new_state(const struct cairn_task *task, const cairn_state_info *info,
                              cairn_error **reterr);

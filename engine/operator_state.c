@@ -188,8 +188,12 @@ static int register_state(struct cairn_task *task, const cairn_state_info *info,
 {
     CRN_TRY(crn_task_check_new_state(task, info, reterr));
     struct crn_operator_state *state = NULL;
-    if (crn_operator_states_add(task->operators, info, &state) < 0)
-        return crn_err_nomem(reterr);
+    crn_siblings_lock(task);
+    int r = crn_siblings_check_locked(task, info, reterr);
+    if (r == 0 && crn_operator_states_add(task->operators, info, &state) < 0)
+        r = crn_err_nomem(reterr);
+    crn_siblings_unlock(task);
+    CRN_TRY(r);
     state->task = task;
     *ret = state;
     return 0;

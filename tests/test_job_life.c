@@ -371,6 +371,80 @@ START_TEST(test_calls_before_start_and_after)
 }
 END_TEST
 
+static int open_subtask(cairn_job *job, uint32_t subtask, cairn_type key, cairn_type ns,
+                        cairn_task **ret, cairn_error **reterr)
+{
+    cairn_task_options options = CAIRN_TASK_OPTIONS_INIT;
+    options.parallelism = 2;
+    options.subtask = subtask;
+    options.key_type = key;
+    options.namespace_type = ns;
+    return cairn_task_open(job, "op", &options, ret, reterr);
+}
+
+/* Subtasks that differ would write what none of them can restore. */
+START_TEST(test_subtasks_agree_on_their_keys)
+{
+    cairn_job *job;
+    cairn_task *first, *second;
+    ck_ok(fixture_open_job(&f, "job", &job, reterr));
+    ck_ok(open_subtask(job, 0, CAIRN_INT64, CAIRN_BYTES, &first, reterr));
+    ck_ok(open_subtask(job, 1, CAIRN_STRING, CAIRN_BYTES, &second, reterr));
+    ck_fails(cairn_job_start(job, reterr), CAIRN_EINVAL, "keys of type int64");
+    cairn_task_close(second);
+    ck_ok(open_subtask(job, 1, CAIRN_INT64, CAIRN_DOUBLE, &second, reterr));
+    ck_fails(cairn_job_start(job, reterr), CAIRN_EINVAL, "int64 and double in subtask 1");
+    cairn_task_close(second);
+    ck_ok(open_subtask(job, 1, CAIRN_INT64, CAIRN_BYTES, &second, reterr));
+    ck_ok(cairn_job_start(job, reterr));
+    cairn_job_close(job);
+    cairn_task_close(first);
+    cairn_task_close(second);
+}
+END_TEST
+
+START_TEST(test_subtasks_agree_on_their_states)
+{
+    cairn_job *job;
+    cairn_task *tasks[2], *other;
+    cairn_value *value;
+    cairn_map *map;
+    cairn_operator_list *list;
+    const cairn_state_options expiry = {.struct_size = sizeof expiry, .ttl_ms = 1000};
+    ck_ok(fixture_open_job(&f, "job", &job, reterr));
+    for (uint32_t i = 0; i < 2; i++)
+        ck_ok(open_subtask(job, i, CAIRN_INT64, CAIRN_BYTES, &tasks[i], reterr));
+    ck_ok(cairn_task_open(job, "another", NULL, &other, reterr));
+    ck_ok(cairn_value_state(tasks[0], "v", CAIRN_INT64, NULL, &value, reterr));
+    ck_fails(cairn_value_state(tasks[1], "v", CAIRN_STRING, NULL, &value, reterr), CAIRN_EMISMATCH,
+             "value of int64 in subtask 0");
+    ck_fails(cairn_value_state(tasks[1], "v", CAIRN_INT64, &expiry, &value, reterr),
+             CAIRN_EMISMATCH, "with expiry");
+    ck_fails(cairn_map_state(tasks[1], "v", CAIRN_INT64, CAIRN_INT64, NULL, &map, reterr),
+             CAIRN_EMISMATCH, "'op'");
+    ck_fails(cairn_operator_list_state(tasks[1], "v", CAIRN_SPLIT, CAIRN_INT64, &list, reterr),
+             CAIRN_EMISMATCH, "'op'");
+    ck_ok(cairn_value_state(other, "v", CAIRN_STRING, NULL, &value, reterr));
+    ck_ok(cairn_value_state(tasks[1], "v", CAIRN_INT64, NULL, &value, reterr));
+    ck_ok(cairn_job_start(job, reterr));
+
+    /* The same of those that come later. */
+    ck_ok(cairn_operator_list_state(tasks[1], "l", CAIRN_SPLIT, CAIRN_INT64, &list, reterr));
+    ck_fails(cairn_operator_list_state(tasks[0], "l", CAIRN_UNION, CAIRN_INT64, &list, reterr),
+             CAIRN_EMISMATCH, "in subtask 1");
+    ck_fails(cairn_value_state(tasks[0], "l", CAIRN_INT64, NULL, &value, reterr), CAIRN_EMISMATCH,
+             "in subtask 1");
+    struct pump pump = {0};
+    cairn_task *const polled[] = {tasks[0], tasks[1], other};
+    pump_start(&pump, polled, CRN_COUNT(polled));
+    ck_ok(cairn_job_checkpoint(job, NULL, NULL, reterr)); /* the refused left nothing behind */
+    pump_stop(&pump);
+    cairn_job_close(job);
+    for (size_t i = 0; i < CRN_COUNT(polled); i++)
+        cairn_task_close(polled[i]);
+}
+END_TEST
+
 /* The record that was restored from is subsumed by now: a late task must not look into it. */
 START_TEST(test_a_late_task_of_a_restored_job)
 {
@@ -725,6 +799,8 @@ int main(void)
     tcase_add_test(tcase, test_a_local_directory_that_a_crash_left_unmarked);
     tcase_add_test(tcase, test_a_local_directory_apart_from_the_store);
     tcase_add_test(tcase, test_calls_before_start_and_after);
+    tcase_add_test(tcase, test_subtasks_agree_on_their_keys);
+    tcase_add_test(tcase, test_subtasks_agree_on_their_states);
     tcase_add_test(tcase, test_a_task_closed_while_the_job_runs);
     tcase_add_test(tcase, test_a_task_closed_while_the_store_is_out);
     tcase_add_test(tcase, test_closing_ends_every_wait);

@@ -267,7 +267,8 @@ CAIRN_API CAIRN_MUST_CHECK int cairn_job_open(const char *name, const cairn_job_
 /** Begin: from now on checkpoints are taken. Call it once, when all tasks are open.
  * @return 0, or CAIRN_ENONRESTORED (the restored checkpoint has operators or subtasks that no task
  *         opened; the message lists them; see allow_non_restored_state), CAIRN_EINVAL (no task, some
- *         subtask of an opened operator is missing, or started before). */
+ *         subtask of an opened operator is missing or was opened with other options, or started
+ *         before). */
 CAIRN_API CAIRN_MUST_CHECK int cairn_job_start(cairn_job *job, cairn_error **reterr);
 
 /** What is known of one checkpoint of a running job. */
@@ -437,8 +438,9 @@ CAIRN_API CAIRN_MUST_CHECK int cairn_task_get_stats(cairn_task *task, cairn_task
  * Keyed state
  *
  * A state is registered once per task, by name. A stored state of that name must have the same kind
- * and types, else CAIRN_EMISMATCH; a second registration is CAIRN_EEXIST. Stored states that are not
- * registered are kept and go into every checkpoint.
+ * and types, and so must one of the operator's other subtasks, else CAIRN_EMISMATCH; a second
+ * registration is CAIRN_EEXIST. Stored states that are not registered are kept and go into every
+ * checkpoint.
  *
  * All calls work on the task's current key and namespace and return CAIRN_EINVAL if no key is set,
  * CAIRN_ECLOSED after the job closed, CAIRN_ECORRUPT if local bytes fail their checksum, CAIRN_EIO or
