@@ -67,25 +67,27 @@ start_service()
     service_pid=$!
 }
 
-checkpoints_in_log()
+# How far the newest checkpoint has come, in bytes of the text; 0 before the first.
+stored_position()
 {
-    grep -c ' complete ' "$out/service.log" || true
+    "$cairn" cat "$out/snapshots" --state position 2>/dev/null | sed -n 's/.* = //p' || true
 }
 
 say "Starting the service; it takes an incremental checkpoint every second"
 : >"$out/service.log"
 : >"$out/service.out"
 start_service
-while [ "$(checkpoints_in_log)" -lt 3 ]; do
+half=$(($(stat -c %s "$out/text.txt") / 2))
+while position=$(stored_position) && [ "${position:-0}" -lt "$half" ]; do
     kill -0 "$service_pid" 2>/dev/null || { tail "$out/service.log" >&2; die "the service ended early"; }
-    sleep 0.05
+    sleep 0.3
 done
 sleep 0.4
 kill -KILL "$service_pid" || die "the service ended before it could be killed: use more --words"
 wait "$service_pid" 2>/dev/null || true
 service_pid=
-grep ' complete ' "$out/service.log"
-echo "Killed with SIGKILL, somewhere between two checkpoints."
+grep ' complete ' "$out/service.log" | tail -n 8
+echo "Killed with SIGKILL past the middle, somewhere between two checkpoints."
 
 say "What the store holds now"
 "$cairn" ls "$out/snapshots"
