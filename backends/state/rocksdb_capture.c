@@ -37,7 +37,7 @@
 #define MANIFEST_SIZE_MAX ((size_t)1 << 30)
 #define CURRENT_SIZE_MAX 4096u
 #define POLL_MIN_US 100u
-#define POLL_MAX_US 2000u
+#define POLL_MAX_US 500u
 #define STUCK_US 5000000u
 
 /* ---- the barrier ---- */

@@ -31,7 +31,8 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 
-#define COPY_PIECE_BYTES ((size_t)1 << 20)
+#define COPY_PIECE_BYTES                                                                           \
+    ((size_t)256 << 10) /* stays in the second-level cache while it is hashed */
 /* Dirty pages are handed to the disk this early, so that the sync at the end has little left. */
 #define WRITEBACK_BYTES ((uint64_t)8 << 20)
 #define TRIES 100
