@@ -336,13 +336,16 @@ static void do_overdue(struct cairn_job *job)
 static void do_fenced(struct cairn_job *job)
 {
     CRN_AUTO_ERROR cairn_error *error = NULL;
+    if (job->successor == NULL) /* the log went on without showing by whom */
+        job->successor = crn_job_find_successor(job);
     (void)crn_err_fail(&error, CAIRN_EFENCED, NULL,
-                       "another process has taken over job '%s': stop, this one can commit nothing "
-                       "any more",
-                       job->name);
+                       "job '%s' was taken over by %s: stop, this process can commit nothing any "
+                       "more",
+                       job->name, job->successor != NULL ? job->successor : "another process");
     crn_log_write(&job->log, CAIRN_LOG_ERROR, "checkpoint", "%s", cairn_error_message(error));
     crn_mutex_lock(&job->lock);
     job->fenced = true;
+    job->fence_error = crn_err_copy(error);
     for (size_t i = 0; i < job->task_count; i++)
         crn_task_stop_locked(job->tasks[i], CAIRN_EFENCED, error);
     crn_mutex_unlock(&job->lock);

@@ -165,6 +165,8 @@ void crn_job_unref(struct cairn_job *job)
         free(job->garbage[i]);
     free(job->garbage);
     free(job->skipped);
+    free(job->successor);
+    cairn_error_free(job->fence_error);
     free(job->acked);
     free(job->tasks);
     free(job->lost_task);

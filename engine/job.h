@@ -146,6 +146,7 @@ struct cairn_job {
     size_t task_count;
     uint32_t next_ordinal;
     bool started, closing, closed, fenced;
+    cairn_error *fence_error; /* set with fenced */
     bool task_lost;  /* a task was closed while the job runs: no checkpoint can be whole */
     char *lost_task; /* which; may be NULL */
     uint64_t tickets, tickets_told; /* given out; the driver knows of */
@@ -160,7 +161,8 @@ struct cairn_job {
     pthread_t driver;
     struct crn_coordinator coordinator;
     uint8_t *acked;
-    struct crn_joblog joblog; /* entries from log_start to head */
+    struct crn_joblog joblog; /* entries from log_start to head, and what is not subsumed yet */
+    char *successor;          /* words about who took over; NULL: nobody, or it is not known */
     char **garbage;           /* relative keys to remove, manifests first */
     size_t garbage_count, garbage_capacity;
     bool gc_wanted; /* a collection could not be done at open: do it after a completed checkpoint */
@@ -179,6 +181,10 @@ int crn_waiter_outcome(struct crn_waiter *waiter, cairn_checkpoint_info *ret_inf
 
 /* job_restore.c: what a job does with the log when it opens. */
 int crn_job_take_over(struct cairn_job *job, cairn_error **reterr);
+/* "process 12 on 'host' (epoch 3)", for errors. NULL: no memory. */
+char *crn_job_describe_writer(const cairn_record_info *info);
+/* The same of whoever has the log now, if that is not us. NULL: it cannot be told. */
+char *crn_job_find_successor(struct cairn_job *job);
 /* A restore failed with `code` and *reterr. If objects are missing because a later incarnation has
  * subsumed the checkpoint, the error becomes CAIRN_EFENCED (P7). */
 int crn_job_blame_successor(struct cairn_job *job, int code, cairn_error **reterr);

@@ -21,9 +21,10 @@ static int request_locked(struct cairn_job *job, const cairn_trigger_options *op
                             "job '%s' is not started: call cairn_job_start() once every task is "
                             "open",
                             job->name);
-    if (job->fenced)
-        return crn_err_fail(reterr, CAIRN_EFENCED, NULL, "another process has taken over job '%s'",
-                            job->name);
+    if (job->fenced) {
+        cairn_error *error = crn_err_copy(job->fence_error);
+        return crn_err_move(reterr, &error, CAIRN_EFENCED);
+    }
     job->tickets++;
     job->requested_full |= options->full != 0;
     if (waiter != NULL) {

@@ -227,19 +227,37 @@ int crn_job_take_over(struct cairn_job *job, cairn_error **reterr)
                         job->name);
 }
 
-int crn_job_blame_successor(struct cairn_job *job, int code, cairn_error **reterr)
+char *crn_job_describe_writer(const cairn_record_info *info)
+{
+    char *words = NULL;
+    (void)crn_str_printf(&words, NULL, "process %llu on '%s' (epoch %llu)",
+                         (unsigned long long)info->pid, info->host,
+                         (unsigned long long)info->epoch); /* only words: may stay NULL */
+    return words;
+}
+
+char *crn_job_find_successor(struct cairn_job *job)
 {
     struct crn_joblog log = {0};
+    char *words = NULL;
+    if (crn_joblog_read(job->store, job->name, &log, NULL) == 0)
+        for (size_t i = log.count; i-- > 0 && words == NULL;)
+            if (log.entries[i].record != NULL && log.entries[i].record->info.epoch > job->epoch)
+                words = crn_job_describe_writer(&log.entries[i].record->info);
+    crn_joblog_done(&log);
+    return words;
+}
+
+int crn_job_blame_successor(struct cairn_job *job, int code, cairn_error **reterr)
+{
     if (code != CAIRN_EMISSING)
         return code;
-    if (crn_joblog_read(job->store, job->name, &log, NULL) == 0 && log.epoch > job->epoch) {
-        if (reterr != NULL)
-            cairn_error_free(CRN_TAKE(*reterr));
-        code = crn_err_fail(reterr, CAIRN_EFENCED, NULL,
-                            "another process took over (epoch %llu) and has removed checkpoint "
-                            "%llu, which was being restored",
-                            (unsigned long long)log.epoch, (unsigned long long)job->restored_id);
-    }
-    crn_joblog_done(&log);
-    return code;
+    CRN_AUTO_FREE char *successor = crn_job_find_successor(job);
+    if (successor == NULL)
+        return code;
+    if (reterr != NULL)
+        cairn_error_free(CRN_TAKE(*reterr));
+    return crn_err_fail(reterr, CAIRN_EFENCED, NULL,
+                        "%s took over and has removed checkpoint %llu, which was being restored",
+                        successor, (unsigned long long)job->restored_id);
 }

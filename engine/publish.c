@@ -232,12 +232,11 @@ static enum crn_event_kind judge_taken(struct cairn_job *job, const struct crn_r
 {
     enum crn_collision verdict = crn_log_judge_collision(mine, found);
     if (verdict != CRN_COLLISION_ABORTED && verdict != CRN_COLLISION_MINE) {
-        (void)crn_err_fail(reterr, CAIRN_EFENCED, NULL,
-                           "another process took over job '%s' at id %llu (epoch %llu, pid %llu on "
-                           "'%s')",
+        free(job->successor);
+        job->successor = crn_job_describe_writer(&found->info);
+        (void)crn_err_fail(reterr, CAIRN_EFENCED, NULL, "job '%s' was taken over at id %llu by %s",
                            job->name, (unsigned long long)found->info.id,
-                           (unsigned long long)found->info.epoch,
-                           (unsigned long long)found->info.pid, found->info.host);
+                           job->successor != NULL ? job->successor : "another process");
         crn_record_free(found);
         return CRN_EVENT_COMMIT_FENCED;
     }

@@ -644,9 +644,11 @@ START_TEST(test_a_second_writer_fences_the_first)
     struct subject first, second;
     struct fixture elsewhere = f;
     uint64_t random = 6;
+    char who[64];
     cairn_event event;
     CRN_AUTO_FREE char *local_dir = fixture_dir(&f, "second");
     elsewhere.options.local_dir = local_dir;
+    (void)snprintf(who, sizeof who, "taken over by process %ld on '", (long)getpid());
     oracle_init(&oracle);
     ck_ok(subject_open(&f, "job", &first, reterr));
     oracle_mutate(&oracle, &first, &random, 20);
@@ -655,12 +657,12 @@ START_TEST(test_a_second_writer_fences_the_first)
     ck_assert_ptr_null(oracle_compare(&oracle, &second));
     ck_ok(
         cairn_task_poll(first.tasks[0], &event, reterr)); /* nothing is lost: it may not know yet */
-    ck_fails(subject_checkpoint(&first, false, NULL, reterr), CAIRN_EFENCED, "taken over");
-    ck_fails(cairn_task_poll(first.tasks[1], &event, reterr), CAIRN_EFENCED, "taken over");
-    ck_fails(cairn_task_wait(first.tasks[2], 1000, &event, reterr), CAIRN_EFENCED, "taken over");
-    ck_fails(cairn_job_trigger(first.job, NULL, reterr), CAIRN_EFENCED, "taken over");
-    ck_fails(cairn_job_checkpoint(first.job, NULL, NULL, reterr), CAIRN_EFENCED, "taken over");
-    ck_fails(cairn_task_poll(first.tasks[1], &event, reterr), CAIRN_EFENCED, "taken over");
+    ck_fails(subject_checkpoint(&first, false, NULL, reterr), CAIRN_EFENCED, who);
+    ck_fails(cairn_task_poll(first.tasks[1], &event, reterr), CAIRN_EFENCED, who);
+    ck_fails(cairn_task_wait(first.tasks[2], 1000, &event, reterr), CAIRN_EFENCED, who);
+    ck_fails(cairn_job_trigger(first.job, NULL, reterr), CAIRN_EFENCED, who);
+    ck_fails(cairn_job_checkpoint(first.job, NULL, NULL, reterr), CAIRN_EFENCED, who);
+    ck_fails(cairn_task_poll(first.tasks[1], &event, reterr), CAIRN_EFENCED, who);
     oracle_mutate(&oracle, &second, &random, 20);
     ck_ok(subject_checkpoint(&second, false, NULL, reterr));
     subject_close(&first);
@@ -669,6 +671,27 @@ START_TEST(test_a_second_writer_fences_the_first)
     ck_ok(cairn_gc(f.store, "job", NULL, NULL, reterr)); /* what the zombie had uploaded */
     store_check_tidy(f.store, "job");
     oracle_check_store(&oracle, &f, f.store, "job");
+}
+END_TEST
+
+/* The same when the successor's fence is long gone: the newest record tells. */
+START_TEST(test_a_writer_that_was_left_behind)
+{
+    struct subject first, second;
+    struct fixture elsewhere = f;
+    char who[64];
+    CRN_AUTO_FREE char *local_dir = fixture_dir(&f, "second");
+    elsewhere.options.local_dir = local_dir;
+    (void)snprintf(who, sizeof who, "taken over by process %ld on '", (long)getpid());
+    ck_ok(subject_open(&f, "job", &first, reterr));
+    ck_ok(subject_open(&elsewhere, "job", &second, reterr)); /* id 2 is its fence */
+    for (int i = 0; i < 2; i++)
+        ck_ok(subject_checkpoint(&second, false, NULL, reterr));
+    ck_assert(!store_has(f.store, "job/MANIFEST-chk2"));
+    ck_fails(subject_checkpoint(&first, false, NULL, reterr), CAIRN_EFENCED, who);
+    subject_close(&first);
+    ck_ok(subject_checkpoint(&second, false, NULL, reterr));
+    subject_close(&second);
 }
 END_TEST
 
@@ -783,6 +806,7 @@ static void add_to_both(TCase *tcase)
     tcase_add_test(tcase, test_a_late_task_of_a_restored_job);
     tcase_add_test(tcase, test_handles_outlive_their_job);
     tcase_add_test(tcase, test_a_second_writer_fences_the_first);
+    tcase_add_test(tcase, test_a_writer_that_was_left_behind);
     tcase_add_test(tcase, test_jobs_that_share_memory);
 }
 
