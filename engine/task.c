@@ -16,6 +16,7 @@
 #include "base/file.h"
 #include "base/text.h"
 #include "engine/fetch.h"
+#include "engine/keyed.h"
 #include "engine/options.h"
 
 #include <string.h>
@@ -34,17 +35,23 @@ static int check_options(struct cairn_job *job, const char *uid, cairn_task_opti
                             "operator '%s': its name is not 1 to 255 bytes of clean UTF-8", uid);
     if (o->parallelism == 0)
         o->parallelism = 1;
-    if (o->parallelism > CRN_MAX_KEY_GROUPS || o->subtask >= o->parallelism)
+    if (o->parallelism > CRN_MAX_KEY_GROUPS)
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL, "operator '%s': parallelism %u, at most %u",
+                            uid, o->parallelism, CRN_MAX_KEY_GROUPS);
+    if (o->subtask >= o->parallelism)
         return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
-                            "operator '%s': subtask %u of parallelism %u (at most %u)", uid,
-                            o->subtask, o->parallelism, CRN_MAX_KEY_GROUPS);
+                            "operator '%s': there is no subtask %u: parallelism %u has 0 to %u",
+                            uid, o->subtask, o->parallelism, o->parallelism - 1);
     if (o->max_parallelism > CRN_MAX_KEY_GROUPS ||
         (o->max_parallelism != 0 && o->max_parallelism < o->parallelism))
         return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
-                            "operator '%s': max_parallelism %u with parallelism %u (at most %u)",
+                            "operator '%s': max_parallelism %u, not within %u (the parallelism) to "
+                            "%u",
                             uid, o->max_parallelism, o->parallelism, CRN_MAX_KEY_GROUPS);
     if ((unsigned)o->key_type > CAIRN_STRING || (unsigned)o->namespace_type > CAIRN_STRING)
-        return crn_err_fail(reterr, CAIRN_EINVAL, NULL, "operator '%s': unknown key type", uid);
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
+                            "operator '%s': there is no type %d for keys or %d for namespaces", uid,
+                            (int)o->key_type, (int)o->namespace_type);
     return 0;
 }
 
@@ -72,11 +79,12 @@ static int check_stored(const struct cairn_job *job, const struct crn_operator *
             info->max_parallelism, (unsigned long long)job->restored_id, o->max_parallelism);
     if (info->key_type != o->key_type || info->namespace_type != o->namespace_type)
         return crn_err_fail(reterr, CAIRN_EMISMATCH, NULL,
-                            "operator '%s' has key type %d and namespace type %d in checkpoint "
-                            "%llu, opened with %d and %d",
-                            info->uid, (int)info->key_type, (int)info->namespace_type,
-                            (unsigned long long)job->restored_id, (int)o->key_type,
-                            (int)o->namespace_type);
+                            "operator '%s' has keys of type %s and namespaces of type %s in "
+                            "checkpoint %llu, opened with %s and %s",
+                            info->uid, crn_type_name(info->key_type),
+                            crn_type_name(info->namespace_type),
+                            (unsigned long long)job->restored_id, crn_type_name(o->key_type),
+                            crn_type_name(o->namespace_type));
     return 0;
 }
 

@@ -403,6 +403,32 @@ START_TEST(test_subtasks_agree_on_their_keys)
 }
 END_TEST
 
+START_TEST(test_options_of_tasks_out_of_range)
+{
+    static const struct {
+        cairn_task_options options;
+        const char *words;
+    } bad[] = {
+        {{.parallelism = 2, .subtask = 2}, "no subtask 2: parallelism 2 has 0 to 1"},
+        {{.subtask = 1}, "no subtask 1: parallelism 1 has 0 to 0"},
+        {{.parallelism = 32769}, "parallelism 32769, at most 32768"},
+        {{.max_parallelism = 32769}, "max_parallelism 32769, not within 1 (the"},
+        {{.parallelism = 9, .max_parallelism = 8}, "not within 9 (the parallelism) to 32768"},
+        {{.key_type = (cairn_type)4}, "no type 4 for keys"},
+        {{.namespace_type = (cairn_type)-1}, "-1 for namespaces"},
+    };
+    cairn_job *job;
+    cairn_task *task;
+    ck_ok(fixture_open_job(&f, "job", &job, reterr));
+    for (size_t i = 0; i < CRN_COUNT(bad); i++) {
+        cairn_task_options options = bad[i].options;
+        options.struct_size = sizeof options;
+        ck_fails(cairn_task_open(job, "op", &options, &task, reterr), CAIRN_EINVAL, bad[i].words);
+    }
+    cairn_job_close(job);
+}
+END_TEST
+
 START_TEST(test_subtasks_agree_on_their_states)
 {
     cairn_job *job;
@@ -823,6 +849,7 @@ int main(void)
     tcase_add_test(tcase, test_a_local_directory_that_a_crash_left_unmarked);
     tcase_add_test(tcase, test_a_local_directory_apart_from_the_store);
     tcase_add_test(tcase, test_calls_before_start_and_after);
+    tcase_add_test(tcase, test_options_of_tasks_out_of_range);
     tcase_add_test(tcase, test_subtasks_agree_on_their_keys);
     tcase_add_test(tcase, test_subtasks_agree_on_their_states);
     tcase_add_test(tcase, test_a_task_closed_while_the_job_runs);

@@ -292,10 +292,13 @@ START_TEST(test_options_that_do_not_fit_the_stored_state)
              "max_parallelism");
     bad = good;
     bad.key_type = CAIRN_STRING;
-    ck_fails(cairn_task_open(job, "words", &bad, &task, reterr), CAIRN_EMISMATCH, "key type");
+    ck_fails(cairn_task_open(job, "words", &bad, &task, reterr), CAIRN_EMISMATCH,
+             "keys of type int64 and namespaces of type bytes in checkpoint 4, opened with string "
+             "and bytes");
     bad = good;
     bad.namespace_type = CAIRN_INT64;
-    ck_fails(cairn_task_open(job, "words", &bad, &task, reterr), CAIRN_EMISMATCH, "namespace type");
+    ck_fails(cairn_task_open(job, "words", &bad, &task, reterr), CAIRN_EMISMATCH,
+             "opened with int64 and int64");
     ck_ok(cairn_task_open(job, "words", &good, &task, reterr)); /* the refusals left nothing */
     cairn_map *map;
     cairn_value *value;
