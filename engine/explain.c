@@ -2,7 +2,9 @@
 
 /*
  * Who needs an object. Found by looking through every retained manifest; so "nobody" can only be
- * said when all of them are readable, while one that does need it settles the question.
+ * said when all of them are readable, while one that does need it settles the question. The same
+ * holds for "there is no such object". A manifest that is missing between the log's begin and its
+ * head is known to be needed, though: the log is dense.
  */
 
 #include "backends/storage/storage.h"
@@ -14,8 +16,10 @@
 struct cairn_explanation {
     cairn_explanation_info info;
     char *object;
+    char *problem;
     struct crn_joblog log; /* info.file and the uid point into it */
     uint64_t *references;
+    const cairn_file_info *contradicted; /* has another size than what is stored; NULL: none */
 };
 
 void cairn_explanation_close(cairn_explanation *explanation)
@@ -24,6 +28,7 @@ void cairn_explanation_close(cairn_explanation *explanation)
         return;
     crn_joblog_done(&explanation->log);
     free(explanation->references);
+    free(explanation->problem);
     free(explanation->object);
     free(explanation);
 }
@@ -61,6 +66,8 @@ static bool find_in_subtask(struct cairn_explanation *explanation, const struct 
         explanation->info.file = file;
         explanation->info.operator_uid = op->info.uid;
         explanation->info.subtask = subtask->info.index;
+        if (explanation->info.exists && file->size != explanation->info.size)
+            explanation->contradicted = file;
         return true;
     }
     return false;
@@ -97,16 +104,64 @@ static int find_references(struct cairn_explanation *explanation, cairn_error **
     return 0;
 }
 
-static int classify(struct cairn_explanation *explanation, cairn_error **reterr)
+/* The entry that a manifest's id falls into; a hole of any width is one. NULL: outside of the log.
+ */
+static const struct crn_joblog_entry *find_entry(const struct cairn_explanation *explanation)
 {
     const struct crn_joblog *log = &explanation->log;
+    struct crn_key_info key = crn_key_parse(explanation->object);
+    if (key.type != CRN_KEY_MANIFEST || key.id > log->head_id)
+        return NULL;
+    for (size_t i = log->count; i-- > 0;) {
+        if (log->entries[i].id <= key.id)
+            return &log->entries[i];
+    }
+    return NULL;
+}
+
+static int find_problem(struct cairn_explanation *explanation, const struct crn_joblog_entry *entry,
+                        cairn_error **reterr)
+{
+    const cairn_explanation_info *info = &explanation->info;
+    const cairn_file_info *file = explanation->contradicted;
+    if (entry != NULL && entry->record == NULL)
+        return crn_str_printf(&explanation->problem, reterr, "%s",
+                              cairn_error_message(entry->error));
+    if (!info->exists && info->reference_count > 0)
+        return crn_str_printf(&explanation->problem, reterr, "it is missing");
+    if (file != NULL)
+        return crn_str_printf(&explanation->problem, reterr,
+                              "its size is %" PRIu64 " bytes, the manifest says %" PRIu64
+                              ": damaged",
+                              info->size, file->size);
+    return 0;
+}
+
+/* Nothing is known of it, unless that is because something is lost: found by looking at everything.
+ */
+static int fail_unknown(cairn_store *store, const struct cairn_explanation *explanation,
+                        cairn_error **reterr)
+{
+    CRN_AUTO_SURVEY struct crn_survey survey = {0};
+    const char *job = explanation->log.job, *object = explanation->object;
+    CRN_TRY(crn_survey_list(store, job, &survey, reterr));
+    CRN_TRY(crn_survey_read_log(store, job, &survey, reterr));
+    return crn_err_fail(reterr, CAIRN_ENOTFOUND, object,
+                        "job '%s' neither stores nor references '%s'", job, object);
+}
+
+static int classify(cairn_store *store, struct cairn_explanation *explanation, cairn_error **reterr)
+{
+    const struct crn_joblog *log = &explanation->log;
+    const struct crn_joblog_entry *entry = find_entry(explanation);
     cairn_explanation_info *info = &explanation->info;
     bool referenced = info->reference_count > 0;
+    if (!info->exists && !referenced && entry == NULL)
+        return fail_unknown(store, explanation, reterr);
+    CRN_TRY(find_problem(explanation, entry, reterr));
+    info->problem = explanation->problem != NULL ? explanation->problem : "";
     info->status = crn_log_classify(info->object, log->head_id, log->log_start, &info->object,
                                     referenced ? 1 : 0);
-    if (!info->exists && !referenced)
-        return crn_err_fail(reterr, CAIRN_ENOTFOUND, info->object,
-                            "job '%s' neither stores nor references '%s'", log->job, info->object);
     return info->status == CAIRN_OBJECT_DEAD && !referenced ? crn_joblog_require_whole(log, reterr)
                                                             : 0;
 }
@@ -134,7 +189,7 @@ int cairn_explain(cairn_store *store, const char *job, const char *object, cairn
         return crn_err_fail(reterr, CAIRN_ENOTFOUND, job, "there is no job '%s' in this store",
                             job);
     CRN_TRY(find_references(explanation, reterr));
-    CRN_TRY(classify(explanation, reterr));
+    CRN_TRY(classify(store, explanation, reterr));
     *ret = CRN_TAKE(explanation);
     return 0;
 }

@@ -14,7 +14,8 @@
  *
  * An empty log beside objects is a lost log, not a job without checkpoints: a job writes its first
  * record before its first object. Likewise an object above head + 1 proves that records at the top
- * were lost. Both are errors: nothing can be said of what is live.
+ * were lost. Both are errors, as an unreadable record is: what is referenced is then known to be
+ * live, but of nothing can be said that it is dead.
  */
 
 #include "engine/survey.h"
@@ -86,7 +87,7 @@ int crn_survey_live(const struct crn_joblog *log, const char ***ret_live, size_t
 }
 
 /* Cairn's own objects must agree with where the log ends. */
-static int check_head(const struct crn_survey *survey, const char *job, cairn_error **reterr)
+static int check_head(struct crn_survey *survey, const char *job, cairn_error **reterr)
 {
     const struct crn_joblog *log = &survey->log;
     size_t ours = 0;
@@ -95,39 +96,61 @@ static int check_head(const struct crn_survey *survey, const char *job, cairn_er
         if (info.type != CRN_KEY_OBJECT)
             continue;
         ours++;
-        if (log->head_id > 0 && info.id > log->head_id && info.id - log->head_id > 1)
+        if (log->head_id > 0 && info.id > log->head_id && info.id - log->head_id > 1) {
+            survey->lost_head = true;
             return crn_err_fail(reterr, CAIRN_ECORRUPT, survey->objects[i].key,
                                 "job '%s': '%s' belongs to id %" PRIu64
                                 ", but the log ends at %" PRIu64 ": its newest manifests are lost",
                                 job, survey->objects[i].key, info.id, log->head_id);
+        }
     }
     if (log->head_id > 0)
         return 0;
-    if (ours > 0)
+    if (ours > 0) {
+        survey->lost_head = true;
         return crn_err_fail(reterr, CAIRN_EMISSING, job,
                             "job '%s' has %zu objects but not one manifest: its log is lost", job,
                             ours);
+    }
     return crn_err_fail(reterr, CAIRN_ENOTFOUND, job, "there is no job '%s' in this store", job);
+}
+
+int crn_survey_read_log_as_it_is(cairn_store *store, const char *job, struct crn_survey *survey,
+                                 cairn_error **ret_damage, cairn_error **reterr)
+{
+    CRN_AUTO_ERROR cairn_error *damage = NULL;
+    CRN_AUTO_ERROR cairn_error *lost = NULL;
+    crn_joblog_done(&survey->log);
+    free(survey->live);
+    survey->live = NULL;
+    survey->live_count = 0;
+    survey->lost_head = false;
+    CRN_TRY(crn_joblog_read(store, job, &survey->log, reterr));
+    int r = crn_joblog_require_whole(&survey->log, &damage);
+    int head = check_head(survey, job, &lost);
+    if (head == CAIRN_ENOTFOUND)
+        return crn_err_move(reterr, &lost, head);
+    survey->is_partial = r < 0 || head < 0;
+    *ret_damage = r < 0 ? CRN_TAKE(damage) : CRN_TAKE(lost);
+    return crn_survey_live(&survey->log, &survey->live, &survey->live_count, reterr);
 }
 
 int crn_survey_read_log(cairn_store *store, const char *job, struct crn_survey *survey,
                         cairn_error **reterr)
 {
-    crn_joblog_done(&survey->log);
-    free(survey->live);
-    survey->live = NULL;
-    survey->live_count = 0;
-    CRN_TRY(crn_joblog_read(store, job, &survey->log, reterr));
-    CRN_TRY(crn_joblog_require_whole(&survey->log, reterr));
-    CRN_TRY(check_head(survey, job, reterr));
-    return crn_survey_live(&survey->log, &survey->live, &survey->live_count, reterr);
+    CRN_AUTO_ERROR cairn_error *damage = NULL;
+    CRN_TRY(crn_survey_read_log_as_it_is(store, job, survey, &damage, reterr));
+    return survey->is_partial ? crn_err_move(reterr, &damage, cairn_error_code(damage)) : 0;
 }
 
 cairn_object_status crn_survey_status(const struct crn_survey *survey,
                                       const struct crn_survey_object *object)
 {
-    return crn_log_classify(object->key, survey->log.head_id, survey->log.log_start, survey->live,
-                            survey->live_count);
+    cairn_object_status status = crn_log_classify(
+        object->key, survey->log.head_id, survey->log.log_start, survey->live, survey->live_count);
+    bool depends =
+        status == CAIRN_OBJECT_DEAD || (status == CAIRN_OBJECT_UNRESOLVED && survey->lost_head);
+    return depends && survey->is_partial ? CAIRN_OBJECT_UNKNOWN : status;
 }
 
 bool crn_survey_has(const struct crn_survey *survey, const char *key)

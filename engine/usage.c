@@ -2,8 +2,13 @@
 
 /*
  * Where a job's bytes are: every object below its prefix falls into exactly one of manifest, live,
- * dead, unresolved and foreign, by the same judgement that garbage collection uses. Changes
- * nothing.
+ * dead, unresolved, unknown and foreign, by the same judgement that garbage collection uses.
+ *
+ * A full disk and a damaged manifest may come together. So a log that cannot be read as a whole
+ * does not keep the figures back: what only it could tell is counted as unknown, and the error is
+ * returned with the figures.
+ *
+ * Changes nothing.
  */
 
 #include "cairn/inspect.h"
@@ -32,6 +37,9 @@ static void count_object(const struct crn_survey *survey, const struct crn_surve
         break;
     case CAIRN_OBJECT_FOREIGN:
         count(&usage->foreign_count, &usage->foreign_bytes, object);
+        break;
+    case CAIRN_OBJECT_UNKNOWN:
+        count(&usage->unknown_count, &usage->unknown_bytes, object);
         break;
     case CAIRN_OBJECT_MANIFEST:
         count(&usage->manifest_count, &usage->manifest_bytes, object);
@@ -63,12 +71,14 @@ int cairn_job_usage(cairn_store *store, const char *job, cairn_usage *ret_usage,
                     cairn_error **reterr)
 {
     CRN_AUTO_SURVEY struct crn_survey survey = {0};
+    CRN_AUTO_ERROR cairn_error *damage = NULL;
     cairn_usage usage = CAIRN_USAGE_INIT;
 
     CRN_TRY(crn_survey_list(store, job, &survey, reterr));
-    CRN_TRY(crn_survey_read_log(store, job, &survey, reterr));
+    CRN_TRY(crn_survey_read_log_as_it_is(store, job, &survey, &damage, reterr));
     for (size_t i = 0; i < survey.count; i++)
         count_object(&survey, &survey.objects[i], &usage);
     CRN_TRY(count_missing(store, job, &survey, &usage, reterr));
-    return crn_options_out(ret_usage, &usage, sizeof usage, "cairn_usage", reterr);
+    CRN_TRY(crn_options_out(ret_usage, &usage, sizeof usage, "cairn_usage", reterr));
+    return survey.is_partial ? crn_err_move(reterr, &damage, cairn_error_code(damage)) : 0;
 }

@@ -173,6 +173,42 @@ START_TEST(usage_puts_every_object_in_one_class)
 }
 END_TEST
 
+/* A full disk and a damaged manifest may come together: what is known is told, and what only the
+ * damaged one could tell is not called dead (P5). */
+START_TEST(usage_of_a_damaged_log_tells_what_is_known)
+{
+    cairn_usage usage = CAIRN_USAGE_INIT;
+    crn_test_job_replace(&job, "MANIFEST-chk2", "damaged", 7);
+    ck_assert_int_eq(cairn_job_usage(store, "orders", &usage, NULL), CAIRN_ECORRUPT);
+    ck_assert_uint_eq(usage.manifest_count, 4);
+    ck_assert_uint_eq(usage.live_count, 4); /* of checkpoint 4 */
+    ck_assert_uint_eq(usage.live_bytes, 5 + 5 + 5 + 4);
+    ck_assert_uint_eq(usage.dead_count, 0);
+    ck_assert_uint_eq(usage.unknown_count, 3); /* "left", and "beta" and "two" of checkpoint 2 */
+    ck_assert_uint_eq(usage.unknown_bytes, 4 + 4 + 3);
+    ck_assert_uint_eq(usage.unresolved_count, 1);
+    ck_assert_uint_eq(usage.foreign_count, CRN_TEST_JOB_FOREIGN);
+
+    crn_test_job_remove(&job, "MANIFEST-chk2");
+    crn_test_job_remove(&job, "shared/e1-c4-11.sst");
+    ck_assert_int_eq(cairn_job_usage(store, "orders", &usage, NULL), CAIRN_EMISSING);
+    ck_assert_uint_eq(usage.unknown_count, 3);
+    ck_assert_uint_eq(usage.missing_count, 1);
+
+    crn_test_job_put(&job, "shared/e1-c9-1.sst", "late", 4); /* the newest records are lost */
+    ck_assert_int_lt(cairn_job_usage(store, "orders", &usage, NULL), 0);
+    ck_assert_uint_eq(usage.unresolved_count, 0);
+    ck_assert_uint_eq(usage.unknown_count, 5);
+
+    static const char *const records[] = {"MANIFEST-chk1", "MANIFEST-chk3", "MANIFEST-chk4"};
+    for (size_t i = 0; i < CRN_COUNT(records); i++)
+        crn_test_job_remove(&job, records[i]);
+    ck_assert_int_eq(cairn_job_usage(store, "orders", &usage, NULL), CAIRN_EMISSING);
+    ck_assert_uint_eq(usage.live_count, 0);
+    ck_assert_uint_eq(usage.unknown_count, 8);
+}
+END_TEST
+
 static void check_explained(const char *object, cairn_object_status status, uint64_t size,
                             uint64_t first, uint64_t second)
 {
@@ -221,6 +257,59 @@ START_TEST(an_object_is_explained)
     ck_assert_int_eq(cairn_explain(store, "orders", "shared/e1-c2-9.sst", &explanation, NULL),
                      CAIRN_ECORRUPT);
     check_explained("shared/e1-c4-11.sst", CAIRN_OBJECT_LIVE, 5, 4, 0);
+}
+END_TEST
+
+static void check_trouble(const char *object, bool exists, cairn_object_status status,
+                          const char *problem)
+{
+    cairn_explanation *explanation;
+    ck_assert_int_eq(cairn_explain(store, "orders", object, &explanation, NULL), 0);
+    const cairn_explanation_info *info = cairn_explanation_get(explanation);
+    ck_assert_uint_eq(info->exists, exists);
+    ck_assert_int_eq(info->status, status);
+    ck_assert_ptr_nonnull(strstr(info->problem, problem));
+    ck_assert_int_eq(*info->problem == 0, *problem == 0);
+    cairn_explanation_close(explanation);
+}
+
+START_TEST(what_is_wrong_with_an_object_is_explained)
+{
+    cairn_explanation *explanation;
+    check_trouble("shared/e1-c2-8.sst", true, CAIRN_OBJECT_LIVE, "");
+    crn_test_job_replace(&job, "shared/e1-c2-8.sst", "al", 2);
+    check_trouble("shared/e1-c2-8.sst", true, CAIRN_OBJECT_LIVE,
+                  "its size is 2 bytes, the manifest says 5");
+    crn_test_job_remove(&job, "shared/e1-c2-8.sst");
+    check_trouble("shared/e1-c2-8.sst", false, CAIRN_OBJECT_LIVE, "missing");
+    crn_test_job_replace(&job, "MANIFEST-chk3", "damaged", 7);
+    check_trouble("MANIFEST-chk3", true, CAIRN_OBJECT_MANIFEST, "MANIFEST-chk3");
+    /* A hole is known, however wide it is; what lies beyond the log is not. */
+    crn_test_job_remove(&job, "MANIFEST-chk3");
+    crn_test_job_remove(&job, "MANIFEST-chk2");
+    check_trouble("MANIFEST-chk2", false, CAIRN_OBJECT_MANIFEST, "missing from the log");
+    check_trouble("MANIFEST-chk3", false, CAIRN_OBJECT_MANIFEST, "missing from the log");
+    check_trouble("MANIFEST-chk4", true, CAIRN_OBJECT_MANIFEST, "");
+    /* With a record missing, nobody can say that an object was never there. */
+    ck_assert_int_eq(cairn_explain(store, "orders", "shared/e1-c2-77.sst", &explanation, NULL),
+                     CAIRN_EMISSING);
+    ck_assert_int_eq(cairn_explain(store, "orders", "MANIFEST-chk5", &explanation, NULL),
+                     CAIRN_EMISSING);
+}
+END_TEST
+
+/* The first of the lost records at the log's top is what the job's error names. */
+START_TEST(a_lost_newest_manifest_is_explained)
+{
+    cairn_explanation *explanation;
+    cairn_error *error = NULL;
+    ck_assert_int_eq(cairn_explain(store, "orders", "MANIFEST-chk5", &explanation, NULL),
+                     CAIRN_ENOTFOUND);
+    crn_test_job_put(&job, "shared/e1-c6-1.sst", "late", 4);
+    ck_assert_int_eq(cairn_explain(store, "orders", "MANIFEST-chk5", &explanation, &error),
+                     CAIRN_ECORRUPT);
+    ck_assert_ptr_nonnull(strstr(cairn_error_message(error), "newest manifests are lost"));
+    cairn_error_free(error);
 }
 END_TEST
 
@@ -771,7 +860,10 @@ int main(void)
     tcase_add_test(tcase, a_log_remembers_what_was_subsumed);
     tcase_add_test(tcase, a_snapshot_gives_what_its_manifest_has);
     tcase_add_test(tcase, usage_puts_every_object_in_one_class);
+    tcase_add_test(tcase, usage_of_a_damaged_log_tells_what_is_known);
     tcase_add_test(tcase, an_object_is_explained);
+    tcase_add_test(tcase, what_is_wrong_with_an_object_is_explained);
+    tcase_add_test(tcase, a_lost_newest_manifest_is_explained);
     tcase_add_test(tcase, two_snapshots_are_compared_by_object);
     tcase_add_test(tcase, a_sound_store_verifies);
     tcase_add_loop_test(tcase, a_flipped_bit_of_any_object_is_named, 0, (int)CRN_COUNT(objects));

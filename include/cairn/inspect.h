@@ -250,8 +250,15 @@ typedef struct cairn_usage {
     uint64_t foreign_count;      /* not written by Cairn: never touched */
     uint64_t foreign_bytes;
     uint64_t missing_count;      /* referenced but not there */
+    uint64_t unknown_count;      /* referenced by no manifest that can be read; but as some cannot be
+                                    read or are lost, they may be needed: gc leaves everything alone */
+    uint64_t unknown_bytes;
 } cairn_usage;
-#define CAIRN_USAGE_INIT {sizeof(cairn_usage), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define CAIRN_USAGE_INIT {sizeof(cairn_usage), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+/** Count what is stored for a job, by what it is for.
+ * @return 0; CAIRN_ECORRUPT, CAIRN_EVERSION or CAIRN_EMISSING if some of the job's manifests cannot be
+ * read or are lost: *ret_usage then has what is known; CAIRN_ENOTFOUND (no such job) or the store's
+ * error: *ret_usage is untouched. */
 CAIRN_API CAIRN_MUST_CHECK int cairn_job_usage(cairn_store *store, const char *job,
                                                cairn_usage *ret_usage, cairn_error **reterr);
 
@@ -275,7 +282,8 @@ typedef enum cairn_object_status {
     CAIRN_OBJECT_DEAD = 2,       /* of a resolved id, referenced by nothing */
     CAIRN_OBJECT_UNRESOLVED = 3, /* of an id above the log's head */
     CAIRN_OBJECT_MANIFEST = 4,
-    CAIRN_OBJECT_FOREIGN = 5
+    CAIRN_OBJECT_FOREIGN = 5,
+    CAIRN_OBJECT_UNKNOWN = 6     /* dead or unresolved, had not some manifests become unreadable */
 } cairn_object_status;
 typedef struct cairn_explanation cairn_explanation;
 typedef struct cairn_explanation_info {
@@ -287,9 +295,14 @@ typedef struct cairn_explanation_info {
     const char *operator_uid;     /* "" if unreferenced */
     uint32_t subtask;
     size_t reference_count;       /* retained checkpoints that need it */
+    const char *problem;          /* "", or what is wrong with it, as far as that can be told without
+                                     reading it: missing, of another size than a manifest says, or a
+                                     manifest that cannot be read. cairn_verify() compares bytes */
 } cairn_explanation_info;
-/** Who needs an object. `object` is relative to the job's prefix ("shared/...", "MANIFEST-chk7").
- * @return 0, CAIRN_ENOTFOUND (neither stored nor referenced), or the store's error. */
+/** Who needs an object. `object` is relative to the job's prefix ("shared/...", "MANIFEST-chk7"). A
+ * manifest that the job's log needs but does not have is explained too.
+ * @return 0; CAIRN_ENOTFOUND (neither stored nor referenced); CAIRN_ECORRUPT, CAIRN_EVERSION or
+ * CAIRN_EMISSING if it could be referenced by a manifest that cannot be read; or the store's error. */
 CAIRN_API CAIRN_MUST_CHECK int cairn_explain(cairn_store *store, const char *job,
                                              const char *object, cairn_explanation **ret,
                                              cairn_error **reterr);

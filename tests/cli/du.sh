@@ -10,3 +10,8 @@ echo note >store/shop/README
 run cairn du store
 json 'd["usage"]["dead"]["count"], d["usage"]["unresolved"]["count"], d["usage"]["foreign"],
       d["usage"]["missing_count"], len(d["checkpoints"])' du store
+# A manifest that cannot be read keeps nothing back but what only it knows.
+flip store/shop/MANIFEST-chk4 60
+run cairn du store
+json 'd["usage"]["dead"]["count"], d["usage"]["unknown"]["count"], d["usage"]["live"]["count"],
+      len(d["checkpoints"])' du store

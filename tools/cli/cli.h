@@ -109,6 +109,17 @@ struct cli_target {
     char *job;
 };
 int cli_target_open(const struct cli_args *args, struct cli_target *ret, cairn_error **reterr);
+/* The same for an object's name: if it begins with a job's name and '/', that one is meant. */
+int cli_target_open_for(const struct cli_args *args, const char *object, struct cli_target *ret,
+                        cairn_error **reterr);
+/* Call fn for the job that PATH or --job names, or else for every job of the store, until it fails.
+ * `several`: the store has more than this one. No job at all is CAIRN_ENOTFOUND. */
+typedef int (*cli_job_fn)(void *context, const struct cli_target *target, bool several,
+                          cairn_error **reterr);
+int cli_each_job(const struct cli_args *args, cli_job_fn fn, void *context, cairn_error **reterr);
+/* The line that separates one job's output from the next one's. */
+void cli_print_job(const char *job, bool first);
+int cli_raise_no_job(const char *path, cairn_error **reterr);
 void cli_target_close(struct cli_target *target);
 #define CLI_AUTO_TARGET CLI_CLEANUP(cli_target_close)
 
@@ -226,6 +237,8 @@ struct json_object *cli_json_file(const cairn_file_info *file, const cairn_opera
                                   const cairn_state_info *state);
 struct json_object *cli_json_amount(uint64_t count, uint64_t bytes);
 void cli_json_print(struct json_object *document); /* and release */
+/* Print documents of one job each: {"jobs": [...]} if `several`, else the only one. Releases. */
+void cli_json_print_jobs(struct json_object *documents, bool several);
 
 /* --- progress.c: long work --- */
 

@@ -175,3 +175,16 @@ void cli_json_print(struct json_object *document)
                                                       JSON_C_TO_STRING_NOSLASHESCAPE));
     json_object_put(document);
 }
+
+void cli_json_print_jobs(struct json_object *documents, bool several)
+{
+    struct json_object *document = several ? cli_json_object() : NULL;
+    if (several) {
+        cli_json_put(document, "jobs", documents);
+        cli_json_print(document);
+        return;
+    }
+    if (json_object_array_length(documents) > 0)
+        cli_json_print(json_object_get(json_object_array_get_idx(documents, 0)));
+    json_object_put(documents);
+}

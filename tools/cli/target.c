@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What PATH means: a store, or the directory of a job in it. A store with one job needs no --job;
- * one with several lists them and asks. */
+/* What PATH means: a store, or the directory of a job in it. A store with one job needs no --job.
+ * In one with several, verbs that can be about all jobs are; the others list them and ask. */
 
 #include "tools/cli/cli.h"
 #include <stdlib.h>
@@ -9,29 +9,42 @@
 
 #define LISTED 10 /* jobs named in the question which one is meant */
 
-/* The store's only job. */
-static int choose_job(const char *path, cairn_store *store, char **ret_job, cairn_error **reterr)
+int cli_raise_no_job(const char *path, cairn_error **reterr)
+{
+    cli_hint("a store is the directory that holds the jobs' directories");
+    return cli_raise(reterr, CAIRN_ENOTFOUND, "no job in store '%s'", path);
+}
+
+static int raise_several(const char *path, char **names, size_t count, cairn_error **reterr)
+{
+    CLI_AUTO_FREE char *list = cli_printf("%s", names[0]);
+    for (size_t i = 1; i < count && i < LISTED; i++) {
+        CLI_AUTO_FREE char *shorter = list;
+        list = cli_printf("%s, %s", shorter, names[i]);
+    }
+    return cli_raise(reterr, CAIRN_EINVAL, "store '%s' has %zu jobs: choose with --job one of %s%s",
+                     path, count, list, count > LISTED ? ", ..." : "");
+}
+
+/* The store's only job, or the one whose name stands in front of the object (which may be NULL). */
+static int choose_job(const char *path, cairn_store *store, const char *object, char **ret_job,
+                      cairn_error **reterr)
 {
     char **names;
     size_t count;
+    const char *chosen = NULL;
     int r = cairn_store_jobs(store, &names, &count, reterr);
     if (r < 0)
         return r;
-    if (count == 1) {
-        *ret_job = cli_printf("%s", names[0]);
-    } else if (count == 0) {
-        cli_hint("a store is the directory that holds the jobs' directories");
-        r = cli_raise(reterr, CAIRN_ENOTFOUND, "no job in store '%s'", path);
-    } else {
-        CLI_AUTO_FREE char *list = cli_printf("%s", names[0]);
-        for (size_t i = 1; i < count && i < LISTED; i++) {
-            CLI_AUTO_FREE char *shorter = list;
-            list = cli_printf("%s, %s", shorter, names[i]);
-        }
-        r = cli_raise(reterr, CAIRN_EINVAL,
-                      "store '%s' has %zu jobs: choose with --job one of %s%s", path, count, list,
-                      count > LISTED ? ", ..." : "");
+    for (size_t i = 0; i < count; i++) {
+        size_t n = strlen(names[i]);
+        if (count == 1 || (object && strncmp(object, names[i], n) == 0 && object[n] == '/'))
+            chosen = names[i];
     }
+    if (chosen)
+        *ret_job = cli_printf("%s", chosen);
+    else
+        r = count == 0 ? cli_raise_no_job(path, reterr) : raise_several(path, names, count, reterr);
     cairn_names_free(names, count);
     return r;
 }
@@ -54,28 +67,78 @@ static int has_job(cairn_store *store, const char *job, cairn_error **reterr)
     return cli_raise(reterr, CAIRN_ENOTFOUND, "there is no job '%s' in this store", job);
 }
 
-int cli_target_open(const struct cli_args *args, struct cli_target *ret, cairn_error **reterr)
+static int open_path(const char *path, struct cli_target *ret, cairn_error **reterr)
 {
-    const char *path = args->words[0];
     int r = cairn_store_open_existing(path, &ret->store, &ret->job, reterr);
     if (r == CAIRN_ENOTFOUND || r == CAIRN_EINVAL)
         cli_hint("give the directory of a store, or of a job in it");
-    if (r < 0)
-        return r;
+    return r;
+}
+
+/* Check the job that --job or PATH names. */
+static int name_job(const struct cli_args *args, struct cli_target *target, cairn_error **reterr)
+{
     if (!args->job)
-        return ret->job ? 0 : choose_job(path, ret->store, &ret->job, reterr);
-    if (!ret->job) {
-        ret->job = cli_printf("%s", args->job);
-        return has_job(ret->store, ret->job, reterr);
+        return 0;
+    if (!target->job) {
+        target->job = cli_printf("%s", args->job);
+        return has_job(target->store, target->job, reterr);
     }
-    if (strcmp(ret->job, args->job) != 0)
+    if (strcmp(target->job, args->job) != 0)
         return cli_raise(reterr, CAIRN_EINVAL, "'%s' is the directory of job '%s', not of '%s'",
-                         path, ret->job, args->job);
+                         args->words[0], target->job, args->job);
     return 0;
+}
+
+int cli_target_open(const struct cli_args *args, struct cli_target *ret, cairn_error **reterr)
+{
+    return cli_target_open_for(args, NULL, ret, reterr);
+}
+
+int cli_target_open_for(const struct cli_args *args, const char *object, struct cli_target *ret,
+                        cairn_error **reterr)
+{
+    int r = open_path(args->words[0], ret, reterr);
+    if (r == 0)
+        r = name_job(args, ret, reterr);
+    if (r == 0 && !ret->job)
+        r = choose_job(args->words[0], ret->store, object, &ret->job, reterr);
+    return r;
 }
 
 void cli_target_close(struct cli_target *target)
 {
     free(target->job);
     cairn_store_close(target->store);
+}
+
+void cli_print_job(const char *job, bool first)
+{
+    CLI_AUTO_FREE char *name = cli_text_quote(job, strlen(job));
+    printf("%s%sjob %s%s\n", first ? "" : "\n", cli_style_on(CLI_BOLD), name,
+           cli_style_off(CLI_BOLD));
+}
+
+int cli_each_job(const struct cli_args *args, cli_job_fn fn, void *context, cairn_error **reterr)
+{
+    CLI_AUTO_TARGET struct cli_target target = {0};
+    char **names;
+    size_t count;
+    int r = open_path(args->words[0], &target, reterr);
+    if (r == 0)
+        r = name_job(args, &target, reterr);
+    if (r == 0 && target.job)
+        return fn(context, &target, false, reterr);
+    if (r == 0)
+        r = cairn_store_jobs(target.store, &names, &count, reterr);
+    if (r < 0)
+        return r;
+    if (count == 0)
+        r = cli_raise_no_job(args->words[0], reterr);
+    for (size_t i = 0; i < count && r == 0; i++) {
+        struct cli_target one = {target.store, names[i]};
+        r = fn(context, &one, count > 1, reterr);
+    }
+    cairn_names_free(names, count);
+    return r;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* cairn du: what takes the space, per checkpoint and for the whole job. */
+/* cairn du: what takes the space, per checkpoint and for the whole job. A manifest that cannot be
+ * read does not keep back what is known without it: the figures come first, then the error. */
 
 #include "tools/cli/cli.h"
 
@@ -51,6 +52,9 @@ static void print_totals(const cairn_usage *u)
               "needed by none: gc removes them");
     add_total(table, CLI_PLAIN, "unresolved", u->unresolved_count, &u->unresolved_bytes,
               "of a checkpoint in flight, or left by a crash");
+    if (u->unknown_count > 0)
+        add_total(table, CLI_BAD, "unknown", u->unknown_count, &u->unknown_bytes,
+                  "perhaps needed by a manifest that cannot be read");
     add_total(table, CLI_PLAIN, "foreign", u->foreign_count, &u->foreign_bytes,
               "not Cairn's: never touched");
     add_total(table, missing, "missing", u->missing_count, NULL, "needed, but not there");
@@ -72,6 +76,7 @@ static void print_json(const char *job, const cairn_log *log, const cairn_usage 
     cli_json_put(usage, "live", cli_json_amount(u->live_count, u->live_bytes));
     cli_json_put(usage, "dead", cli_json_amount(u->dead_count, u->dead_bytes));
     cli_json_put(usage, "unresolved", cli_json_amount(u->unresolved_count, u->unresolved_bytes));
+    cli_json_put(usage, "unknown", cli_json_amount(u->unknown_count, u->unknown_bytes));
     cli_json_put(usage, "foreign", cli_json_amount(u->foreign_count, u->foreign_bytes));
     cli_json_put_u64(usage, "missing_count", u->missing_count);
     cli_json_put_text(document, "job", job);
@@ -90,14 +95,14 @@ int cli_du(const struct cli_args *args, cairn_error **reterr)
         r = cairn_log_open(target.store, target.job, &log, reterr);
     if (r == 0)
         r = cairn_job_usage(target.store, target.job, &usage, reterr);
-    if (r < 0)
+    if (r < 0 && usage.object_count == 0) /* nothing was filled in */
         return r;
     if (args->json) {
         print_json(target.job, log, &usage);
-        return 0;
+        return r;
     }
     print_checkpoints(log);
     putchar('\n');
     print_totals(&usage);
-    return 0;
+    return r;
 }

@@ -3,7 +3,34 @@
 /* cairn explain: who needs an object, since when, and what would happen without it. */
 
 #include "tools/cli/cli.h"
+#include <stdlib.h>
 #include <string.h>
+
+/* Where a file is, without links; the file itself may be missing. NULL: that is nowhere. */
+static char *real_place(const char *file)
+{
+    char *real = realpath(file, NULL);
+    const char *slash = strrchr(file, '/');
+    if (real || !slash || slash == file || !slash[1])
+        return real;
+    CLI_AUTO_FREE char *parent = cli_printf("%.*s", (int)(slash - file), file);
+    CLI_AUTO_FREE char *real_parent = realpath(parent, NULL);
+    return real_parent ? cli_printf("%s%s", real_parent, slash) : NULL;
+}
+
+/* A person may point at the object as a file below PATH: what it is called from there. Else as it
+ * is written. */
+static char *name_from_path(const char *path, const char *object)
+{
+    static const char scheme[] = "file://";
+    size_t skip = strncmp(path, scheme, sizeof(scheme) - 1) == 0 ? sizeof(scheme) - 1 : 0;
+    CLI_AUTO_FREE char *plain = cli_printf("%.*s", (int)strcspn(path + skip, "?"), path + skip);
+    CLI_AUTO_FREE char *root = realpath(plain, NULL);
+    CLI_AUTO_FREE char *file = real_place(object);
+    size_t n = root ? strlen(root) : 0;
+    bool below = root && file && strncmp(file, root, n) == 0 && file[n] == '/';
+    return cli_printf("%s", below ? file + n + 1 : object);
+}
 
 /* Errors name objects with the job in front; the library wants them without. */
 static const char *strip_job(const char *object, const char *job)
@@ -34,6 +61,8 @@ static const char *describe_status(const cairn_explanation_info *info)
         return "manifest: a record of the job's log";
     case CAIRN_OBJECT_FOREIGN:
         return "foreign: not Cairn's; never touched";
+    case CAIRN_OBJECT_UNKNOWN:
+        break;
     }
     return "unknown";
 }
@@ -45,21 +74,54 @@ static void print_references(const cairn_explanation *explanation,
         printf("%s%" PRIu64, i ? ", " : "", cairn_explanation_reference(explanation, i));
 }
 
+static bool is_usable(const cairn_explanation_info *info)
+{
+    return info->exists && !*info->problem;
+}
+
+/* What hangs on a record of the log. Without the newest checkpoint's, the job cannot know where to
+ * begin. */
+static void print_manifest_consequence(const cairn_explanation_info *info, const cairn_log *log,
+                                       const cairn_record_info *record)
+{
+    const cairn_record_info *newest = NULL;
+    for (size_t i = 0; i < cairn_log_size(log); i++) {
+        if (cairn_log_at(log, i)->state == CAIRN_STATE_COMPLETE)
+            newest = cairn_log_at(log, i);
+    }
+    bool was_other = record && record->kind != 0 && record->kind != CAIRN_RECORD_CHECKPOINT;
+    printf("%-11s gc refuses to work", is_usable(info) ? "without it" : "as it is");
+    if (record && record->kind == CAIRN_RECORD_CHECKPOINT)
+        printf(", checkpoint %" PRIu64 " %s be restored", record->id,
+               is_usable(info) ? "could not" : "cannot");
+    if (record && !was_other && (!newest || newest->id <= record->id))
+        printf(", the job opens only with restore_fallback");
+    putchar('\n');
+}
+
 /* What hangs on it, as one sentence. */
 static void print_consequence(const cairn_explanation *explanation,
                               const cairn_explanation_info *info)
 {
-    if (info->status == CAIRN_OBJECT_MANIFEST) {
-        printf("%-11s the log has a gap: the job does not open, gc refuses to work\n",
-               info->exists ? "without it" : "as it is");
-    } else if (info->reference_count > 0) {
-        printf("%-11s %s ", info->exists ? "without it" : "as it is",
+    if (info->reference_count > 0) {
+        printf("%-11s %s ", is_usable(info) ? "without it" : "as it is",
                cli_plural(info->reference_count, "checkpoint", "checkpoints"));
         print_references(explanation, info);
-        printf(" %s be restored\n", info->exists ? "could not" : "cannot");
+        printf(" %s be restored\n", is_usable(info) ? "could not" : "cannot");
     } else {
         printf("without it  nothing is lost\n");
     }
+}
+
+/* The record that a manifest is, or what later ones remember of it. */
+static const cairn_record_info *record_of_manifest(const cairn_explanation_info *info,
+                                                   const cairn_log *log)
+{
+    CLI_AUTO_ERROR cairn_error *error = NULL;
+    uint64_t id;
+    if (info->status != CAIRN_OBJECT_MANIFEST || cli_args_id(info->object, &id, &error) < 0)
+        return NULL;
+    return find_record(log, id);
 }
 
 static void print_text(const cairn_explanation *explanation, const cairn_log *log)
@@ -71,8 +133,10 @@ static void print_text(const cairn_explanation *explanation, const cairn_log *lo
     printf("status      %s\n", describe_status(info));
     if (info->exists)
         printf("size        %s (%" PRIu64 " bytes)\n", cli_size(info->size).text, info->size);
-    else
-        printf("size        %sit is missing%s\n", cli_style_on(CLI_BAD), cli_style_off(CLI_BAD));
+    if (*info->problem) {
+        CLI_AUTO_FREE char *problem = cli_text_safe(info->problem);
+        printf("problem     %s%s%s\n", cli_style_on(CLI_BAD), problem, cli_style_off(CLI_BAD));
+    }
     if (file) {
         CLI_AUTO_FREE char *name = cli_text_safe(file->name);
         CLI_AUTO_FREE char *uid = cli_text_quote(info->operator_uid, strlen(info->operator_uid));
@@ -89,7 +153,15 @@ static void print_text(const cairn_explanation *explanation, const cairn_log *lo
         print_references(explanation, info);
         putchar('\n');
     }
-    print_consequence(explanation, info);
+    if (info->status != CAIRN_OBJECT_MANIFEST) {
+        print_consequence(explanation, info);
+        return;
+    }
+    const cairn_record_info *record = record_of_manifest(info, log);
+    if (record && record->kind != 0)
+        printf("what        record of kind %s, %s\n", cli_kind_name(record->kind),
+               cli_time(record->commit_time_ms).text);
+    print_manifest_consequence(info, log, record);
 }
 
 static void print_json(const char *job, const cairn_explanation *explanation)
@@ -104,6 +176,7 @@ static void print_json(const char *job, const cairn_explanation *explanation)
     cli_json_put_text(document, "status", cli_status_name(info->status));
     cli_json_put_bool(document, "exists", info->exists);
     cli_json_put_u64(document, "size", info->size);
+    cli_json_put_text(document, "problem", *info->problem ? info->problem : NULL);
     cli_json_put(document, "file", info->file ? cli_json_file(info->file, NULL, NULL) : NULL);
     cli_json_put_text(document, "operator_uid", info->file ? info->operator_uid : NULL);
     if (info->file)
@@ -118,13 +191,14 @@ int cli_explain(const struct cli_args *args, cairn_error **reterr)
 {
     CLI_AUTO_TARGET struct cli_target target = {0};
     CLI_AUTO_LOG cairn_log *log = NULL;
+    CLI_AUTO_FREE char *object = name_from_path(args->words[0], args->words[1]);
     cairn_explanation *explanation = NULL;
-    int r = cli_target_open(args, &target, reterr);
+    int r = cli_target_open_for(args, object, &target, reterr);
     if (r == 0)
         r = cairn_log_open(target.store, target.job, &log, reterr);
     if (r == 0)
-        r = cairn_explain(target.store, target.job, strip_job(args->words[1], target.job),
-                          &explanation, reterr);
+        r = cairn_explain(target.store, target.job, strip_job(object, target.job), &explanation,
+                          reterr);
     if (r == CAIRN_ENOTFOUND)
         cli_hint("`cairn inspect --files PATH ID` lists the objects of a checkpoint");
     if (r < 0)
