@@ -11,6 +11,7 @@
  * @crash `<dir>.partial` is left; running it again removes it.
  */
 
+#include "backends/storage/storage.h"
 #include "base/file.h"
 #include "engine/fetch.h"
 #include "engine/options.h"
@@ -64,6 +65,44 @@ static int resolve_dir(struct restore *restore, const char *dir, cairn_error **r
             return crn_err_nomem(reterr);
     }
     return crn_str_printf(&restore->partial, reterr, "%s.partial", restore->dir);
+}
+
+/* The directory, or the nearest one above it that exists, without links. */
+static char *existing_ancestor(const char *dir)
+{
+    CRN_AUTO_FREE char *path = strdup(dir);
+    while (path != NULL) {
+        char *real = realpath(path, NULL);
+        char *slash = strrchr(path, '/');
+        if (real != NULL || slash == path)
+            return real;
+        if (slash == NULL)
+            return realpath(".", NULL);
+        *slash = 0;
+    }
+    return NULL;
+}
+
+/* What lies within a store is the store's; a directory of databases there would only confuse. */
+static int check_outside_store(cairn_store *store, const char *dir, cairn_error **reterr)
+{
+    const char *root = crn_posix_store_root(store);
+    struct stat root_stat, path_stat;
+    if (root == NULL || stat(root, &root_stat) < 0)
+        return 0;
+    CRN_AUTO_FREE char *path = existing_ancestor(dir);
+    while (path != NULL && stat(path, &path_stat) == 0) {
+        if (path_stat.st_dev == root_stat.st_dev && path_stat.st_ino == root_stat.st_ino)
+            return crn_err_fail(reterr, CAIRN_EINVAL, dir,
+                                "directory '%s' lies within the store '%s': restore to another "
+                                "place",
+                                dir, root);
+        char *slash = strrchr(path, '/');
+        if (slash == NULL || path[1] == 0)
+            break;
+        slash[slash == path ? 1 : 0] = 0;
+    }
+    return 0;
 }
 
 static int check_dir_is_free(const char *dir, cairn_error **reterr)
@@ -255,6 +294,7 @@ int cairn_restore_to(cairn_store *store, const char *job, const char *dir,
     CRN_TRY(crn_options_in(&restore.options, sizeof restore.options, options,
                            "cairn_restore_options", reterr));
     CRN_TRY(resolve_dir(&restore, dir, reterr));
+    CRN_TRY(check_outside_store(store, restore.dir, reterr));
     CRN_TRY(check_dir_is_free(restore.dir, reterr));
     cairn_snapshot *snapshot = NULL;
     CRN_TRY(cairn_snapshot_open(store, job, restore.options.id, &snapshot, reterr));

@@ -766,6 +766,32 @@ static void *restore_once(void *arg)
     return NULL;
 }
 
+/* Whatever the way that leads there. */
+START_TEST(a_restore_stays_out_of_the_store)
+{
+    static const char *const inside[] = {"store", "store/databases", "store/orders/restored",
+                                         "store/orders/a/b", "link/databases"};
+    char path[96];
+    cairn_store *posix;
+    (void)snprintf(path, sizeof path, "%s/store", root);
+    ck_assert_int_eq(crn_posix_store_open(path, CRN_TRANSFER_AUTO, false, &posix, NULL), 0);
+    ck_assert_int_eq(symlink(path, in_root("link")), 0);
+    CRN_AUTO_FREE char *before = crn_test_job_listing(&job);
+    for (size_t i = 0; i < CRN_COUNT(inside); i++) {
+        cairn_error *error = NULL;
+        ck_assert_int_eq(cairn_restore_to(posix, "orders", in_root(inside[i]), NULL, NULL, &error),
+                         CAIRN_EINVAL);
+        ck_assert_ptr_nonnull(strstr(cairn_error_message(error), "within the store"));
+        cairn_error_free(error);
+    }
+    CRN_AUTO_FREE char *after = crn_test_job_listing(&job);
+    ck_assert_str_eq(before, after);
+    ck_assert_int_eq(cairn_restore_to(posix, "orders", in_root("new/store"), NULL, NULL, NULL), 0);
+    check_names("store", 1); /* the job */
+    posix->ops->close(posix);
+}
+END_TEST
+
 START_TEST(of_two_restores_to_one_place_one_wins)
 {
     for (int round = 0; round < 30; round++) {
@@ -876,6 +902,7 @@ int main(void)
     tcase_add_test(tcase, long_work_can_be_cancelled);
     tcase_add_loop_test(tcase, a_restore_writes_plain_directories, 0, 2);
     tcase_add_test(tcase, a_restore_takes_only_a_free_directory);
+    tcase_add_test(tcase, a_restore_stays_out_of_the_store);
     tcase_add_test(tcase, of_two_restores_to_one_place_one_wins);
     tcase_add_test(tcase, operators_become_safe_directory_names);
     tcase_add_test(tcase, a_broken_transfer_leaves_nothing_under_its_name);

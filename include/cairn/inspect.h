@@ -396,7 +396,7 @@ typedef struct cairn_restore_report {
 #define CAIRN_RESTORE_REPORT_INIT {sizeof(cairn_restore_report), 0, 0, 0}
 /** Write the databases of a checkpoint, verified and synced, as plain RocksDB directories:
  * `<dir>/<operator's uid, unsafe characters as %XX>-<subtask>/`. The directory must be absent or
- * empty. Operator state is written beside them as `operator-state.bin`; a uid that is too long for a file
+ * empty, and not within the store (CAIRN_EINVAL). Operator state is written beside them as `operator-state.bin`; a uid that is too long for a file
  * name is cut and gets a digest. @return 0, CAIRN_EEXIST, CAIRN_EBUSY (another restore writes there),
  * CAIRN_ENOTFOUND, CAIRN_ECORRUPT, CAIRN_EMISSING, CAIRN_ECANCELED,
  * CAIRN_EIO, CAIRN_ENOSPC, CAIRN_EACCES. On failure what was written is removed.

@@ -9,6 +9,9 @@ run cairn restore store 3 --to old --link --threads 2
 links=$(find old -links +1 -name '*.sst' | wc -l)
 run test "$links" -gt 0
 json 'd["job"], d["id"], d["directory"], d["files"]' restore store 4 --to third
+run cairn restore store --to store/shop/databases
+run cairn restore store/shop --to store/databases
+run ls store
 mkdir -p elsewhere && mv store/shop elsewhere/moved
 run cairn restore elsewhere/moved --to fourth
 run diff -r out fourth
