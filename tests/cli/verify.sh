@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=sh disable=SC2154
-# P8: every kind of damage is found, names the object, and is exit status 4. A quick look compares sizes,
-# --full every byte.
+# P8: every kind of damage is found, names the object and all checkpoints that need it, and is exit status
+# 4. A quick look compares sizes, --full every byte.
 make_store store shop
 run cairn verify store
 run cairn verify store --full
@@ -13,14 +13,19 @@ flip "flipped/shop/$(object_of clicks 6)" 500
 run cairn verify flipped
 run cairn verify flipped --full
 run cairn verify flipped 6 --full
-json 'd["full"], d["checkpoints"], [(p["id"], p["error"]) for p in d["problems"]]' verify flipped --full
+json 'd["full"], d["checkpoints"], [(p["id"], p["ids"], p["error"]) for p in d["problems"]], d["whole"],
+      d["newest_whole"], d["bytes_covered"] > d["bytes_checked"]' verify flipped
+json 'd["full"], d["checkpoints"], [(p["id"], p["ids"], p["error"]) for p in d["problems"]], d["whole"],
+      d["newest_whole"]' verify flipped --full
 cp -r store short
 truncate -s 100 "short/shop/$(object_of recent 6)"
 run cairn verify short
 cp -r store missing
-rm "missing/shop/$(object_of seen 6)"
+seen=$(object_of seen 6)
+rm "missing/shop/$seen"
 run cairn verify missing
 run cairn verify missing 4
+json 'd["whole"], d["newest_whole"], d["problems"][0]["ids"]' verify missing
 cp -r store manifest
 flip manifest/shop/MANIFEST-chk4 90
 run cairn verify manifest
@@ -32,3 +37,14 @@ cp -r store newer
 make_store newer newer/shop/MANIFEST-chk6
 run cairn verify newer
 run cairn verify newer 6
+# All jobs of a store; one without a checkpoint is not whole.
+make_store jobs tiny
+cp -r store/shop jobs
+run cairn verify jobs
+make_store jobs fresh
+run cairn verify jobs/fresh
+run cairn verify jobs
+rm "jobs/shop/$seen"
+run cairn verify jobs
+run cairn verify jobs latest
+json '[(j["job"], j["whole"], len(j["problems"])) for j in d["jobs"]]' verify jobs

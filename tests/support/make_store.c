@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * make_store STORE shop|tiny|many: a small store for the tests of the tool, made as any service
+ * make_store STORE shop|tiny|many|fresh: a small store for the tests of the tool, made as any service
  * makes one.
  *
  *   shop  three retained checkpoints (3, 4 and 6), a subsumed one (2), an aborted attempt (5); two
  *         operators, one of them with two subtasks; a state of every kind; nothing inlined
  *   tiny  one checkpoint of one entry
  *   many  one checkpoint of more entries than a pipe holds
+ *   fresh no checkpoint yet
  *
  * make_store newer MANIFEST: gives a manifest a format version from the future, with the right
  * checksum.
@@ -189,7 +190,8 @@ static void make_counter(cairn_job *job, int64_t count)
         check(cairn_task_set_key_int64(task, key));
         check(cairn_value_put(value, "seven", 5, &error));
     }
-    take(job, &task, 1, CAIRN_EVENT_COMPLETED);
+    if (count > 0)
+        take(job, &task, 1, CAIRN_EVENT_COMPLETED);
     cairn_job_close(job);
     cairn_task_close(task);
 }
@@ -211,7 +213,9 @@ static int make_job(const char *store, const char *name)
     if (shop)
         make_shop(job);
     else
-        make_counter(job, strcmp(name, "many") == 0 ? 20000 : 1);
+        make_counter(job, strcmp(name, "many") == 0    ? 20000
+                          : strcmp(name, "fresh") == 0 ? 0
+                                                       : 1);
     return 0;
 }
 
@@ -242,6 +246,6 @@ int main(int argc, char **argv)
         return make_newer(argv[2]);
     if (argc == 3)
         return make_job(argv[1], argv[2]);
-    fputs("usage: make_store STORE shop|tiny|many | make_store newer MANIFEST\n", stderr);
+    fputs("usage: make_store STORE shop|tiny|many|fresh | make_store newer MANIFEST\n", stderr);
     return 2;
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* cairn ls and cairn du: the job's checkpoints as rows, by what happened and by what takes space.
- */
+/* cairn ls: the records of a job's log as rows, for every job of the store unless one is named. */
 
 #include "tools/cli/cli.h"
 #include <string.h>
@@ -22,19 +21,18 @@ static void add_row(struct cli_table *table, const cairn_record_info *record)
     CLI_AUTO_FREE char *reason = cli_text_safe(record->reason);
     bool unreadable = record->state == CAIRN_STATE_UNREADABLE;
     enum cli_style dim = record->state == CAIRN_STATE_SUBSUMED ? CLI_DIM : CLI_PLAIN;
-    /* The first checkpoint of a job has nothing to share, whether it was asked to be full or not.
-     */
-    bool full = record->is_full || record->new_file_count == record->file_count;
+    /* A fence takes no time that anybody waits for. */
+    bool has_duration = !unreadable && record->state != CAIRN_STATE_FENCE;
     const char *type = record->kind == CAIRN_RECORD_SAVEPOINT ? "savepoint"
                        : !has_files(record)                   ? "-"
-                       : full                                 ? "full"
+                       : record->is_full                      ? "full"
                                                               : "incremental";
     cli_table_cell(table, dim, "%" PRIu64, record->id);
     cli_table_cell(table, cli_record_state_style(record->state), "%s",
                    cli_record_state_name(record->state));
     cli_table_cell(table, dim, "%s", type);
     cli_table_cell(table, dim, "%s", cli_time(record->trigger_time_ms).text);
-    cli_table_cell(table, dim, "%s", unreadable ? "-" : cli_duration(record->duration_us).text);
+    cli_table_cell(table, dim, "%s", has_duration ? cli_duration(record->duration_us).text : "-");
     if (has_files(record)) {
         cli_table_cell(table, dim, "%s", cli_duration(record->barrier_max_us).text);
         cli_table_cell(table, dim, "%s", cli_count(record->file_count).text);
@@ -65,7 +63,8 @@ static void ls_table(const struct cli_args *args, const cairn_log *log)
     cli_table_print(table, 0);
 }
 
-static void ls_json(const struct cli_args *args, const char *job, const cairn_log *log)
+static struct json_object *ls_json(const struct cli_args *args, const char *job,
+                                   const cairn_log *log)
 {
     struct json_object *document = cli_json_object(), *records = cli_json_array();
     for (size_t i = 0; i < cairn_log_size(log); i++) {
@@ -75,21 +74,42 @@ static void ls_json(const struct cli_args *args, const char *job, const cairn_lo
     }
     cli_json_put_text(document, "job", job);
     cli_json_put(document, "records", records);
-    cli_json_print(document);
+    return document;
+}
+
+struct context {
+    const struct cli_args *args;
+    struct json_object *documents; /* NULL: print tables */
+    bool several;
+    bool begun;
+};
+
+static int ls_job(void *opaque, const struct cli_target *target, bool several, cairn_error **reterr)
+{
+    struct context *context = opaque;
+    CLI_AUTO_LOG cairn_log *log = NULL;
+    int r = cairn_log_open(target->store, target->job, &log, reterr);
+    if (r < 0)
+        return r;
+    context->several = several;
+    if (context->documents) {
+        cli_json_push(context->documents, ls_json(context->args, target->job, log));
+        return 0;
+    }
+    if (several)
+        cli_print_job(target->job, !context->begun);
+    context->begun = true;
+    ls_table(context->args, log);
+    return 0;
 }
 
 int cli_ls(const struct cli_args *args, cairn_error **reterr)
 {
-    CLI_AUTO_TARGET struct cli_target target = {0};
-    CLI_AUTO_LOG cairn_log *log = NULL;
-    int r = cli_target_open(args, &target, reterr);
-    if (r == 0)
-        r = cairn_log_open(target.store, target.job, &log, reterr);
-    if (r < 0)
-        return r;
-    if (args->json)
-        ls_json(args, target.job, log);
+    struct context context = {.args = args, .documents = args->json ? cli_json_array() : NULL};
+    int r = cli_each_job(args, ls_job, &context, reterr);
+    if (context.documents && r == 0)
+        cli_json_print_jobs(context.documents, context.several);
     else
-        ls_table(args, log);
-    return 0;
+        json_object_put(context.documents);
+    return r;
 }
