@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=sh disable=SC2154
-# The jobs of a store, and which one is meant.
+# The jobs of a store, what is wrong with them, and which one is meant.
 make_store store tiny
 run cairn ls store
 make_store store shop
 run cairn jobs store
 run cairn ls store
+run cairn du store
 run cairn ls store --job tiny
+json '[(j["job"], len(j["records"])) for j in d["jobs"]]' ls store
 run cairn ls store -j nobody
 run cairn ls store/tiny/
 run cairn ls "file://$PWD/store/tiny"
@@ -15,3 +17,15 @@ json '[(j["job"], j["checkpoints"], j["newest"]["id"], j["problem"]) for j in d[
 flip store/tiny/MANIFEST-chk2 100
 run cairn jobs store
 json '[(j["job"], j["checkpoints"], j["problem"] is None) for j in d["jobs"]]' jobs store
+# Nor does any other record hide, or an object; a job without a checkpoint is told, but later.
+make_store fresh fresh
+run cairn jobs fresh
+make_store second tiny
+make_store second shop
+make_store second fresh
+run cairn jobs second
+rm "second/shop/$(cd second/shop && echo shared/e1-c6-*)"
+run cairn jobs second
+rm second/shop/MANIFEST-chk4
+run cairn jobs second
+json '[(j["job"], j["checkpoints"], j["newest"] and j["newest"]["id"], j["problem"]) for j in d["jobs"]]' jobs second

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* cairn jobs: what a store holds. A job whose log cannot be read is a row that says so, and the
- * exit status; the others are shown all the same. */
+/* cairn jobs: what a store holds. A job with a damaged log, with objects missing, or without any
+ * complete checkpoint is a row that says so, and the exit status; the others are shown all the
+ * same.
+ */
 
 #include "tools/cli/cli.h"
 #include <string.h>
@@ -31,7 +33,7 @@ static void add_text(struct cli_table *table, const char *name, const struct row
     CLI_AUTO_FREE char *safe_problem = cli_text_safe(problem);
     const cairn_record_info *newest = row->newest;
     cli_table_cell(table, CLI_PLAIN, "%s", safe);
-    cli_table_cell(table, CLI_PLAIN, "%s", *problem ? "-" : cli_count(row->complete).text);
+    cli_table_cell(table, CLI_PLAIN, "%s", cli_count(row->complete).text);
     if (newest) {
         cli_table_cell(table, CLI_GOOD, "%" PRIu64, newest->id);
         cli_table_cell(table, CLI_PLAIN, "%s", cli_time(newest->commit_time_ms).text);
@@ -55,30 +57,53 @@ static void add_json(struct json_object *jobs, const char *name, const struct ro
     cli_json_push(jobs, o);
 }
 
+/* What a service that opens the job now would stumble over, or a person should know. Returns the
+ * code of it, and the text in *ret_problem (NULL: nothing), or the store's error. */
+static int find_problem(cairn_store *store, const char *name, const struct row *row,
+                        char **ret_problem)
+{
+    CLI_AUTO_ERROR cairn_error *error = NULL;
+    cairn_usage usage = CAIRN_USAGE_INIT;
+    int r = cairn_job_usage(store, name, &usage, &error);
+    if (r < 0) {
+        *ret_problem = cli_printf("%s", cairn_error_message(error));
+    } else if (usage.missing_count > 0) {
+        r = CAIRN_EMISSING;
+        *ret_problem = cli_printf("%" PRIu64 " %s missing", usage.missing_count,
+                                  cli_plural(usage.missing_count, "object is", "objects are"));
+    } else if (!row->newest) {
+        r = CAIRN_ENOTFOUND;
+        *ret_problem = cli_printf("no complete checkpoint");
+    }
+    return r;
+}
+
 /* One job; the result is the code of what is wrong with it. */
 static int add_job(cairn_store *store, const char *name, struct cli_table *table,
                    struct json_object *jobs)
 {
     CLI_AUTO_ERROR cairn_error *error = NULL;
     CLI_AUTO_LOG cairn_log *log = NULL;
+    CLI_AUTO_FREE char *problem = NULL;
     struct row row = {0};
-    const char *problem = "";
     int r = cairn_log_open(store, name, &log, &error);
     if (r < 0) {
-        problem = cairn_error_message(error);
+        problem = cli_printf("%s", cairn_error_message(error));
     } else {
         row = summarise(log);
-        const cairn_record_info *head = cairn_log_at(log, cairn_log_size(log) - 1);
-        if (head && head->state == CAIRN_STATE_UNREADABLE) {
-            r = CAIRN_ECORRUPT;
-            problem = head->reason;
-        }
+        r = find_problem(store, name, &row, &problem);
     }
     if (jobs)
-        add_json(jobs, name, &row, problem);
+        add_json(jobs, name, &row, problem ? problem : "");
     else
-        add_text(table, name, &row, problem);
+        add_text(table, name, &row, problem ? problem : "");
     return r;
+}
+
+/* A job that has nothing yet is no reason to hide that another one is damaged. */
+static int worse(int first, int next)
+{
+    return first == 0 || (first == CAIRN_ENOTFOUND && next < 0) ? next : first;
 }
 
 int cli_jobs(const struct cli_args *args, cairn_error **reterr)
@@ -106,7 +131,7 @@ int cli_jobs(const struct cli_args *args, cairn_error **reterr)
     for (size_t i = 0; i < count; i++) {
         int code = add_job(target.store, names[i], table, jobs);
         bad += code < 0;
-        first = first < 0 ? first : code;
+        first = worse(first, code);
     }
     cairn_names_free(names, count);
     if (args->json) {
@@ -116,8 +141,12 @@ int cli_jobs(const struct cli_args *args, cairn_error **reterr)
     } else {
         cli_table_print(table, 0);
     }
-    cli_hint("`cairn ls -j JOB PATH` shows which records are readable");
-    if (first < 0)
-        return cli_raise(reterr, first, "%zu of %zu jobs cannot be read", bad, count);
-    return 0;
+    if (count == 0)
+        return cli_raise_no_job(args->words[0], reterr);
+    if (first == 0)
+        return 0;
+    cli_hint(first == CAIRN_ENOTFOUND ? "`cairn ls PATH` shows what was attempted"
+                                      : "`cairn verify PATH` tells which checkpoints are whole");
+    return cli_raise(reterr, first, "%zu of %zu jobs %s", bad, count,
+                     bad == 1 ? "has a problem" : "have problems");
 }
