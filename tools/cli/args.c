@@ -49,7 +49,8 @@ static const struct option_spec {
     {CLI_JSON, "json", 0, FLAG, offsetof(struct cli_args, json), NULL, "one JSON document"},
 };
 
-#define HELP 1000 /* getopt's value for --help; others are an index in specs, plus one */
+#define MAX_NUMBER32 1024 /* of threads */
+#define HELP 1000         /* getopt's value for --help; others are an index in specs, plus one */
 
 static const char *find_help(const struct cli_verb *verb, const struct option_spec *spec)
 {
@@ -90,6 +91,7 @@ static int set_option(const struct option_spec *spec, const char *value, struct 
 {
     char *field = (char *)args + spec->offset;
     uint64_t number = 0;
+    uint64_t max = spec->type == NUMBER32 ? MAX_NUMBER32 : UINT64_MAX;
     switch (spec->type) {
     case FLAG:
         *(bool *)field = true;
@@ -99,10 +101,9 @@ static int set_option(const struct option_spec *spec, const char *value, struct 
         return 0;
     case NUMBER64:
     case NUMBER32:
-        if (parse_number(value, spec->type == NUMBER32 ? 1024 : UINT64_MAX, &number) < 0 ||
-            number == 0)
-            return cli_raise(reterr, CAIRN_EINVAL, "--%s '%s' is not a possible number", spec->name,
-                             value);
+        if (parse_number(value, max, &number) < 0 || number == 0)
+            return cli_raise(reterr, CAIRN_EINVAL, "--%s '%s' is not a number from 1 to %" PRIu64,
+                             spec->name, value, max);
         if (spec->type == NUMBER32)
             *(uint32_t *)field = (uint32_t)number;
         else

@@ -149,6 +149,8 @@ int cli_cat(const struct cli_args *args, cairn_error **reterr)
         r = cairn_snapshot_open(target.store, target.job, id, &snapshot, reterr);
     if (r == 0 && args->key)
         r = find_key_type(snapshot, args->operator_uid, &key_type, reterr);
+    if (r == CAIRN_ENOTFOUND && snapshot)
+        cli_hint("`cairn inspect PATH` shows operators and states");
     if (r == 0 && args->key)
         r = cli_typed_parse(key_type, args->key, &key, &options.key_size, reterr);
     if (r < 0)
@@ -160,6 +162,8 @@ int cli_cat(const struct cli_args *args, cairn_error **reterr)
     r = cairn_cat_open(snapshot, &options, &cat, reterr);
     if (r == CAIRN_ENOTFOUND)
         cli_hint("`cairn inspect PATH` shows operators and states");
+    if (r == CAIRN_EACCES)
+        cli_hint("it reads the store and writes to $TMPDIR: see who may do both");
     if (r < 0)
         return r;
     if (args->json) {

@@ -25,6 +25,8 @@ int cli_restore(const struct cli_args *args, cairn_error **reterr)
     options.context = &progress;
     r = cairn_restore_to(target.store, target.job, args->to, &options, &report, reterr);
     cli_progress_erase(&progress);
+    if (r == CAIRN_EACCES)
+        cli_hint("it reads the store and writes what --to names: see who may do both");
     if (r < 0)
         return r;
     if (args->json) {

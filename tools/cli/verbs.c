@@ -9,8 +9,11 @@
 const struct cli_verb cli_verbs[] = {
     {"jobs", "STORE", 1, 1, CLI_JSON, cli_jobs, "list the jobs of a store",
      "For each job its newest complete checkpoint, how old it is, and how much it would restore.\n"
-     "The exit status is not 0 if any job has no checkpoint that could be read.\n"},
+     "The exit status is not 0 if a job has no complete checkpoint, misses an object, or has a "
+     "log\n"
+     "that cannot be read as a whole.\n"},
     {"ls", "PATH", 1, 1, CLI_JOB | CLI_ALL | CLI_JSON, cli_ls, "list checkpoints and attempts",
+     "Of one job, or of every job of the store.\n"
      "NEW is what a checkpoint added to the store, EXCLUSIVE what would be freed if it alone were\n"
      "gone; STALL is the longest time that a writer waited in its barrier.\n"},
     {"inspect", "PATH [ID]", 1, 2, CLI_JOB | CLI_FILES | CLI_JSON, cli_inspect,
@@ -20,19 +23,24 @@ const struct cli_verb cli_verbs[] = {
     {"du", "PATH", 1, 1, CLI_JOB | CLI_JSON, cli_du, "show what takes the space",
      "Per checkpoint, and for the job: live objects, dead ones that gc would remove, unresolved "
      "ones\n"
-     "of a checkpoint in flight or of a crash, foreign ones, and missing ones.\n"},
+     "of a checkpoint in flight or of a crash, foreign ones, and missing ones. If a manifest "
+     "cannot be\n"
+     "read, the figures are still printed, and what it might need is unknown.\n"},
     {"diff", "PATH A B", 3, 3, CLI_JOB | CLI_ALL | CLI_JSON, cli_diff,
      "compare the files of two checkpoints",
      "Which files came (+) and went (-) from A to B, and how much both share.\n"},
     {"verify", "PATH [ID]", 1, 2, CLI_JOB | CLI_FULL | CLI_THREADS | CLI_JSON, cli_verify,
      "check that checkpoints can be restored",
-     "Every retained checkpoint, or the one named: manifests are read and checked, objects must "
-     "be\n"
-     "there with the right size. With --full every byte is read and compared. Each problem is one\n"
-     "line; the exit status is 0 only if there is none.\n"},
+     "Every retained checkpoint of one job or of all jobs of the store, or the one named: "
+     "manifests\n"
+     "are read and checked, objects must be there with the right size. With --full every byte is "
+     "read\n"
+     "and compared. Each problem is one line with the checkpoints that it affects; then those that "
+     "are\n"
+     "whole. The exit status is 0 only if there is no problem, and a checkpoint.\n"},
     {"explain", "PATH OBJECT", 2, 2, CLI_JOB | CLI_JSON, cli_explain, "tell who needs an object",
      "OBJECT as an error message names it: shared/e1-c2-7.sst, MANIFEST-chk3, with or without the\n"
-     "job in front.\n"},
+     "job in front; or the file below PATH.\n"},
     {"cat", "PATH [ID]", 1, 2, CLI_JOB | CLI_OPERATOR | CLI_STATE | CLI_KEY | CLI_LIMIT | CLI_JSON,
      cli_cat, "print the entries of a checkpoint",
      "One line per entry: operator/state, key, @ namespace, [map key or position], = value. "
