@@ -72,6 +72,7 @@ int crn_iterate(struct crn_keyed *keyed, const struct cairn_buffer *prefix, bool
 int cairn_task_iterate(cairn_task *task, const char *state_name, cairn_iterator **ret_iterator,
                        cairn_error **reterr)
 {
+    CRN_TRY(crn_handle_check(task, reterr));
     if (!atomic_load_explicit(&task->open, memory_order_acquire))
         return crn_task_not_ready(task, CAIRN_ECLOSED, reterr);
     if (state_name == NULL)
@@ -149,6 +150,7 @@ static int take_value(struct cairn_iterator *iterator, const uint8_t *key, size_
 
 int cairn_iterator_next(cairn_iterator *iterator, cairn_entry *ret_entry, cairn_error **reterr)
 {
+    CRN_TRY(crn_handle_check(iterator, reterr));
     if (iterator->link == NULL)
         return crn_err_fail(reterr, CAIRN_ECLOSED, NULL, "the iterator's task is closed");
     const struct crn_keyed *keyed = iterator->keyed;

@@ -298,11 +298,15 @@ static int give_info(const cairn_checkpoint_info *from, cairn_checkpoint_info *r
 
 int cairn_job_restored(cairn_job *job, cairn_checkpoint_info *ret_info)
 {
+    if (job == NULL)
+        return CAIRN_EINVAL;
     return job->restored_id == 0 ? 0 : give_info(&job->restored_info, ret_info);
 }
 
 int cairn_job_last_checkpoint(cairn_job *job, cairn_checkpoint_info *ret_info)
 {
+    if (job == NULL)
+        return CAIRN_EINVAL;
     crn_mutex_lock(&job->lock);
     bool has = job->has_last;
     cairn_checkpoint_info last = job->last;

@@ -52,6 +52,8 @@ static int refuse(struct cairn_task *task, struct crn_refused_key refused)
 
 int cairn_task_set_key(cairn_task *task, const void *key, size_t size)
 {
+    if (__builtin_expect(task == NULL, 0))
+        return CAIRN_EINVAL;
     if (!atomic_load_explicit(&task->open, memory_order_acquire))
         return CAIRN_ECLOSED;
     if (size > CRN_KEY_SIZE_MAX || (key == NULL && size > 0) ||
@@ -84,6 +86,8 @@ int cairn_task_set_key_int64(cairn_task *task, int64_t key)
 
 int cairn_task_set_namespace(cairn_task *task, const void *ns, size_t size)
 {
+    if (__builtin_expect(task == NULL, 0))
+        return CAIRN_EINVAL;
     CRN_TRY(crn_task_ready(task));
     struct crn_refused_key refused = {.why = CRN_REFUSED_BYTES, .is_namespace = true, .size = size};
     if (size > CRN_KEY_SIZE_MAX || (ns == NULL && size > 0))

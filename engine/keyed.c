@@ -25,6 +25,21 @@
 #include <inttypes.h>
 #include <string.h>
 
+int crn_handle_is_null(cairn_error **reterr)
+{
+    return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
+                        "the handle is NULL: did opening or registering it fail?");
+}
+
+int crn_registration_check(const struct cairn_task *task, const void *ret_state,
+                           cairn_error **reterr)
+{
+    CRN_TRY(crn_handle_check(task, reterr));
+    return ret_state != NULL ? 0
+                             : crn_err_fail(reterr, CAIRN_EINVAL, NULL,
+                                            "there is nowhere to return the state to");
+}
+
 int crn_keyed_bad_bytes(const struct crn_keyed *keyed, const char *what, cairn_type type,
                         const void *data, size_t size, size_t max_size, cairn_error **reterr)
 {

@@ -46,6 +46,15 @@ int crn_keyed_callback_failed(const struct crn_keyed *keyed, const char *which, 
                               cairn_error **reterr);
 int crn_keyed_corrupt(const struct crn_keyed *keyed, const char *what, cairn_error **reterr);
 
+/* A handle that a caller did not get: most likely it did not look at what registering returned. */
+int crn_handle_is_null(cairn_error **reterr);
+static inline int crn_handle_check(const void *handle, cairn_error **reterr)
+{
+    return __builtin_expect(handle == NULL, 0) ? crn_handle_is_null(reterr) : 0;
+}
+/* The arguments that every registration has. */
+int crn_registration_check(const struct cairn_task *task, const void *ret_state,
+                           cairn_error **reterr);
 static inline int crn_keyed_ready(const struct crn_keyed *keyed, cairn_error **reterr)
 {
     int r = crn_task_ready(keyed->task);

@@ -26,6 +26,7 @@ int cairn_aggregating_state(cairn_task *task, const char *name, cairn_type accum
                             const cairn_state_options *options, cairn_aggregating **ret_state,
                             cairn_error **reterr)
 {
+    CRN_TRY(crn_registration_check(task, ret_state, reterr));
     if (functions == NULL || functions->add == NULL)
         return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
                             "an aggregating state needs an add function");
@@ -58,6 +59,7 @@ static int fold(struct cairn_aggregating *state, const void *accumulator, size_t
 int cairn_aggregating_add(cairn_aggregating *state, const void *input, size_t size,
                           cairn_error **reterr)
 {
+    CRN_TRY(crn_handle_check(state, reterr));
     struct crn_keyed *keyed = &state->keyed;
     struct cairn_task *task = keyed->task;
     CRN_TRY(crn_keyed_ready(keyed, reterr));
@@ -79,6 +81,7 @@ int cairn_aggregating_add(cairn_aggregating *state, const void *input, size_t si
 int cairn_aggregating_get(cairn_aggregating *state, const void **ret_data, size_t *ret_size,
                           cairn_error **reterr)
 {
+    CRN_TRY(crn_handle_check(state, reterr));
     struct crn_keyed *keyed = &state->keyed;
     struct cairn_buffer *result = &keyed->task->result;
     if (state->functions.result == NULL)
@@ -99,5 +102,6 @@ int cairn_aggregating_get(cairn_aggregating *state, const void **ret_data, size_
 
 int cairn_aggregating_clear(cairn_aggregating *state, cairn_error **reterr)
 {
+    CRN_TRY(crn_handle_check(state, reterr));
     return crn_keyed_clear(&state->keyed, reterr);
 }

@@ -37,6 +37,7 @@ int cairn_list_state(cairn_task *task, const char *name, cairn_type element_type
                      const cairn_state_options *options, cairn_list **ret_state,
                      cairn_error **reterr)
 {
+    CRN_TRY(crn_registration_check(task, ret_state, reterr));
     CRN_AUTO_FREE cairn_list *state = calloc(1, sizeof(*state));
     if (state == NULL)
         return crn_err_nomem(reterr);
@@ -49,6 +50,7 @@ int cairn_list_state(cairn_task *task, const char *name, cairn_type element_type
 
 int cairn_list_add(cairn_list *state, const void *data, size_t size, cairn_error **reterr)
 {
+    CRN_TRY(crn_handle_check(state, reterr));
     struct crn_keyed *keyed = &state->keyed;
     struct cairn_task *task = keyed->task;
     CRN_TRY(crn_keyed_ready(keyed, reterr));
@@ -65,6 +67,7 @@ int cairn_list_add(cairn_list *state, const void *data, size_t size, cairn_error
 
 int cairn_list_add_int64(cairn_list *state, int64_t value, cairn_error **reterr)
 {
+    CRN_TRY(crn_handle_check(state, reterr));
     CRN_TRY(crn_keyed_check_type(&state->keyed, CAIRN_INT64, reterr));
     uint8_t bytes[8];
     cairn_encode_int64(value, bytes);
@@ -105,6 +108,7 @@ static int index_elements(struct cairn_list *list, cairn_error **reterr)
 
 int64_t cairn_list_load(cairn_list *state, cairn_error **reterr)
 {
+    CRN_TRY(crn_handle_check(state, reterr));
     struct cairn_task *task = state->keyed.task;
     CRN_TRY(crn_keyed_ready(&state->keyed, reterr));
     state->count = 0;
@@ -126,7 +130,7 @@ int64_t cairn_list_load(cairn_list *state, cairn_error **reterr)
 
 int cairn_list_at(const cairn_list *state, size_t i, const void **ret_data, size_t *ret_size)
 {
-    if (i >= state->count)
+    if (state == NULL || i >= state->count)
         return CAIRN_EINVAL;
     *ret_data = state->elements[i].data;
     *ret_size = state->elements[i].size;
@@ -135,5 +139,6 @@ int cairn_list_at(const cairn_list *state, size_t i, const void **ret_data, size
 
 int cairn_list_clear(cairn_list *state, cairn_error **reterr)
 {
+    CRN_TRY(crn_handle_check(state, reterr));
     return crn_keyed_clear(&state->keyed, reterr);
 }

@@ -21,6 +21,7 @@ int cairn_map_state(cairn_task *task, const char *name, cairn_type entry_key_typ
                     cairn_type value_type, const cairn_state_options *options,
                     cairn_map **ret_state, cairn_error **reterr)
 {
+    CRN_TRY(crn_registration_check(task, ret_state, reterr));
     CRN_AUTO_FREE cairn_map *state = calloc(1, sizeof(*state));
     if (state == NULL)
         return crn_err_nomem(reterr);
@@ -49,6 +50,7 @@ static int start_entry(struct cairn_map *map, const void *key, size_t key_size,
 int cairn_map_get(cairn_map *state, const void *key, size_t key_size, const void **ret_data,
                   size_t *ret_size, cairn_error **reterr)
 {
+    CRN_TRY(crn_handle_check(state, reterr));
     struct cairn_task *task = state->keyed.task;
     CRN_TRY(start_entry(state, key, key_size, reterr));
     const uint8_t *data;
@@ -62,6 +64,7 @@ int cairn_map_get(cairn_map *state, const void *key, size_t key_size, const void
 int cairn_map_put(cairn_map *state, const void *key, size_t key_size, const void *data, size_t size,
                   cairn_error **reterr)
 {
+    CRN_TRY(crn_handle_check(state, reterr));
     CRN_TRY(start_entry(state, key, key_size, reterr));
     CRN_TRY(crn_keyed_check_value(&state->keyed, data, size, reterr));
     return crn_keyed_write(&state->keyed, &state->keyed.task->map_key, data, size, reterr);
@@ -69,6 +72,7 @@ int cairn_map_put(cairn_map *state, const void *key, size_t key_size, const void
 
 int cairn_map_remove(cairn_map *state, const void *key, size_t key_size, cairn_error **reterr)
 {
+    CRN_TRY(crn_handle_check(state, reterr));
     struct cairn_task *task = state->keyed.task;
     CRN_TRY(start_entry(state, key, key_size, reterr));
     return task->db->ops->remove(task->db, state->keyed.state, task->map_key.data,
@@ -77,6 +81,7 @@ int cairn_map_remove(cairn_map *state, const void *key, size_t key_size, cairn_e
 
 int cairn_map_clear(cairn_map *state, cairn_error **reterr)
 {
+    CRN_TRY(crn_handle_check(state, reterr));
     struct cairn_task *task = state->keyed.task;
     CRN_TRY(crn_keyed_ready(&state->keyed, reterr));
     return task->db->ops->remove_prefix(task->db, state->keyed.state, task->key.data,
@@ -85,6 +90,7 @@ int cairn_map_clear(cairn_map *state, cairn_error **reterr)
 
 int cairn_map_iterate(cairn_map *state, cairn_iterator **ret_iterator, cairn_error **reterr)
 {
+    CRN_TRY(crn_handle_check(state, reterr));
     CRN_TRY(crn_keyed_ready(&state->keyed, reterr));
     return crn_iterate(&state->keyed, &state->keyed.task->key, true, ret_iterator, reterr);
 }

@@ -26,6 +26,7 @@ int cairn_reducing_state(cairn_task *task, const char *name, cairn_type value_ty
                          cairn_reduce_fn reduce, void *context, const cairn_state_options *options,
                          cairn_reducing **ret_state, cairn_error **reterr)
 {
+    CRN_TRY(crn_registration_check(task, ret_state, reterr));
     if (reduce == NULL)
         return crn_err_fail(reterr, CAIRN_EINVAL, NULL, "a reducing state needs a function");
     CRN_AUTO_FREE cairn_reducing *state = calloc(1, sizeof(*state));
@@ -56,6 +57,7 @@ static int combine(struct cairn_reducing *state, const void *stored, size_t stor
 
 int cairn_reducing_add(cairn_reducing *state, const void *data, size_t size, cairn_error **reterr)
 {
+    CRN_TRY(crn_handle_check(state, reterr));
     struct crn_keyed *keyed = &state->keyed;
     struct cairn_task *task = keyed->task;
     CRN_TRY(crn_keyed_ready(keyed, reterr));
@@ -76,6 +78,7 @@ int cairn_reducing_add(cairn_reducing *state, const void *data, size_t size, cai
 
 int cairn_reducing_add_int64(cairn_reducing *state, int64_t value, cairn_error **reterr)
 {
+    CRN_TRY(crn_handle_check(state, reterr));
     CRN_TRY(crn_keyed_check_type(&state->keyed, CAIRN_INT64, reterr));
     uint8_t bytes[8];
     cairn_encode_int64(value, bytes);
@@ -85,11 +88,13 @@ int cairn_reducing_add_int64(cairn_reducing *state, int64_t value, cairn_error *
 int cairn_reducing_get(cairn_reducing *state, const void **ret_data, size_t *ret_size,
                        cairn_error **reterr)
 {
+    CRN_TRY(crn_handle_check(state, reterr));
     return crn_keyed_get(&state->keyed, ret_data, ret_size, reterr);
 }
 
 int cairn_reducing_get_int64(cairn_reducing *state, int64_t *ret_value, cairn_error **reterr)
 {
+    CRN_TRY(crn_handle_check(state, reterr));
     const uint8_t *data;
     int r = crn_keyed_get_fixed(&state->keyed, CAIRN_INT64, &data, reterr);
     if (r > 0)
@@ -99,6 +104,7 @@ int cairn_reducing_get_int64(cairn_reducing *state, int64_t *ret_value, cairn_er
 
 int cairn_reducing_clear(cairn_reducing *state, cairn_error **reterr)
 {
+    CRN_TRY(crn_handle_check(state, reterr));
     return crn_keyed_clear(&state->keyed, reterr);
 }
 

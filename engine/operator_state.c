@@ -227,6 +227,7 @@ int cairn_operator_list_state(cairn_task *task, const char *name,
                               cairn_redistribution redistribution, cairn_type element_type,
                               cairn_operator_list **ret_list, cairn_error **reterr)
 {
+    CRN_TRY(crn_registration_check(task, ret_list, reterr));
     if (redistribution != CAIRN_SPLIT && redistribution != CAIRN_UNION)
         return crn_err_fail(reterr, CAIRN_EINVAL, NULL, "there is no redistribution %d",
                             (int)redistribution);
@@ -242,13 +243,13 @@ int cairn_operator_list_state(cairn_task *task, const char *name,
 
 size_t cairn_operator_list_size(const cairn_operator_list *list)
 {
-    return list->state.count;
+    return list != NULL ? list->state.count : 0;
 }
 
 int cairn_operator_list_at(const cairn_operator_list *list, size_t i, const void **ret_data,
                            size_t *ret_size)
 {
-    if (i >= list->state.count)
+    if (list == NULL || i >= list->state.count)
         return CAIRN_EINVAL;
     *ret_data = list->state.items[i].bytes;
     *ret_size = list->state.items[i].value_size;
@@ -258,6 +259,7 @@ int cairn_operator_list_at(const cairn_operator_list *list, size_t i, const void
 int cairn_operator_list_add(cairn_operator_list *list, const void *data, size_t size,
                             cairn_error **reterr)
 {
+    CRN_TRY(crn_handle_check(list, reterr));
     struct crn_operator_state *state = &list->state;
     CRN_TRY(check_open(state, reterr));
     CRN_TRY(check_bytes(state, "value", state->info.value_type, data, size, CRN_VALUE_SIZE_MAX,
@@ -269,6 +271,7 @@ int cairn_operator_list_add(cairn_operator_list *list, const void *data, size_t 
 
 int cairn_operator_list_add_int64(cairn_operator_list *list, int64_t value, cairn_error **reterr)
 {
+    CRN_TRY(crn_handle_check(list, reterr));
     if (list->state.info.value_type != CAIRN_INT64)
         return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
                             "state '%s' has values of type %s, not int64", list->state.info.name,
@@ -280,6 +283,7 @@ int cairn_operator_list_add_int64(cairn_operator_list *list, int64_t value, cair
 
 int cairn_operator_list_clear(cairn_operator_list *list, cairn_error **reterr)
 {
+    CRN_TRY(crn_handle_check(list, reterr));
     struct crn_operator_state *state = &list->state;
     CRN_TRY(check_open(state, reterr));
     for (size_t i = 0; i < state->count; i++)
@@ -292,6 +296,7 @@ int cairn_broadcast_state(cairn_task *task, const char *name, cairn_type key_typ
                           cairn_type value_type, cairn_broadcast **ret_broadcast,
                           cairn_error **reterr)
 {
+    CRN_TRY(crn_registration_check(task, ret_broadcast, reterr));
     cairn_state_info info = {.name = name,
                              .kind = CAIRN_KIND_BROADCAST,
                              .value_type = value_type,
@@ -306,6 +311,8 @@ int cairn_broadcast_get(const cairn_broadcast *broadcast, const void *key, size_
                         const void **ret_data, size_t *ret_size)
 {
     size_t at;
+    if (broadcast == NULL || (key == NULL && key_size > 0))
+        return CAIRN_EINVAL;
     if (!crn_operator_state_seek(&broadcast->state, key, key_size, &at))
         return 0;
     const struct crn_operator_item *item = &broadcast->state.items[at];
@@ -317,6 +324,7 @@ int cairn_broadcast_get(const cairn_broadcast *broadcast, const void *key, size_
 int cairn_broadcast_put(cairn_broadcast *broadcast, const void *key, size_t key_size,
                         const void *data, size_t size, cairn_error **reterr)
 {
+    CRN_TRY(crn_handle_check(broadcast, reterr));
     struct crn_operator_state *state = &broadcast->state;
     CRN_TRY(check_open(state, reterr));
     CRN_TRY(check_bytes(state, "key", state->info.map_key_type, key, key_size, CRN_KEY_SIZE_MAX,
@@ -340,6 +348,7 @@ int cairn_broadcast_put(cairn_broadcast *broadcast, const void *key, size_t key_
 int cairn_broadcast_remove(cairn_broadcast *broadcast, const void *key, size_t key_size,
                            cairn_error **reterr)
 {
+    CRN_TRY(crn_handle_check(broadcast, reterr));
     struct crn_operator_state *state = &broadcast->state;
     CRN_TRY(check_open(state, reterr));
     CRN_TRY(check_bytes(state, "key", state->info.map_key_type, key, key_size, CRN_KEY_SIZE_MAX,
@@ -356,12 +365,12 @@ int cairn_broadcast_remove(cairn_broadcast *broadcast, const void *key, size_t k
 
 size_t cairn_broadcast_size(const cairn_broadcast *broadcast)
 {
-    return broadcast->state.count;
+    return broadcast != NULL ? broadcast->state.count : 0;
 }
 
 int cairn_broadcast_at(const cairn_broadcast *broadcast, size_t i, cairn_entry *ret_entry)
 {
-    if (i >= broadcast->state.count)
+    if (broadcast == NULL || i >= broadcast->state.count)
         return CAIRN_EINVAL;
     const struct crn_operator_item *item = &broadcast->state.items[i];
     *ret_entry = (cairn_entry){.key = item->bytes,

@@ -4,7 +4,7 @@
  * Proves how keyed state behaves with what surrounds it, over each backend: callbacks that fail or
  * give nonsense change nothing; a getter's pointer may be the next call's argument; iterators see
  * one moment and survive the database; every call after close is an error; damaged local bytes are
- * CAIRN_ECORRUPT, never a value (P8, P11).
+ * CAIRN_ECORRUPT, never a value (P8, P11); a handle that is NULL is CAIRN_EINVAL.
  */
 
 #include "tests/support/keyed_task.h"
@@ -367,6 +367,108 @@ START_TEST(damaged_bytes)
 }
 END_TEST
 
+/* ------------------------------------------------------------------------------------------ *
+ * Handles that are not there
+ * ------------------------------------------------------------------------------------------ */
+
+#define NULL_FAILS(call) MUST_FAIL(CAIRN_EINVAL, "NULL", call)
+
+START_TEST(no_task)
+{
+    const cairn_aggregate_functions functions = {.add = scripted_add};
+    cairn_value *value;
+    cairn_list *list;
+    cairn_map *map;
+    cairn_reducing *reducing;
+    cairn_aggregating *aggregating;
+    cairn_operator_list *elements;
+    cairn_broadcast *broadcast;
+    cairn_iterator *iterator;
+    ck_assert_int_eq(cairn_task_set_key(NULL, "k", 1), CAIRN_EINVAL);
+    ck_assert_int_eq(cairn_task_set_key_int64(NULL, 1), CAIRN_EINVAL);
+    ck_assert_int_eq(cairn_task_set_namespace(NULL, "n", 1), CAIRN_EINVAL);
+    ck_assert_int_eq(cairn_task_set_namespace_int64(NULL, 1), CAIRN_EINVAL);
+    NULL_FAILS(cairn_value_state(NULL, "s", CAIRN_INT64, NULL, &value, ERR));
+    NULL_FAILS(cairn_list_state(NULL, "s", CAIRN_INT64, NULL, &list, ERR));
+    NULL_FAILS(cairn_map_state(NULL, "s", CAIRN_INT64, CAIRN_INT64, NULL, &map, ERR));
+    NULL_FAILS(cairn_reducing_state(NULL, "s", CAIRN_INT64, cairn_reduce_sum_int64, NULL, NULL,
+                                    &reducing, ERR));
+    NULL_FAILS(
+        cairn_aggregating_state(NULL, "s", CAIRN_INT64, &functions, NULL, &aggregating, ERR));
+    NULL_FAILS(cairn_operator_list_state(NULL, "s", CAIRN_SPLIT, CAIRN_INT64, &elements, ERR));
+    NULL_FAILS(cairn_broadcast_state(NULL, "s", CAIRN_INT64, CAIRN_INT64, &broadcast, ERR));
+    NULL_FAILS(cairn_task_iterate(NULL, "s", &iterator, ERR));
+}
+END_TEST
+
+START_TEST(no_keyed_state)
+{
+    const void *data;
+    size_t size;
+    int64_t n;
+    double d;
+    cairn_iterator *iterator;
+    cairn_entry entry;
+    NULL_FAILS(cairn_value_get(NULL, &data, &size, ERR));
+    NULL_FAILS(cairn_value_put(NULL, "v", 1, ERR));
+    NULL_FAILS(cairn_value_clear(NULL, ERR));
+    NULL_FAILS(cairn_value_get_int64(NULL, &n, ERR));
+    NULL_FAILS(cairn_value_put_int64(NULL, 1, ERR));
+    NULL_FAILS(cairn_value_get_double(NULL, &d, ERR));
+    NULL_FAILS(cairn_value_put_double(NULL, 1, ERR));
+    NULL_FAILS(cairn_value_put_string(NULL, "v", ERR));
+    NULL_FAILS(cairn_list_add(NULL, "v", 1, ERR));
+    NULL_FAILS(cairn_list_add_int64(NULL, 1, ERR));
+    NULL_FAILS(cairn_list_load(NULL, ERR));
+    NULL_FAILS(cairn_list_clear(NULL, ERR));
+    ck_assert_int_eq(cairn_list_at(NULL, 0, &data, &size), CAIRN_EINVAL);
+    NULL_FAILS(cairn_map_get(NULL, "k", 1, &data, &size, ERR));
+    NULL_FAILS(cairn_map_put(NULL, "k", 1, "v", 1, ERR));
+    NULL_FAILS(cairn_map_remove(NULL, "k", 1, ERR));
+    NULL_FAILS(cairn_map_clear(NULL, ERR));
+    NULL_FAILS(cairn_map_iterate(NULL, &iterator, ERR));
+    NULL_FAILS(cairn_reducing_add(NULL, "v", 1, ERR));
+    NULL_FAILS(cairn_reducing_add_int64(NULL, 1, ERR));
+    NULL_FAILS(cairn_reducing_get(NULL, &data, &size, ERR));
+    NULL_FAILS(cairn_reducing_get_int64(NULL, &n, ERR));
+    NULL_FAILS(cairn_reducing_clear(NULL, ERR));
+    NULL_FAILS(cairn_aggregating_add(NULL, "v", 1, ERR));
+    NULL_FAILS(cairn_aggregating_get(NULL, &data, &size, ERR));
+    NULL_FAILS(cairn_aggregating_clear(NULL, ERR));
+    NULL_FAILS(cairn_iterator_next(NULL, &entry, ERR));
+    cairn_iterator_close(NULL);
+}
+END_TEST
+
+START_TEST(no_operator_state)
+{
+    const void *data;
+    size_t size;
+    cairn_entry entry;
+    ck_assert_uint_eq(cairn_operator_list_size(NULL), 0);
+    ck_assert_int_eq(cairn_operator_list_at(NULL, 0, &data, &size), CAIRN_EINVAL);
+    NULL_FAILS(cairn_operator_list_add(NULL, "v", 1, ERR));
+    NULL_FAILS(cairn_operator_list_add_int64(NULL, 1, ERR));
+    NULL_FAILS(cairn_operator_list_clear(NULL, ERR));
+    ck_assert_uint_eq(cairn_broadcast_size(NULL), 0);
+    ck_assert_int_eq(cairn_broadcast_get(NULL, "k", 1, &data, &size), CAIRN_EINVAL);
+    ck_assert_int_eq(cairn_broadcast_at(NULL, 0, &entry), CAIRN_EINVAL);
+    NULL_FAILS(cairn_broadcast_put(NULL, "k", 1, "v", 1, ERR));
+    NULL_FAILS(cairn_broadcast_remove(NULL, "k", 1, ERR));
+}
+END_TEST
+
+START_TEST(nowhere_to_return_a_state_to)
+{
+    struct test_task *t = test_task_new(_i);
+    cairn_value *value;
+    MUST_FAIL(CAIRN_EINVAL, "nowhere",
+              cairn_value_state(&t->task, "s", CAIRN_INT64, NULL, NULL, ERR));
+    MUST(cairn_value_state(&t->task, "s", CAIRN_INT64, NULL, &value, ERR)); /* it did not happen */
+    test_task_free(t);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("keyed-calls");
@@ -380,6 +482,10 @@ int main(void)
     EACH_BACKEND(tcase, iterators_see_one_moment);
     EACH_BACKEND(tcase, everything_is_closed);
     EACH_BACKEND(tcase, damaged_bytes);
+    tcase_add_test(tcase, no_task);
+    tcase_add_test(tcase, no_keyed_state);
+    tcase_add_test(tcase, no_operator_state);
+    EACH_BACKEND(tcase, nowhere_to_return_a_state_to);
     suite_add_tcase(suite, tcase);
     return crn_test_run(suite);
 }

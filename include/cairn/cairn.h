@@ -37,6 +37,10 @@
  * No call of this library may be made from a callback unless the callback's comment allows it.
  * A process that has an open job must not fork() and go on using it in the child.
  *
+ * NULL. A handle that is NULL is CAIRN_EINVAL (for a function that returns a count: none of them),
+ * and fine for what closes, releases or frees. Where a result goes may be NULL only if its comment
+ * says so.
+ *
  * STRINGS AND BUFFERS passed in are copied before the call returns. Lifetimes of what comes out are
  * given at each function.
  *
@@ -288,10 +292,10 @@ typedef struct cairn_checkpoint_info {
 #define CAIRN_CHECKPOINT_INFO_INIT {sizeof(cairn_checkpoint_info), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
 /** The checkpoint that the job was restored from.
- * @return 1 and *ret_info, or 0 if the job started empty. */
+ * @return 1 and *ret_info (may be NULL), or 0 if the job started empty. */
 CAIRN_API int cairn_job_restored(cairn_job *job, cairn_checkpoint_info *ret_info);
 /** The newest complete checkpoint that this job committed since it opened.
- * @return 1 and *ret_info, or 0 if there is none yet. */
+ * @return 1 and *ret_info (may be NULL), or 0 if there is none yet. */
 CAIRN_API int cairn_job_last_checkpoint(cairn_job *job, cairn_checkpoint_info *ret_info);
 
 typedef struct cairn_trigger_options {
@@ -634,7 +638,7 @@ CAIRN_API CAIRN_MUST_CHECK int cairn_broadcast_state(cairn_task *task, const cha
                                                      cairn_type key_type, cairn_type value_type,
                                                      cairn_broadcast **ret_broadcast,
                                                      cairn_error **reterr);
-/** Pointers are valid until the map changes. @return 1 found, 0 absent. */
+/** Pointers are valid until the map changes. @return 1 found, 0 absent, or CAIRN_EINVAL. */
 CAIRN_API CAIRN_MUST_CHECK int cairn_broadcast_get(const cairn_broadcast *broadcast,
                                                    const void *key, size_t key_size,
                                                    const void **ret_data, size_t *ret_size);
