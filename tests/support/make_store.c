@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * make_store STORE shop|tiny|many|fresh: a small store for the tests of the tool, made as any service
- * makes one.
+ * make_store STORE shop|tiny|many|fresh: a small store for the tests of the tool, made as any
+ * service makes one.
  *
  *   shop  three retained checkpoints (3, 4 and 6), a subsumed one (2), an aborted attempt (5); two
  *         operators, one of them with two subtasks; a state of every kind; nothing inlined
@@ -213,9 +213,7 @@ static int make_job(const char *store, const char *name)
     if (shop)
         make_shop(job);
     else
-        make_counter(job, strcmp(name, "many") == 0    ? 20000
-                          : strcmp(name, "fresh") == 0 ? 0
-                                                       : 1);
+        make_counter(job, strcmp(name, "many") == 0 ? 20000 : strcmp(name, "fresh") == 0 ? 0 : 1);
     return 0;
 }
 
