@@ -67,6 +67,18 @@ static void log_damage(const struct cairn_job *job)
                           cairn_error_message(job->joblog.entries[i].error));
 }
 
+/* The lowest record that the head needs is gone, and only a newer record lets it go: the head that
+ * we see may not be the newest. Going back silently is for a person to decide: by fallback, or by
+ * naming the checkpoint. */
+static int check_is_newest(const struct cairn_job *job, cairn_error **reterr)
+{
+    const struct crn_joblog_entry *lowest = &job->joblog.entries[0];
+    if (lowest->record != NULL || cairn_error_code(lowest->error) != CAIRN_EMISSING)
+        return 0;
+    cairn_error *copy = crn_err_copy(lowest->error);
+    return crn_err_move(reterr, &copy, CAIRN_EMISSING);
+}
+
 static int choose(struct cairn_job *job, cairn_error **reterr)
 {
     job->restored = NULL;
@@ -82,6 +94,8 @@ static int choose(struct cairn_job *job, cairn_error **reterr)
     int r = crn_joblog_find(&job->joblog, wanted, &record, &error);
     if (r == CAIRN_ENOTFOUND && wanted == 0 && job->joblog.count == 0)
         return 0; /* a fresh job */
+    if (r == 0 && wanted == 0)
+        r = check_is_newest(job, &error);
     if (r == CAIRN_ENOTFOUND && wanted == 0)
         r = crn_joblog_require_whole(&job->joblog, &error); /* never had one, or lost it? */
     if (r < 0 && wanted == 0)
