@@ -171,7 +171,7 @@ int cairn_explain(cairn_store *store, const char *job, const char *object, cairn
 {
     CRN_CLEANUP(cleanup_explanation) struct cairn_explanation *explanation = NULL;
 
-    CRN_TRY(crn_joblog_check_job(job, reterr));
+    CRN_TRY(crn_joblog_check_args(store, job, reterr));
     if (object == NULL || !crn_store_key_is_valid(object))
         return crn_err_fail(reterr, CAIRN_EINVAL, object, "'%s' cannot be an object's key",
                             object != NULL ? object : "");

@@ -20,6 +20,7 @@
  */
 
 #include "engine/fetch_file.h"
+#include "backends/storage/storage.h"
 #include "base/file.h"
 #include "base/thread.h"
 #include "engine/joblog.h"
@@ -276,9 +277,9 @@ static int try_link(struct arrival *arrival, cairn_error **reterr)
     CRN_AUTO_ERROR cairn_error *error = NULL;
     cairn_put_how how;
 
-    if (!arrival->intake->link || store->ops->link_out == NULL)
+    if (!arrival->intake->link)
         return 0;
-    int r = store->ops->link_out(store, arrival->key, arrival->path, &how, &error);
+    int r = crn_store_link_out(store, arrival->key, arrival->path, &how, &error);
     if (r == CAIRN_EUNSUPPORTED)
         return 0;
     if (r == CAIRN_ENOTFOUND)

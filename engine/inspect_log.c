@@ -5,6 +5,7 @@
  * left behind as history, then every retained id, unreadable ones included. Changes nothing.
  */
 
+#include "backends/storage/storage.h"
 #include "base/text.h"
 #include "cairn/inspect.h"
 #include "engine/joblog.h"
@@ -83,6 +84,7 @@ static int compare_names(const void *a, const void *b)
 int cairn_store_jobs(cairn_store *store, char ***ret_names, size_t *ret_count, cairn_error **reterr)
 {
     CRN_CLEANUP(names_done) struct names list = {0};
+    CRN_TRY(crn_store_check(store, reterr));
     int r = store->ops->list_segments(store, "", collect_name, &list, reterr);
     if (r == CAIRN_ENOMEM)
         return crn_err_nomem(reterr);
@@ -257,7 +259,7 @@ static int fill_infos(struct cairn_log *log, cairn_error **reterr)
 
 int cairn_log_open(cairn_store *store, const char *job, cairn_log **ret_log, cairn_error **reterr)
 {
-    CRN_TRY(crn_joblog_check_job(job, reterr));
+    CRN_TRY(crn_joblog_check_args(store, job, reterr));
     struct cairn_log *log = calloc(1, sizeof *log);
     if (log == NULL)
         return crn_err_nomem(reterr);

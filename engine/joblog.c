@@ -26,8 +26,9 @@
 #define READ_ATTEMPTS 5u
 #define READ_PAUSE_US 5000u
 
-int crn_joblog_check_job(const char *job, cairn_error **reterr)
+int crn_joblog_check_args(const cairn_store *store, const char *job, cairn_error **reterr)
 {
+    CRN_TRY(crn_store_check(store, reterr));
     if (job == NULL || !crn_text_is_job_name(job))
         return crn_err_fail(reterr, CAIRN_EINVAL, job, "'%s' is not a job's name",
                             job != NULL ? job : "");

@@ -10,9 +10,9 @@
 #define CRN_JOBLOG_PREFIX                                                                          \
     "MANIFEST-chk" /* what the keys of all records begin with, after the job */
 
-/* A public call's `job`: CAIRN_EINVAL unless it can be a job's name, so that no key leaves the
- * prefix. */
-int crn_joblog_check_job(const char *job, cairn_error **reterr);
+/* A public call's `store` and `job`: CAIRN_EINVAL unless the store has every method and the job can
+ * be a job's name, so that no key leaves the prefix. */
+int crn_joblog_check_args(const cairn_store *store, const char *job, cairn_error **reterr);
 /* A job's name and a relative key, joined with '/'. malloc'ed. */
 int crn_joblog_key(const char *job, const char *relative, char **ret_key, cairn_error **reterr);
 

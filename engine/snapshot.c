@@ -24,7 +24,7 @@ int cairn_snapshot_open(cairn_store *store, const char *job, uint64_t id,
     CRN_CLEANUP(crn_joblog_done) struct crn_joblog log = {0};
     const struct crn_record *record;
 
-    CRN_TRY(crn_joblog_check_job(job, reterr));
+    CRN_TRY(crn_joblog_check_args(store, job, reterr));
     CRN_TRY(crn_joblog_read(store, job, &log, reterr));
     CRN_TRY(crn_joblog_find(&log, id, &record, reterr));
     struct cairn_snapshot *snapshot = calloc(1, sizeof *snapshot);

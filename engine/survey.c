@@ -60,7 +60,7 @@ static int compare_objects(const void *a, const void *b)
 int crn_survey_list(cairn_store *store, const char *job, struct crn_survey *survey,
                     cairn_error **reterr)
 {
-    CRN_TRY(crn_joblog_check_job(job, reterr));
+    CRN_TRY(crn_joblog_check_args(store, job, reterr));
     int r = crn_joblog_list(store, job, "", add_object, survey, reterr);
     if (r == CAIRN_ENOMEM)
         return crn_err_nomem(reterr);

@@ -341,7 +341,7 @@ int cairn_verify(cairn_store *store, const char *job, const cairn_verify_options
 
     CRN_TRY(crn_options_in(&verify.options, sizeof verify.options, options, "cairn_verify_options",
                            reterr));
-    CRN_TRY(crn_joblog_check_job(job, reterr));
+    CRN_TRY(crn_joblog_check_args(store, job, reterr));
     CRN_TRY(crn_joblog_read(store, job, &verify.log, reterr));
     int r = plan(&verify, reterr);
     if (r == 0)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * What every store needs: the rules for keys and ranges, and memory as a source or a sink.
+ * What every store needs: the rules for keys and ranges, which methods it has, and memory as a
+ * source or a sink.
  *
  * Keys reach a store from manifests, which are untrusted (P11). A key that passes here can be used
  * as a relative path: it names something below the root, and never a temporary object.
@@ -12,6 +13,7 @@
 #include "base/text.h"
 
 #include <inttypes.h>
+#include <stddef.h>
 #include <string.h>
 
 bool crn_store_segment_is_valid(const char *segment, size_t n)
@@ -67,6 +69,39 @@ int crn_store_check_segments_prefix(const char *prefix, cairn_error **reterr)
     if (n == 0 || prefix[n - 1] == '/')
         return 0;
     return crn_err_fail(reterr, CAIRN_EINVAL, prefix, "prefix '%s' does not end with '/'", prefix);
+}
+
+/* Does the vtable reach as far as this method? Beyond struct_size there is no memory to look at. */
+#define REACHES(ops, method)                                                                       \
+    ((ops)->struct_size >= offsetof(cairn_store_ops, method) + sizeof(ops)->method)
+
+int crn_store_check(const cairn_store *store, cairn_error **reterr)
+{
+    if (store == NULL || store->ops == NULL)
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL, "store is NULL");
+    const cairn_store_ops *ops = store->ops;
+    if (!REACHES(ops, remove))
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
+                            "the store's struct_size is %u: it ends before a method that every "
+                            "store has",
+                            ops->struct_size);
+    return 0;
+}
+
+int crn_store_link_out(cairn_store *store, const char *key, const char *path,
+                       cairn_put_how *ret_how, cairn_error **reterr)
+{
+    if (!REACHES(store->ops, link_out) || store->ops->link_out == NULL)
+        return crn_err_fail(reterr, CAIRN_EUNSUPPORTED, key, "this store cannot link '%s'", key);
+    return store->ops->link_out(store, key, path, ret_how, reterr);
+}
+
+int crn_store_reap(cairn_store *store, const char *prefix, uint64_t min_age_ms, uint64_t *ret_count,
+                   cairn_error **reterr)
+{
+    if (!REACHES(store->ops, reap) || store->ops->reap == NULL)
+        return 0;
+    return store->ops->reap(store, prefix, min_age_ms, ret_count, reterr);
 }
 
 static int read_bytes(struct cairn_source *source, uint64_t offset, void *data, size_t n,

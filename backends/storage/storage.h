@@ -36,6 +36,15 @@ int crn_store_check_range(const char *key, uint64_t total, uint64_t offset, uint
                           uint64_t *ret_size, cairn_error **reterr);
 /* list_segments() wants "" or a prefix that ends with '/'; else CAIRN_EINVAL. */
 int crn_store_check_segments_prefix(const char *prefix, cairn_error **reterr);
+/* 0, or CAIRN_EINVAL: no store, or one of a release so old that it lacks a method. To be asked of
+ * every store that is given from outside, before anything else. */
+int crn_store_check(const cairn_store *store, cairn_error **reterr);
+/* The optional methods. CAIRN_EUNSUPPORTED of a store that has none, or is older than it. */
+int crn_store_link_out(cairn_store *store, const char *key, const char *path,
+                       cairn_put_how *ret_how, cairn_error **reterr);
+/* 0 and no count of a store that has none. */
+int crn_store_reap(cairn_store *store, const char *prefix, uint64_t min_age_ms, uint64_t *ret_count,
+                   cairn_error **reterr);
 /* Sources and sinks over memory. */
 struct crn_bytes_source {
     cairn_source source;
