@@ -9,6 +9,7 @@
  */
 
 #include "base/file.h"
+#include "base/buffer.h"
 #include "base/cleanup.h"
 
 #include <dirent.h>
@@ -55,6 +56,17 @@ int crn_file_make_dirs(const char *path, cairn_error **reterr)
         *slash = '/';
     }
     return make_dir(part, reterr);
+}
+
+int crn_file_make_absolute(const char *path, char **ret_path, cairn_error **reterr)
+{
+    if (path[0] == '/')
+        return crn_str_printf(ret_path, reterr, "%s", path);
+    CRN_AUTO_FREE char *cwd = getcwd(NULL, 0);
+    if (cwd == NULL)
+        return crn_err_os(reterr, errno, path, "working directory, to which '%s' is relative",
+                          path);
+    return crn_str_printf(ret_path, reterr, "%s/%s", cwd, path);
 }
 
 /* Directory entries of an open directory; fd is consumed, also on failure. */

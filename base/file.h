@@ -9,6 +9,8 @@
  * path. All descriptors are close-on-exec. */
 int crn_file_make_dirs(const char *path,
                        cairn_error **reterr); /* like mkdir -p, mode 0777 & umask */
+/* The path from the root on, links and dots as they are: it means the same after a chdir(). */
+int crn_file_make_absolute(const char *path, char **ret_path, cairn_error **reterr);
 /* Removes a file or a whole tree, never following symbolic links; a missing path is success. */
 int crn_file_remove_tree(const char *path, cairn_error **reterr);
 int crn_file_sync_dir(const char *path, cairn_error **reterr);

@@ -12,6 +12,7 @@
 #include "engine/job.h"
 
 #include "backends/storage/storage.h"
+#include "base/file.h"
 #include "base/text.h"
 #include "engine/keyed.h"
 #include "engine/options.h"
@@ -76,13 +77,13 @@ static int take_options(struct cairn_job *job, const cairn_job_options *options,
     if (o->now_ms == NULL)
         o->now_ms = system_now_ms;
     job->log = (struct crn_log){o->log, o->log_context, o->log_level};
-    job->local_dir = crn_str_dup_n(o->local_dir, strlen(o->local_dir));
-    return job->local_dir == NULL ? crn_err_nomem(reterr) : 0;
+    return crn_file_make_absolute(o->local_dir, &job->local_dir, reterr);
 }
 
 static int open_parts(struct cairn_job *job, cairn_error **reterr)
 {
     if (job->options.store != NULL) {
+        CRN_TRY(crn_store_check(job->options.store, reterr));
         job->store = job->options.store;
     } else {
         CRN_TRY(cairn_store_open(job->options.store_uri, &job->store, reterr));

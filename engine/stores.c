@@ -112,17 +112,6 @@ static int percent_decode(char *text, const char *uri, cairn_error **reterr)
     return 0;
 }
 
-static int make_absolute(const char *path, char **ret_path, cairn_error **reterr)
-{
-    if (path[0] == '/')
-        return crn_str_printf(ret_path, reterr, "%s", path);
-    CRN_AUTO_FREE char *cwd = getcwd(NULL, 0);
-    if (cwd == NULL)
-        return crn_err_os(reterr, errno, path, "working directory, to which '%s' is relative",
-                          path);
-    return crn_str_printf(ret_path, reterr, "%s/%s", cwd, path);
-}
-
 static int parse_option(struct location *location, const char *option, const char *uri,
                         cairn_error **reterr)
 {
@@ -181,7 +170,7 @@ static int parse_path(struct location *location, char *text, bool has_scheme, co
         text[--n] = 0;
     if (n == 0)
         return crn_err_fail(reterr, CAIRN_EINVAL, uri, "store '%s': the path is empty", uri);
-    return make_absolute(text, &location->path, reterr);
+    return crn_file_make_absolute(text, &location->path, reterr);
 }
 
 static int parse_uri(const char *uri, struct location *ret, cairn_error **reterr)
