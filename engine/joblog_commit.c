@@ -84,6 +84,40 @@ static int make_durable(struct commit *commit, cairn_error **reterr)
     return crn_err_move(reterr, &error, CAIRN_EUNKNOWN);
 }
 
+static int note_highest(void *context, const char *key, const cairn_object_stat *stat)
+{
+    uint64_t *highest = context;
+    (void)stat;
+    struct crn_key_info info = crn_key_parse(key);
+    if (info.type == CRN_KEY_MANIFEST && info.id > *highest)
+        *highest = info.id;
+    return 0;
+}
+
+static int highest_id(const struct commit *commit, uint64_t *ret, cairn_error **reterr)
+{
+    *ret = 0;
+    return crn_joblog_list(commit->store, commit->record->job, CRN_JOBLOG_PREFIX, note_highest, ret,
+                           reterr);
+}
+
+static int fail_overtaken(const struct commit *commit, uint64_t highest, cairn_error **reterr)
+{
+    return crn_err_fail(reterr, CAIRN_EFENCED, commit->key,
+                        "job '%s' is at id %" PRIu64 " already: another writer has taken over",
+                        commit->record->job, highest);
+}
+
+/* Whose record it was cannot be told from the bytes. But we write no id above one that we have not
+ * resolved, so if one is there it is another writer's. */
+static int judge_corrupt(const struct commit *commit, cairn_error **why, cairn_error **reterr)
+{
+    uint64_t highest;
+    if (highest_id(commit, &highest, NULL) == 0 && highest > commit->record->info.id)
+        return fail_overtaken(commit, highest, reterr);
+    return crn_err_move(reterr, why, CAIRN_ECORRUPT);
+}
+
 /* One try: 1 won; CAIRN_EEXIST and *ret_found lost; CAIRN_EUNAVAIL or CAIRN_EUNKNOWN try again;
  * else final. */
 static int try_create(struct commit *commit, struct crn_record **ret_found, cairn_error **reterr)
@@ -117,15 +151,24 @@ static int try_create(struct commit *commit, struct crn_record **ret_found, cair
         return crn_err_fail(reterr, CAIRN_EFENCED, commit->key,
                             "a newer version of Cairn has taken over job '%s': '%s' cannot be read",
                             commit->record->job, commit->key);
+    case CAIRN_ECORRUPT:
+        return judge_corrupt(commit, &read_error, reterr);
     default:
         return crn_err_move(reterr, &read_error, r);
     }
+}
+
+/* Answers after which a store that does not keep its contract may hold the record all the same. */
+static bool may_stand(int r)
+{
+    return r == CAIRN_EUNAVAIL || r == CAIRN_EIO;
 }
 
 static int create_and_settle(struct commit *commit, struct crn_record **ret_found,
                              cairn_error **reterr)
 {
     CRN_AUTO_ERROR cairn_error *error = NULL;
+    bool unsure = false;
     int r = 0;
     for (unsigned attempt = 0; attempt < COMMIT_ATTEMPTS; attempt++) {
         if (attempt > 0)
@@ -134,31 +177,23 @@ static int create_and_settle(struct commit *commit, struct crn_record **ret_foun
         r = try_create(commit, ret_found, &error);
         if (r == 1)
             return 0;
+        unsure |= may_stand(r);
         if (r != CAIRN_EUNKNOWN && r != CAIRN_EUNAVAIL)
             break;
     }
-    if (r == CAIRN_EEXIST || r == CAIRN_EFENCED || !commit->in_doubt)
+    /* An error that is clear now does not clear up an earlier one. */
+    bool in_doubt = commit->in_doubt || (unsure && !may_stand(r));
+    if (r == CAIRN_EEXIST || r == CAIRN_EFENCED || !in_doubt)
         return crn_err_move(reterr, &error, r);
     return crn_err_fail(reterr, CAIRN_EUNKNOWN, commit->key,
                         "it is not known whether '%s' was written: %s", commit->key,
                         cairn_error_message(error));
 }
 
-static int note_highest(void *context, const char *key, const cairn_object_stat *stat)
-{
-    uint64_t *highest = context;
-    (void)stat;
-    struct crn_key_info info = crn_key_parse(key);
-    if (info.type == CRN_KEY_MANIFEST && info.id > *highest)
-        *highest = info.id;
-    return 0;
-}
-
 /* P7: 0 if nothing stands above the record that was just created. */
 static int check_nothing_above(const struct commit *commit, cairn_error **reterr)
 {
     CRN_AUTO_ERROR cairn_error *error = NULL;
-    const struct crn_record *record = commit->record;
     uint64_t highest = 0;
     int r = CAIRN_EUNKNOWN;
 
@@ -167,8 +202,7 @@ static int check_nothing_above(const struct commit *commit, cairn_error **reterr
         if (attempt > 0)
             pause_before_retry(attempt - 1);
         cairn_error_free(CRN_TAKE(error));
-        r = crn_joblog_list(commit->store, record->job, CRN_JOBLOG_PREFIX, note_highest, &highest,
-                            &error);
+        r = highest_id(commit, &highest, &error);
         if (r == 0)
             break;
     }
@@ -176,11 +210,7 @@ static int check_nothing_above(const struct commit *commit, cairn_error **reterr
         return crn_err_fail(reterr, CAIRN_EUNKNOWN, commit->key,
                             "'%s' was written, but whether it is the newest is not known: %s",
                             commit->key, cairn_error_message(error));
-    if (highest > record->info.id)
-        return crn_err_fail(reterr, CAIRN_EFENCED, commit->key,
-                            "job '%s' is at id %" PRIu64 " already: another writer has taken over",
-                            record->job, highest);
-    return 0;
+    return highest > commit->record->info.id ? fail_overtaken(commit, highest, reterr) : 0;
 }
 
 int crn_joblog_commit(cairn_store *store, const struct crn_record *record,
