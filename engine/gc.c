@@ -20,6 +20,7 @@
  * @crash between any two steps: what is left is found again by the next run.
  */
 
+#include "backends/storage/storage.h"
 #include "base/thread.h"
 #include "cairn/inspect.h"
 #include "engine/options.h"
@@ -205,25 +206,34 @@ static size_t batch_size(const struct gc *gc, size_t first)
     return n;
 }
 
+/* What cannot be removed does not keep the rest from going, which is dead as well: a manifest below
+ * the log's begin counts for nothing, whatever it references. Only a store that does not answer is
+ * left alone. Returns the first failure. */
 static int remove_doomed(struct gc *gc, cairn_error **reterr)
 {
+    int first_failure = 0;
     for (size_t first = 0, n; first < gc->doomed_count; first += n) {
+        CRN_AUTO_ERROR cairn_error *error = NULL;
         n = batch_size(gc, first);
-        if (!gc->options.dry_run)
-            CRN_TRY(remove_batch(gc, first, n, reterr));
-        report_batch(gc, first, n);
+        int r = gc->options.dry_run ? 0 : remove_batch(gc, first, n, &error);
+        if (r == 0)
+            report_batch(gc, first, n);
+        else if (first_failure == 0)
+            first_failure = crn_err_move(reterr, &error, r);
+        if (cairn_error_class_of(r) == CAIRN_CLASS_RETRY)
+            break;
     }
-    return 0;
+    return first_failure;
 }
 
 static int reap(struct gc *gc, cairn_error **reterr)
 {
     CRN_AUTO_FREE char *prefix = NULL;
-    if (gc->options.dry_run || gc->store->ops->reap == NULL)
+    if (gc->options.dry_run)
         return 0;
     CRN_TRY(crn_joblog_key(gc->job, "", &prefix, reterr));
-    return gc->store->ops->reap(gc->store, prefix, TEMPORARY_MIN_AGE_MS,
-                                &gc->report.temporary_count, reterr);
+    return crn_store_reap(gc->store, prefix, TEMPORARY_MIN_AGE_MS, &gc->report.temporary_count,
+                          reterr);
 }
 
 int cairn_gc(cairn_store *store, const char *job, const cairn_gc_options *options,
