@@ -349,6 +349,8 @@ int cairn_task_open(cairn_job *job, const char *uid, const cairn_task_options *o
             r = restore_and_open(task, reterr);
             if (r < 0)
                 r = crn_job_blame_successor(job, r, reterr);
+            if (r < 0 && task->runtime->directory != NULL)
+                (void)crn_file_remove_tree(task->runtime->directory, NULL); /* else the next open */
             if (r < 0) {
                 crn_mutex_lock(&job->lock);
                 crn_task_unregister_locked(task);
