@@ -153,23 +153,25 @@ static void on_close(struct crn_coordinator *c, struct crn_actions *out)
     }
 }
 
+static void to_overdue(struct crn_coordinator *c, struct crn_actions *out)
+{
+    c->overdue = true;
+    act(c, out, CRN_ACTION_OVERDUE);
+}
+
 static void on_tick(struct crn_coordinator *c, uint64_t now_us, struct crn_actions *out)
 {
     if (c->phase == CRN_PHASE_RUNNING && now_us >= c->deadline_us) {
         to_aborting(c, true, out);
         return;
     }
-    if ((c->phase == CRN_PHASE_COMMITTING || c->phase == CRN_PHASE_ABORTING) &&
-        now_us >= c->deadline_us) {
-        c->overdue = true;
-        act(c, out, CRN_ACTION_OVERDUE);
-    }
+    bool unresolved = c->phase == CRN_PHASE_COMMITTING || c->phase == CRN_PHASE_ABORTING;
     if (now_us >= c->retry_at_us) {
         c->retry_at_us = UINT64_MAX;
-        if (c->phase == CRN_PHASE_COMMITTING)
-            act(c, out, CRN_ACTION_COMMIT);
-        else if (c->phase == CRN_PHASE_ABORTING)
-            act(c, out, CRN_ACTION_ABORT);
+        if (unresolved)
+            act(c, out, c->phase == CRN_PHASE_COMMITTING ? CRN_ACTION_COMMIT : CRN_ACTION_ABORT);
+    } else if (unresolved && !c->overdue && now_us >= c->deadline_us) {
+        to_overdue(c, out);
     }
     begin_if_due(c, now_us, out);
 }
@@ -189,11 +191,14 @@ static void on_ack(struct crn_coordinator *c, const struct crn_coordinator_event
     act(c, out, CRN_ACTION_COMMIT);
 }
 
-/* A try that could not settle the id: again later, unless the job is closing. */
+/* A try that could not settle the id: again later, unless the job is closing. Who asked since the
+ * deadline hears of each try that fails, and never before one that may succeed. */
 static void try_again_later(struct crn_coordinator *c, uint64_t now_us, struct crn_actions *out)
 {
     if (!c->closing) {
         schedule_retry(c, now_us);
+        if (now_us >= c->deadline_us)
+            to_overdue(c, out);
         return;
     }
     c->phase = CRN_PHASE_CLOSED;

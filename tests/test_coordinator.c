@@ -344,6 +344,7 @@ START_TEST(test_waiters_are_told_when_the_log_cannot_be)
     bool told = false;
     for (int i = 0; i < 40 && !told; i++) {
         world_play(&w, MOVE_COMMIT_UNKNOWN);
+        told |= w.c.overdue;
         while (!w.commit_runs) {
             uint64_t next_us = crn_coordinator_next_tick_us(&w.c);
             ck_assert(told || next_us <= deadline_us);
