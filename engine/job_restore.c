@@ -190,10 +190,31 @@ static int note_newest_object(void *context, const char *key, const cairn_object
     return 0;
 }
 
+static int fail_full_log(const struct cairn_job *job, cairn_error **reterr)
+{
+    CRN_AUTO_FREE char *key = NULL;
+    char manifest[CRN_KEY_MAX];
+    crn_key_manifest(manifest, UINT64_MAX);
+    CRN_TRY(crn_joblog_key(job->name, manifest, &key, reterr));
+    return crn_err_fail(reterr, CAIRN_ECORRUPT, key,
+                        "job '%s': nothing can follow '%s', which has the highest id there is and "
+                        "cannot be Cairn's: remove it",
+                        job->name, key);
+}
+
+/* The head needs records that are gone. Those below a log are removed by who has moved its begin
+ * beyond them, in a record above. */
+static bool misses_its_begin(const struct crn_joblog *log)
+{
+    return log->count > 0 && log->entries[log->count - 1].record != NULL &&
+           cairn_error_code(log->entries[0].error) == CAIRN_EMISSING;
+}
+
 /* Objects of an id are stored only after the one before it was resolved. So an object beyond the
- * next id proves that records at the log's top are gone: what looks like an older job, or like
- * none, is a damaged one. Going on would restore less than there was, and give out object names
- * again. The objects are listed first: the log may grow meanwhile, but not fall behind. */
+ * next id proves that records at the log's top are gone, and so does one of the next id if the log
+ * shows that a record was there: what looks like an older job, or like none, is a damaged one.
+ * Going on would restore less than there was, and give out object names again. The objects are
+ * listed first: the log may grow meanwhile, but not fall behind. */
 static int read_log(struct cairn_job *job, cairn_error **reterr)
 {
     CRN_AUTO_FREE char *lost = NULL;
@@ -203,7 +224,9 @@ static int read_log(struct cairn_job *job, cairn_error **reterr)
     crn_joblog_done(&job->joblog);
     CRN_TRY(crn_joblog_read(job->store, job->name, &job->joblog, reterr));
     uint64_t head = job->joblog.head_id;
-    if (newest <= head || newest - head == 1)
+    if (head == UINT64_MAX)
+        return fail_full_log(job, reterr);
+    if (newest <= head || (newest - head == 1 && !misses_its_begin(&job->joblog)))
         return 0;
     crn_key_manifest(manifest, head + 1);
     CRN_TRY(crn_joblog_key(job->name, manifest, &lost, reterr));

@@ -152,6 +152,39 @@ void store_damage(cairn_store *store, const char *key)
     put_bytes(store, key, bytes.data, bytes.size);
 }
 
+static void make_newer(cairn_store *store, const char *key)
+{
+    CRN_AUTO_BUFFER struct cairn_buffer bytes = {0};
+    ck_ok(crn_store_get_bytes(store, key, SIZE_MAX, &bytes, reterr));
+    ck_assert_uint_gt(bytes.size, 48);
+    bytes.data[8] = 99;
+    uint64_t sum = crn_hash64_of(bytes.data, bytes.size - 8);
+    for (size_t i = 0; i < 8; i++)
+        bytes.data[bytes.size - 8 + i] = (uint8_t)(sum >> (8 * i));
+    store_remove(store, key);
+    put_bytes(store, key, bytes.data, bytes.size);
+}
+
+void store_harm(cairn_store *store, const char *key, enum store_harm harm)
+{
+    switch (harm) {
+    case HARM_FLIP:
+        store_damage(store, key);
+        return;
+    case HARM_NEWER:
+        make_newer(store, key);
+        return;
+    case HARM_CUT:
+        store_remove(store, key);
+        store_put_text(store, key, "");
+        return;
+    case HARM_REMOVE:
+    case HARMS:
+        store_remove(store, key);
+        return;
+    }
+}
+
 char *store_live_object(cairn_store *store, const char *job, bool shared)
 {
     CRN_AUTO_SURVEY struct crn_survey survey = {0};

@@ -61,6 +61,15 @@ void store_put_text(cairn_store *store, const char *key, const char *text);
 /* The object with bit 3 of its byte in the middle turned over. */
 void store_damage(cairn_store *store, const char *key);
 void store_remove(cairn_store *store, const char *key);
+/* What can happen to a manifest. */
+enum store_harm {
+    HARM_FLIP,  /* as store_damage() does */
+    HARM_CUT,   /* to no bytes */
+    HARM_NEWER, /* the version is one from the future, and the checksum is right */
+    HARM_REMOVE,
+    HARMS
+};
+void store_harm(cairn_store *store, const char *key, enum store_harm harm);
 /* A key that a retained checkpoint references; relative to the store. must be freed */
 char *store_live_object(cairn_store *store, const char *job, bool shared);
 /* Every object of the job is referenced, every referenced one is there (P5, P6). */
