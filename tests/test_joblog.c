@@ -351,6 +351,38 @@ START_TEST(a_writer_that_recreates_a_removed_id_is_fenced)
 }
 END_TEST
 
+/* The id was taken by something that cannot be read. What a later release wrote is a successor's;
+ * so is anything with another record above it. */
+START_TEST(an_unreadable_record_with_one_above_is_a_fence)
+{
+    cairn_store *store = open_store();
+    struct crn_test_job job;
+    struct crn_record *found = NULL;
+    CRN_AUTO_FREE uint8_t *newer = NULL;
+    size_t newer_size;
+    write_log(&job, store);
+    struct crn_record *late = crn_test_job_record(&job, CAIRN_RECORD_CHECKPOINT);
+    crn_record_finish(late);
+    ck_assert_int_eq(crn_file_read_all(CRN_TEST_SOURCE_ROOT "/tests/golden/unsupported-version",
+                                       1 << 20, &newer, &newer_size, NULL),
+                     0);
+    crn_test_job_put(&job, "MANIFEST-chk5", newer, newer_size);
+    ck_assert_int_eq(commit(store, late, &found), CAIRN_EFENCED);
+    crn_test_job_replace(&job, "MANIFEST-chk5", "not a manifest", 14);
+    ck_assert_int_eq(commit(store, late, &found), CAIRN_ECORRUPT);
+    crn_test_job_put(&job, "MANIFEST-chk6", "neither", 7);
+    struct crn_fault_plan plan = {
+        .ops = CRN_FAULT_LIST, .mode = CRN_FAULT_BEFORE, .at = 1, .code = CAIRN_EIO};
+    crn_fault_store_arm(store, &plan);
+    ck_assert_int_eq(commit(store, late, &found), CAIRN_ECORRUPT); /* it could not look */
+    ck_assert_int_eq(commit(store, late, &found), CAIRN_EFENCED);
+    ck_assert_ptr_null(found);
+    crn_record_free(late);
+    crn_test_job_done(&job);
+    close_store(store);
+}
+END_TEST
+
 /* --- damaged logs --- */
 
 static void expect_bad(const struct crn_joblog *log, uint64_t id, int code, const char *object)
@@ -610,6 +642,7 @@ int main(void)
     tcase_add_test(tcase, of_many_threads_one_wins);
     tcase_add_test(tcase, of_many_processes_one_wins);
     tcase_add_test(tcase, a_writer_that_recreates_a_removed_id_is_fenced);
+    tcase_add_test(tcase, an_unreadable_record_with_one_above_is_a_fence);
     tcase_add_test(tcase, a_missing_record_is_named);
     tcase_add_test(tcase, a_replaced_record_breaks_the_chain);
     tcase_add_test(tcase, a_record_under_a_wrong_id_is_not_believed);
