@@ -18,6 +18,7 @@
 #include "backends/storage/storage.h"
 #include "base/file.h"
 #include "engine/joblog.h"
+#include "tests/support/odd_store.h"
 #include "tests/support/records.h"
 #include "tests/support/stored_job.h"
 #include "tests/support/tap.h"
@@ -602,6 +603,57 @@ START_TEST(objects_above_the_next_id_stop_the_collection)
 }
 END_TEST
 
+/* One key that stays, of either kind: the first failure is reported, and all others are gone. */
+START_TEST(a_key_that_stays_keeps_no_other)
+{
+    static const char *const stuck[] = {"orders/MANIFEST-chk1", "orders/shared/e1-c2-9.sst"};
+    for (size_t i = 0; i < CRN_COUNT(stuck); i++) {
+        cairn_store *store = open_store();
+        cairn_store *odd = odd_store_open(store);
+        struct crn_test_job job;
+        cairn_gc_report report = CAIRN_GC_REPORT_INIT;
+        cairn_usage usage = CAIRN_USAGE_INIT;
+        crn_test_job_write(&job, store, "orders");
+        job.log_start = 4;
+        crn_test_job_remove(&job, "shared/e1-c5-40.sst");
+        crn_test_job_commit_kind(&job, CAIRN_RECORD_FENCE);
+        odd_store_refuse(odd, CRN_FAULT_REMOVE, stuck[i], CAIRN_EACCES);
+        ck_assert_int_eq(collect(odd, NULL, &report), CAIRN_EACCES);
+        ck_assert_int_eq(cairn_job_usage(store, "orders", &usage, NULL), 0);
+        ck_assert_uint_eq(usage.dead_count, 1);
+        ck_assert(crn_test_job_has(&job, stuck[i] + strlen("orders/")));
+        check_whole(store);
+        odd_store_refuse(odd, 0, NULL, 0);
+        ck_assert_int_eq(collect(odd, NULL, &report), 0);
+        ck_assert_uint_eq(report.removed_count, 1);
+        check_clean(store);
+        crn_test_job_done(&job);
+        close_store(odd);
+        close_store(store);
+    }
+}
+END_TEST
+
+/* A store that does not answer is not asked again for every batch. */
+START_TEST(a_store_that_is_out_ends_the_collection)
+{
+    cairn_store *store = open_store();
+    struct crn_test_job job;
+    crn_test_job_write(&job, store, "orders");
+    job.log_start = 4;
+    crn_test_job_commit_kind(&job, CAIRN_RECORD_ABORTED);
+    crn_fault_store_arm(store, &(struct crn_fault_plan){.ops = CRN_FAULT_REMOVE,
+                                                        .mode = CRN_FAULT_BEFORE,
+                                                        .at = 1,
+                                                        .and_after = true,
+                                                        .code = CAIRN_EUNAVAIL});
+    ck_assert_int_eq(collect(store, NULL, NULL), CAIRN_EUNAVAIL);
+    ck_assert_uint_eq(crn_fault_store_calls(store), 1);
+    crn_test_job_done(&job);
+    close_store(store);
+}
+END_TEST
+
 START_TEST(more_than_a_batch_goes)
 {
     cairn_store *store = open_store();
@@ -639,6 +691,8 @@ int main(void)
     tcase_add_test(tcase, a_lost_log_stops_the_collection);
     tcase_add_test(tcase, any_lost_record_stops_the_collection);
     tcase_add_test(tcase, objects_above_the_next_id_stop_the_collection);
+    tcase_add_test(tcase, a_key_that_stays_keeps_no_other);
+    tcase_add_test(tcase, a_store_that_is_out_ends_the_collection);
     tcase_add_test(tcase, more_than_a_batch_goes);
     suite_add_tcase(suite, tcase);
     return crn_test_run(suite);
