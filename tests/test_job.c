@@ -223,6 +223,71 @@ START_TEST(test_before_barrier_can_decline)
 }
 END_TEST
 
+static int decline_from_twelve(void *context, cairn_task *task, uint64_t checkpoint_id)
+{
+    (void)context, (void)task;
+    return checkpoint_id >= 12 ? CAIRN_EIO : 0;
+}
+
+/* A task that does not poll for long: of 20 checkpoints the newest 16; of ones that completed and
+ * then 20 that did not, all that completed and the newest others. */
+START_TEST(test_events_that_are_not_fetched)
+{
+    cairn_job *job;
+    cairn_task *task;
+    cairn_event event;
+    cairn_task_options options = CAIRN_TASK_OPTIONS_INIT;
+    open_one_task(&job, &task, NULL);
+    for (int i = 0; i < 20; i++) /* ids 2 to 21 */
+        ck_ok(cairn_task_checkpoint(task, NULL, NULL, reterr));
+    for (uint64_t id = 6; id <= 21; id++)
+        expect_event(task, CAIRN_EVENT_COMPLETED, id);
+    ck_ok(cairn_task_poll(task, &event, reterr));
+    ck_assert_int_eq(event.type, CAIRN_EVENT_NONE);
+    cairn_job_close(job);
+    cairn_task_close(task);
+
+    f.options.start_empty = 1;
+    options.before_barrier = decline_from_twelve;
+    ck_ok(fixture_open_job(&f, "two", &job, reterr));
+    ck_ok(cairn_task_open(job, "op", &options, &task, reterr));
+    ck_ok(cairn_job_start(job, reterr));
+    for (int i = 0; i < 10; i++) /* ids 2 to 11 */
+        ck_ok(cairn_task_checkpoint(task, NULL, NULL, reterr));
+    for (int i = 0; i < 20; i++) /* ids 12 to 31 */
+        ck_fails(cairn_task_checkpoint(task, NULL, NULL, reterr), CAIRN_EABORTED, "declined");
+    for (uint64_t id = 2; id <= 11; id++)
+        expect_event(task, CAIRN_EVENT_COMPLETED, id);
+    for (uint64_t id = 26; id <= 31; id++)
+        expect_event(task, CAIRN_EVENT_ABORTED, id);
+    ck_ok(cairn_task_poll(task, &event, reterr));
+    ck_assert_int_eq(event.type, CAIRN_EVENT_NONE);
+    cairn_job_close(job);
+    cairn_task_close(task);
+}
+END_TEST
+
+/* What a barrier was taken for has an outcome, also when later attempts fail in a row. */
+START_TEST(test_a_taken_barrier_is_told_its_outcome)
+{
+    struct subject s;
+    f.options.checkpoint_timeout_ms = 100;
+    ck_ok(subject_open(&f, "job", &s, reterr));
+    ck_ok(cairn_job_trigger(s.job, NULL, reterr));
+    expect_event(s.tasks[0], CAIRN_EVENT_BARRIER, 2); /* the other tasks never poll */
+    for (uint64_t id = 3; id <= 4; id++) {
+        expect_event(s.tasks[1], CAIRN_EVENT_BARRIER, id - 1);
+        expect_event(s.tasks[1], CAIRN_EVENT_ABORTED, id - 1);
+        ck_ok(cairn_job_trigger(s.job, NULL, reterr));
+    }
+    expect_event(s.tasks[1], CAIRN_EVENT_BARRIER, 4);
+    expect_event(s.tasks[1], CAIRN_EVENT_ABORTED, 4);
+    for (uint64_t id = 2; id <= 4; id++)
+        expect_event(s.tasks[0], CAIRN_EVENT_ABORTED, id);
+    subject_close(&s);
+}
+END_TEST
+
 /* ------------------------------------------------------------------------------------------ *
  * Attempts that fail
  * ------------------------------------------------------------------------------------------ */
@@ -410,6 +475,8 @@ int main(void)
     tcase_add_loop_test(tcase, test_retention_leaves_what_is_live, 1, 4);
     tcase_add_test(tcase, test_events_come_in_order);
     tcase_add_test(tcase, test_before_barrier_can_decline);
+    tcase_add_test(tcase, test_events_that_are_not_fetched);
+    tcase_add_test(tcase, test_a_taken_barrier_is_told_its_outcome);
     tcase_add_test(tcase, test_a_task_that_never_polls_times_the_attempt_out);
     tcase_add_test(tcase, test_an_upload_that_fails_aborts_and_cleans_up);
     tcase_add_test(tcase, test_a_commit_in_doubt_is_never_given_up);
