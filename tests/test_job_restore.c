@@ -6,6 +6,7 @@
  * fake backend over the memory store.
  */
 #include "tests/support/job_fixture.h"
+#include "tests/support/odd_store.h"
 #include "tests/support/oracle.h"
 
 #include "cairn/inspect.h"
@@ -130,24 +131,30 @@ enum damage {
     DAMAGES
 };
 
-/* Harms the newest checkpoint; the key must be freed. */
-static char *harm_newest(enum damage damage)
+/* The first object of this role in the newest checkpoint; the key must be freed. */
+static char *newest_object(cairn_file_role role)
 {
     char *key;
     cairn_snapshot *snapshot = NULL;
-    if (damage == DAMAGE_MANIFEST) {
-        store_damage(f.store, "job/MANIFEST-chk4");
-        return strdup("job/MANIFEST-chk4");
-    }
-    cairn_file_role role = damage == DAMAGE_SHARED || damage == MISSING_SHARED
-                               ? CAIRN_FILE_TABLE
-                               : CAIRN_FILE_DATABASE;
     ck_ok(cairn_snapshot_open(f.store, "job", 4, &snapshot, reterr));
     const cairn_file_info *file = cairn_snapshot_file(snapshot, 0, 0, 0);
     for (size_t i = 0; file->role != role; i++)
         file = cairn_snapshot_file(snapshot, 0, 0, i);
     ck_ok(crn_joblog_key("job", file->object, &key, reterr));
     cairn_snapshot_close(snapshot);
+    return key;
+}
+
+/* Harms the newest checkpoint; the key must be freed. */
+static char *harm_newest(enum damage damage)
+{
+    if (damage == DAMAGE_MANIFEST) {
+        store_damage(f.store, "job/MANIFEST-chk4");
+        return strdup("job/MANIFEST-chk4");
+    }
+    char *key =
+        newest_object(damage == DAMAGE_SHARED || damage == MISSING_SHARED ? CAIRN_FILE_TABLE
+                                                                          : CAIRN_FILE_DATABASE);
     if (damage == DAMAGE_SHARED || damage == DAMAGE_PRIVATE)
         store_damage(f.store, key);
     else
@@ -212,6 +219,29 @@ START_TEST(test_fallback_retains_what_is_whole)
     ck_assert(store_has(f.store, "job/MANIFEST-chk6"));
     subject_close(&s);
     store_check_tidy(f.store, "job");
+}
+END_TEST
+
+/* One object on a bad sector is that object's trouble; a store that reads nothing is the store's.
+ */
+START_TEST(test_fallback_passes_over_what_cannot_be_read)
+{
+    struct subject s;
+    cairn_store *odd = odd_store_open(f.store);
+    CRN_AUTO_FREE char *key = newest_object(_i == 0 ? CAIRN_FILE_TABLE : CAIRN_FILE_DATABASE);
+    f.options.store = odd;
+    odd_store_refuse(odd, CRN_FAULT_GET, key, CAIRN_EIO);
+    expect_refused(CAIRN_EIO, key);
+    f.options.restore_fallback = 1;
+    expect_restored(3);
+    odd_store_refuse(odd, CRN_FAULT_GET, "/e1-c", CAIRN_EIO);
+    ck_fails(subject_open(&f, "job", &s, reterr), CAIRN_EIO, "job/");
+    odd_store_refuse(odd, CRN_FAULT_GET, key, CAIRN_EUNAVAIL); /* may pass: nothing is given up */
+    ck_fails(subject_open(&f, "job", &s, reterr), CAIRN_EUNAVAIL, key);
+    odd_store_refuse(odd, 0, NULL, 0);
+    expect_restored(4);
+    f.options.store = f.store;
+    cairn_store_close(odd);
 }
 END_TEST
 
@@ -424,6 +454,7 @@ int main(void)
     tcase_add_loop_test(tcase, test_damage_is_an_error_that_names_the_object, 0, DAMAGES);
     tcase_add_loop_test(tcase, test_fallback_takes_the_next_whole_one, 0, DAMAGES);
     tcase_add_loop_test(tcase, test_fallback_retains_what_is_whole, 0, DAMAGES);
+    tcase_add_loop_test(tcase, test_fallback_passes_over_what_cannot_be_read, 0, 2);
     tcase_add_test(tcase, test_fallback_with_nothing_whole_is_an_error);
     tcase_add_test(tcase, test_a_log_without_its_top_is_refused);
     tcase_add_test(tcase, test_state_without_a_task);

@@ -37,7 +37,7 @@ static int refusal_of(cairn_store *store, unsigned op, const char *key, cairn_er
                    strstr(key, odd->refused_part) != NULL;
     int code = refused ? odd->refusal : 0;
     crn_mutex_unlock(&odd->lock);
-    return code == 0 ? 0 : cairn_error_set(reterr, code, key, 0, "refused");
+    return code == 0 ? 0 : crn_err_fail(reterr, code, key, "'%s' is refused", key);
 }
 
 static int odd_put(cairn_store *store, const char *key, cairn_source *source,
