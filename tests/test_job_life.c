@@ -241,6 +241,50 @@ START_TEST(test_a_local_directory_apart_from_the_store)
 }
 END_TEST
 
+/* A service that tries again with better options: no try leaves anything. */
+START_TEST(test_a_task_that_does_not_open_leaves_nothing)
+{
+    cairn_job *job;
+    cairn_task *task;
+    cairn_task_options options = CAIRN_TASK_OPTIONS_INIT;
+    ck_ok(fixture_open_job(&f, "job", &job, reterr));
+    options.rocksdb_options = "nonsense=1";
+    for (int i = 0; i < 3; i++)
+        ck_fails(cairn_task_open(job, "op", &options, &task, reterr), CAIRN_EINVAL, "'op'");
+    ck_assert(!has_local("t0") && !has_local("t1") && !has_local("t2"));
+    options.rocksdb_options = NULL;
+    ck_ok(cairn_task_open(job, "op", &options, &task, reterr));
+    ck_ok(cairn_job_start(job, reterr));
+    ck_ok(cairn_task_checkpoint(task, NULL, NULL, reterr));
+    cairn_job_close(job);
+    cairn_task_close(task);
+    store_check_tidy(f.store, "job");
+}
+END_TEST
+
+/* The directory is where it was when the job opened, wherever the process goes. */
+START_TEST(test_a_relative_local_directory)
+{
+    cairn_job *job;
+    cairn_task *task;
+    CRN_AUTO_FREE char *elsewhere = fixture_dir(&f, "elsewhere");
+    CRN_AUTO_FREE char *stray = fixture_dir(&f, "elsewhere/local");
+    ck_ok(crn_file_make_dirs(elsewhere, reterr));
+    ck_assert_int_eq(chdir(f.root), 0);
+    f.options.local_dir = "local";
+    ck_ok(fixture_open_job(&f, "job", &job, reterr));
+    ck_assert_int_eq(chdir(elsewhere), 0);
+    ck_ok(cairn_task_open(job, "op", NULL, &task, reterr));
+    ck_ok(cairn_job_start(job, reterr));
+    ck_ok(cairn_task_checkpoint(task, NULL, NULL, reterr));
+    ck_assert(has_local("t0/db"));
+    ck_assert_msg(access(stray, F_OK) != 0, "'%s' was made", stray);
+    cairn_job_close(job);
+    cairn_task_close(task);
+    ck_assert_int_eq(chdir("/"), 0);
+}
+END_TEST
+
 /* What a crash left in the store is removed at the next open; what is live or foreign never. */
 START_TEST(test_leftovers_in_the_store)
 {
@@ -834,6 +878,7 @@ static void add_to_both(TCase *tcase)
     tcase_add_test(tcase, test_a_second_writer_fences_the_first);
     tcase_add_test(tcase, test_a_writer_that_was_left_behind);
     tcase_add_test(tcase, test_jobs_that_share_memory);
+    tcase_add_test(tcase, test_a_relative_local_directory);
 }
 
 int main(void)
@@ -862,6 +907,7 @@ int main(void)
     tcase = tcase_create("disk");
     tcase_add_checked_fixture(tcase, setup_disk, teardown);
     add_to_both(tcase);
+    tcase_add_test(tcase, test_a_task_that_does_not_open_leaves_nothing);
     suite_add_tcase(suite, tcase);
     return crn_test_run(suite);
 }
