@@ -313,7 +313,10 @@ CAIRN_API CAIRN_MUST_CHECK int cairn_job_trigger(cairn_job *job, const cairn_tri
  * go on polling; never call it from one of them (cairn_task_checkpoint() is for that).
  * @return 0 and *ret_info (may be NULL), or CAIRN_EABORTED with the reason, CAIRN_EFENCED,
  *         CAIRN_ECLOSED, CAIRN_EINVAL. After an abort the previous checkpoint stays the newest and
- *         calling again is safe. */
+ *         calling again is safe. When checkpoint_timeout_ms is over and the store still does not let
+ *         the outcome be written to the log: CAIRN_EUNKNOWN if the checkpoint may be complete,
+ *         CAIRN_EUNAVAIL if it is going to be aborted. That is tried on, no other checkpoint begins
+ *         before, and the tasks' COMPLETED or ABORTED event tells how it ended. */
 CAIRN_API CAIRN_MUST_CHECK int cairn_job_checkpoint(cairn_job *job,
                                                     const cairn_trigger_options *options,
                                                     cairn_checkpoint_info *ret_info,
