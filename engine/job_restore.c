@@ -67,15 +67,19 @@ static void log_damage(const struct cairn_job *job)
                           cairn_error_message(job->joblog.entries[i].error));
 }
 
+static bool misses_its_begin(const struct crn_joblog *log)
+{
+    return log->count > 0 && cairn_error_code(log->entries[0].error) == CAIRN_EMISSING;
+}
+
 /* The lowest record that the head needs is gone, and only a newer record lets it go: the head that
  * we see may not be the newest. Going back silently is for a person to decide: by fallback, or by
  * naming the checkpoint. */
 static int check_is_newest(const struct cairn_job *job, cairn_error **reterr)
 {
-    const struct crn_joblog_entry *lowest = &job->joblog.entries[0];
-    if (lowest->record != NULL || cairn_error_code(lowest->error) != CAIRN_EMISSING)
+    if (!misses_its_begin(&job->joblog))
         return 0;
-    cairn_error *copy = crn_err_copy(lowest->error);
+    cairn_error *copy = crn_err_copy(job->joblog.entries[0].error);
     return crn_err_move(reterr, &copy, CAIRN_EMISSING);
 }
 
@@ -190,6 +194,12 @@ static int note_newest_object(void *context, const char *key, const cairn_object
     return 0;
 }
 
+static bool wants_other_than_newest(const struct cairn_job *job)
+{
+    const cairn_job_options *o = &job->options;
+    return o->start_empty || o->restore_fallback || o->restore_checkpoint_id != 0;
+}
+
 static int fail_full_log(const struct cairn_job *job, cairn_error **reterr)
 {
     CRN_AUTO_FREE char *key = NULL;
@@ -202,18 +212,11 @@ static int fail_full_log(const struct cairn_job *job, cairn_error **reterr)
                         job->name, key);
 }
 
-/* The head needs records that are gone. Those below a log are removed by who has moved its begin
- * beyond them, in a record above. */
-static bool misses_its_begin(const struct crn_joblog *log)
-{
-    return log->count > 0 && log->entries[log->count - 1].record != NULL &&
-           cairn_error_code(log->entries[0].error) == CAIRN_EMISSING;
-}
-
 /* Objects of an id are stored only after the one before it was resolved. So an object beyond the
- * next id proves that records at the log's top are gone, and so does one of the next id if the log
- * shows that a record was there: what looks like an older job, or like none, is a damaged one.
- * Going on would restore less than there was, and give out object names again. The objects are
+ * next id proves that records at the log's top are gone: what looks like an older job, or like
+ * none, is a damaged one. Going on would restore less than there was, and give out object names
+ * again. One of the next id may be of an attempt that a crash cut short; but if the log shows that
+ * a newer record is lost, this is the one, and who wants to go back has to say so. The objects are
  * listed first: the log may grow meanwhile, but not fall behind. */
 static int read_log(struct cairn_job *job, cairn_error **reterr)
 {
@@ -226,7 +229,9 @@ static int read_log(struct cairn_job *job, cairn_error **reterr)
     uint64_t head = job->joblog.head_id;
     if (head == UINT64_MAX)
         return fail_full_log(job, reterr);
-    if (newest <= head || (newest - head == 1 && !misses_its_begin(&job->joblog)))
+    if (newest <= head)
+        return 0;
+    if (newest - head == 1 && (wants_other_than_newest(job) || !misses_its_begin(&job->joblog)))
         return 0;
     crn_key_manifest(manifest, head + 1);
     CRN_TRY(crn_joblog_key(job->name, manifest, &lost, reterr));
