@@ -35,7 +35,7 @@ static void judge_begin(struct world *w, const struct crn_action *action)
     w->full_asked = false;
     w->open = true;
     w->cancelled = w->drained = w->commit_runs = w->abort_runs = false;
-    w->in_doubt = w->stands_aborted = w->wants_retry = false;
+    w->in_doubt = w->stands_aborted = w->wants_retry = w->overdue = false;
     memset(w->task_acked, 0, sizeof w->task_acked);
     w->id = action->id;
     w->ticket = action->ticket;
@@ -97,6 +97,9 @@ static void judge_outcome(struct world *w, const struct crn_action *action,
         ck_assert_msg(w->now_us >= w->deadline_us && !w->stands_aborted,
                       "OVERDUE before the deadline, or of what is resolved");
         ck_assert(all_acked(w) || w->cancelled);
+        ck_assert_msg(event->kind != CRN_EVENT_TICK || !w->overdue,
+                      "OVERDUE again, before a try that may succeed");
+        w->overdue = true;
         break;
     default: /* LEAVE */
         ck_assert_msg(w->cancelled && !w->stands_aborted, "LEAVE of what must be DISCARDed (P6)");

@@ -25,6 +25,7 @@ struct world {
     bool full_asked; /* by a ticket that no attempt has taken */
     /* The attempt in flight. */
     bool open, cancelled, drained, commit_runs, abort_runs, in_doubt, stands_aborted;
+    bool overdue;     /* waiters were told once */
     bool wants_retry; /* a record is neither committed nor given up: only time may try it again */
     uint64_t id, ticket, deadline_us;
     bool task_acked[MAX_TASKS];
