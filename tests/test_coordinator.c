@@ -344,12 +344,12 @@ START_TEST(test_waiters_are_told_when_the_log_cannot_be)
     bool told = false;
     for (int i = 0; i < 40 && !told; i++) {
         world_play(&w, MOVE_COMMIT_UNKNOWN);
-        told |= w.c.overdue;
+        told |= w.overdue;
         while (!w.commit_runs) {
             uint64_t next_us = crn_coordinator_next_tick_us(&w.c);
             ck_assert(told || next_us <= deadline_us);
             world_play(&w, MOVE_TICK);
-            told |= w.c.overdue;
+            told |= w.overdue;
             ck_assert(!told || w.now_us >= deadline_us);
         }
     }
