@@ -13,7 +13,7 @@
 #include "base/file.h"
 #include "base/text.h"
 #include "cairn/inspect.h"
-#include "engine/joblog.h"
+#include "engine/log/joblog.h"
 #include <errno.h>
 #include <limits.h>
 #include <string.h>

@@ -6,7 +6,7 @@
  * are part of the format (docs/format.md).
  */
 
-#include "engine/keyed.h"
+#include "engine/states/keyed.h"
 #include <endian.h>
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Proves the invariants of engine/coordinator.h (P1, P5, P6, P7) without a thread or a clock.
+ * Proves the invariants of engine/job/coordinator.h (P1, P5, P6, P7) without a thread or a clock.
  *
  * A model of the world around the coordinator (tasks, a store, a log, people who ask) offers the
  * events that the driver could bring next, and judges every action that comes back. Two ways to

@@ -17,7 +17,7 @@
 #include "backends/storage/fault.h"
 #include "backends/storage/storage.h"
 #include "base/file.h"
-#include "engine/joblog.h"
+#include "engine/log/joblog.h"
 #include "tests/support/odd_store.h"
 #include "tests/support/records.h"
 #include "tests/support/stored_job.h"

@@ -12,7 +12,7 @@
 #include "backends/storage/storage.h"
 #include "base/file.h"
 #include "base/thread.h"
-#include "engine/joblog.h"
+#include "engine/log/joblog.h"
 #include "tests/support/stored_job.h"
 #include "tests/support/tap.h"
 #include <inttypes.h>

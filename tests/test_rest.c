@@ -12,8 +12,8 @@
 #include "backends/storage/storage.h"
 #include "base/file.h"
 #include "base/thread.h"
-#include "engine/fetch.h"
-#include "engine/joblog.h"
+#include "engine/transfer/fetch.h"
+#include "engine/log/joblog.h"
 #include "tests/support/stored_job.h"
 #include "tests/support/tap.h"
 #include <inttypes.h>

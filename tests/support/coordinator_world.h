@@ -2,7 +2,7 @@
 #ifndef CRN_TESTS_COORDINATOR_WORLD_H
 #define CRN_TESTS_COORDINATOR_WORLD_H
 
-#include "engine/coordinator.h"
+#include "engine/job/coordinator.h"
 
 /* A model of the world around a coordinator: tasks, a store, a log, people who ask. It offers the
  * events that the driver could bring next, and judges every action that comes back; a wrong one

@@ -4,7 +4,7 @@
 
 #include "backends/storage/storage.h"
 #include "base/file.h"
-#include "engine/survey.h"
+#include "engine/inspect/survey.h"
 #include "tests/support/fake_state.h"
 
 #include <stdio.h>

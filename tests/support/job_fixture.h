@@ -3,7 +3,7 @@
 #define CRN_TESTS_JOB_FIXTURE_H
 
 #include "backends/storage/fault.h"
-#include "engine/job.h"
+#include "engine/job/job.h"
 #include "tests/support/tap.h"
 
 /* A place, a store and a small job, for tests of the running engine. Helpers fail the test that

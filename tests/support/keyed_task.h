@@ -2,7 +2,7 @@
 #ifndef CRN_TESTS_KEYED_TASK_H
 #define CRN_TESTS_KEYED_TASK_H
 
-#include "engine/keyed.h"
+#include "engine/states/keyed.h"
 #include <check.h>
 
 /* A task without a job around it: for tests of keyed and operator state alone. Fails the running

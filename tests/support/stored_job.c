@@ -7,7 +7,7 @@
 
 #include "backends/storage/storage.h"
 #include "base/thread.h"
-#include "engine/joblog.h"
+#include "engine/log/joblog.h"
 #include <check.h>
 #include <inttypes.h>
 #include <stdio.h>

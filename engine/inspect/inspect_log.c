@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Which jobs a store has, and a job's log as a person wants to see it: what earlier checkpoints
+ * left behind as history, then every retained id, unreadable ones included. Changes nothing.
+ */
+
+#include "backends/storage/storage.h"
+#include "base/text.h"
+#include "cairn/inspect.h"
+#include "engine/log/joblog.h"
+#include <string.h>
+
+/* --- jobs of a store --- */
+
+struct names {
+    char **names;
+    size_t count, capacity;
+};
+
+void cairn_names_free(char **names, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        free(names[i]);
+    free(names);
+}
+
+static void names_done(struct names *list)
+{
+    cairn_names_free(list->names, list->count);
+}
+
+/* Segments that could be a job: directories with a job's name. */
+static int collect_name(void *context, const char *key, const cairn_object_stat *stat)
+{
+    struct names *list = context;
+    size_t n = strlen(key);
+    if (stat != NULL || n == 0 || key[n - 1] != '/')
+        return 0;
+    CRN_AUTO_FREE char *name = crn_str_dup_n(key, n - 1);
+    if (name == NULL)
+        return CAIRN_ENOMEM;
+    if (!crn_text_is_job_name(name))
+        return 0;
+    if (list->count == list->capacity) {
+        size_t capacity = list->capacity ? 2 * list->capacity : 16;
+        char **names = realloc(list->names, capacity * sizeof *names);
+        if (names == NULL)
+            return CAIRN_ENOMEM;
+        list->names = names;
+        list->capacity = capacity;
+    }
+    list->names[list->count++] = CRN_TAKE(name);
+    return 0;
+}
+
+#define STOP_LISTING 1
+
+struct search {
+    bool found;
+};
+
+static int find_manifest(void *context, const char *key, const cairn_object_stat *stat)
+{
+    struct search *search = context;
+    (void)stat;
+    search->found = crn_key_parse(key).type == CRN_KEY_MANIFEST;
+    return search->found ? STOP_LISTING : 0;
+}
+
+static int has_log(cairn_store *store, const char *name, bool *ret_found, cairn_error **reterr)
+{
+    struct search search = {0};
+    int r = crn_joblog_list(store, name, CRN_JOBLOG_PREFIX, find_manifest, &search, reterr);
+    *ret_found = search.found;
+    return r == STOP_LISTING ? 0 : r;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+int cairn_store_jobs(cairn_store *store, char ***ret_names, size_t *ret_count, cairn_error **reterr)
+{
+    CRN_CLEANUP(names_done) struct names list = {0};
+    CRN_TRY(crn_store_check(store, reterr));
+    int r = store->ops->list_segments(store, "", collect_name, &list, reterr);
+    if (r == CAIRN_ENOMEM)
+        return crn_err_nomem(reterr);
+    CRN_TRY(r);
+
+    size_t kept = 0;
+    for (size_t i = 0; i < list.count; i++) {
+        bool found = false;
+        r = has_log(store, list.names[i], &found, reterr);
+        if (r == 0 && found) {
+            char *name = list.names[i];
+            list.names[i] = list.names[kept];
+            list.names[kept++] = name;
+        }
+        CRN_TRY(r);
+    }
+    while (list.count > kept)
+        free(list.names[--list.count]);
+    if (kept > 0)
+        qsort(list.names, kept, sizeof *list.names, compare_names);
+    *ret_names = list.names;
+    *ret_count = kept;
+    list = (struct names){0};
+    return 0;
+}
+
+/* --- a job's log --- */
+
+struct cairn_log {
+    struct crn_joblog log;    /* owns every string */
+    cairn_record_info *infos; /* ascending by id */
+    size_t count;
+};
+
+/* A reference to an object by one checkpoint. */
+struct reference {
+    const char *object;
+    uint64_t size;
+    size_t info; /* index of the checkpoint */
+};
+
+struct references {
+    struct reference *items;
+    size_t count, capacity;
+};
+
+static void references_done(struct references *references)
+{
+    free(references->items);
+}
+
+static int add_reference(struct references *to, const char *object, uint64_t size, size_t info)
+{
+    if (to->count == to->capacity) {
+        size_t capacity = to->capacity ? 2 * to->capacity : 1024;
+        struct reference *items = realloc(to->items, capacity * sizeof *items);
+        if (items == NULL)
+            return CAIRN_ENOMEM;
+        to->items = items;
+        to->capacity = capacity;
+    }
+    to->items[to->count++] = (struct reference){object, size, info};
+    return 0;
+}
+
+static int add_record_references(struct references *to, const struct crn_record *record,
+                                 size_t info)
+{
+    for (size_t o = 0; o < record->operator_count; o++) {
+        const struct crn_operator *op = &record->operators[o];
+        for (size_t s = 0; s < op->subtask_count; s++) {
+            const struct crn_subtask *subtask = &op->subtasks[s];
+            for (size_t f = 0; f < subtask->file_count; f++) {
+                const cairn_file_info *file = &subtask->files[f].info;
+                if (file->object != NULL)
+                    CRN_TRY(add_reference(to, file->object, file->size, info));
+            }
+        }
+    }
+    return 0;
+}
+
+static int compare_references(const void *a, const void *b)
+{
+    const struct reference *x = a, *y = b;
+    int order = strcmp(x->object, y->object);
+    return order != 0 ? order : (x->info > y->info) - (x->info < y->info);
+}
+
+/* What only one checkpoint references would be freed with it, and its manifest. */
+static int add_exclusive_bytes(struct cairn_log *log, cairn_error **reterr)
+{
+    CRN_CLEANUP(references_done) struct references all = {0};
+    size_t first = log->count - log->log.count;
+    for (size_t i = 0; i < log->log.count; i++) {
+        const struct crn_record *record = log->log.entries[i].record;
+        log->infos[first + i].exclusive_bytes = log->log.entries[i].manifest_bytes;
+        if (record != NULL && add_record_references(&all, record, first + i) < 0)
+            return crn_err_nomem(reterr);
+    }
+    if (all.count > 0)
+        qsort(all.items, all.count, sizeof *all.items, compare_references);
+    for (size_t i = 0, next; i < all.count; i = next) {
+        for (next = i + 1; next < all.count; next++) {
+            if (strcmp(all.items[next].object, all.items[i].object) != 0)
+                break;
+        }
+        if (all.items[next - 1].info == all.items[i].info)
+            log->infos[all.items[i].info].exclusive_bytes += all.items[i].size;
+    }
+    return 0;
+}
+
+static const struct crn_record *newest_readable(const struct crn_joblog *log)
+{
+    for (size_t i = log->count; i-- > 0;) {
+        if (log->entries[i].record != NULL)
+            return log->entries[i].record;
+    }
+    return NULL;
+}
+
+/* What is known of a record that cannot be read: what a later one remembers, if any. */
+static cairn_record_info unreadable_info(const struct crn_joblog_entry *entry,
+                                         const struct crn_record *newest)
+{
+    cairn_record_info info = {0};
+    for (size_t i = 0; newest != NULL && i < newest->history_count; i++) {
+        if (newest->history[i].info.id == entry->id)
+            info = newest->history[i].info;
+    }
+    info.id = entry->id;
+    info.state = CAIRN_STATE_UNREADABLE;
+    info.reason = cairn_error_message(entry->error);
+    info.manifest_bytes = entry->manifest_bytes;
+    return info;
+}
+
+static void complete_texts(cairn_record_info *info)
+{
+    if (info->reason == NULL)
+        info->reason = "";
+    if (info->host == NULL)
+        info->host = "";
+    if (info->library_version == NULL)
+        info->library_version = "";
+}
+
+static int fill_infos(struct cairn_log *log, cairn_error **reterr)
+{
+    const struct crn_joblog *entries = &log->log;
+    const struct crn_record *newest = newest_readable(entries);
+    size_t history = newest != NULL ? newest->history_count : 0;
+    uint64_t first_id = entries->entries[0].id;
+
+    log->infos = calloc(history + entries->count, sizeof *log->infos);
+    if (log->infos == NULL)
+        return crn_err_nomem(reterr);
+    for (size_t i = 0; i < history; i++) {
+        if (newest->history[i].info.id < first_id)
+            log->infos[log->count++] = newest->history[i].info;
+    }
+    for (size_t i = 0; i < entries->count; i++) {
+        const struct crn_joblog_entry *entry = &entries->entries[i];
+        log->infos[log->count++] =
+            entry->record != NULL ? entry->record->info : unreadable_info(entry, newest);
+    }
+    for (size_t i = 0; i < log->count; i++)
+        complete_texts(&log->infos[i]);
+    return add_exclusive_bytes(log, reterr);
+}
+
+int cairn_log_open(cairn_store *store, const char *job, cairn_log **ret_log, cairn_error **reterr)
+{
+    CRN_TRY(crn_joblog_check_args(store, job, reterr));
+    struct cairn_log *log = calloc(1, sizeof *log);
+    if (log == NULL)
+        return crn_err_nomem(reterr);
+    int r = crn_joblog_read(store, job, &log->log, reterr);
+    if (r == 0 && log->log.count == 0)
+        r = crn_err_fail(reterr, CAIRN_ENOTFOUND, job, "there is no job '%s' in this store", job);
+    if (r == 0)
+        r = fill_infos(log, reterr);
+    if (r < 0) {
+        cairn_log_close(log);
+        return r;
+    }
+    *ret_log = log;
+    return 0;
+}
+
+size_t cairn_log_size(const cairn_log *log)
+{
+    return log->count;
+}
+
+const cairn_record_info *cairn_log_at(const cairn_log *log, size_t i)
+{
+    return i < log->count ? &log->infos[i] : NULL;
+}
+
+void cairn_log_close(cairn_log *log)
+{
+    if (log == NULL)
+        return;
+    crn_joblog_done(&log->log);
+    free(log->infos);
+    free(log);
+}

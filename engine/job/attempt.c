@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One attempt at a checkpoint: what happens in the background between a task's barrier and its
+ * acknowledgement.
+ *
+ * Capture: files of the database as of the barrier are hard-linked into <task's dir>/chk-<id> (P2:
+ * proven by the state backend), and the writer is released. Diff: files that the base already
+ * stores are referenced, the rest is new (P4). Upload: one pool job per new file, largest first;
+ * small ones are inlined. Acknowledgement: when the last upload of the task has ended.
+ *
+ * attempt->running counts barriers, captures and uploads that have not ended; the driver deletes
+ * what was uploaded only when it is zero (P5). A part is written by one thread at a time: the
+ * task's at the barrier, then the capture's; uploads write to files of their own. The staging
+ * directory goes when the part's last upload has ended; a crash leaves it to the next open (P6).
+ */
+#include "engine/job/job.h"
+
+#include "base/file.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* A record of its own for what the part will contribute: one operator with one subtask. */
+static int draft_part(struct crn_part *part)
+{
+    part->draft = crn_record_new();
+    part->described = part->draft == NULL ? NULL : crn_record_add_operator(part->draft);
+    return part->described == NULL || crn_operator_add_subtask(part->described) == NULL
+               ? CAIRN_ENOMEM
+               : 0;
+}
+
+int crn_attempt_new_locked(struct cairn_job *job, const struct crn_action *action,
+                           int64_t trigger_time_ms, struct crn_attempt **ret, cairn_error **reterr)
+{
+    crn_mutex_assert_held(&job->lock);
+    struct crn_attempt *attempt = calloc(1, sizeof *attempt);
+    if (attempt == NULL)
+        return crn_err_nomem(reterr);
+    attempt->parts = calloc(job->task_count, sizeof *attempt->parts);
+    if (attempt->parts == NULL) {
+        free(attempt);
+        return crn_err_nomem(reterr);
+    }
+    attempt->job = job;
+    attempt->id = action->id;
+    attempt->full = action->full;
+    attempt->ticket = action->ticket;
+    attempt->trigger_time_ms = trigger_time_ms;
+    attempt->started_us = crn_now_us();
+    attempt->part_count = job->task_count;
+    for (size_t i = 0; i < job->task_count; i++) {
+        attempt->parts[i].attempt = attempt;
+        attempt->parts[i].task = job->tasks[i];
+        atomic_fetch_add(&job->tasks[i]->runtime->refs, 1);
+        if (draft_part(&attempt->parts[i]) < 0) {
+            crn_attempt_free(attempt);
+            return crn_err_nomem(reterr);
+        }
+    }
+    *ret = attempt;
+    return 0;
+}
+
+void crn_attempt_free(struct crn_attempt *attempt)
+{
+    if (attempt == NULL)
+        return;
+    for (size_t i = 0; i < attempt->part_count; i++) {
+        if (attempt->parts[i].task != NULL)
+            crn_task_unref(attempt->parts[i].task);
+        crn_record_free(attempt->parts[i].draft);
+        crn_buf_done(&attempt->parts[i].operator_state);
+        free(attempt->parts[i].staging);
+    }
+    free(attempt->parts);
+    for (size_t i = 0; i < attempt->uploaded_count; i++)
+        free(attempt->uploaded[i]);
+    free(attempt->uploaded);
+    cairn_error_free(attempt->error);
+    cairn_error_free(attempt->log_error);
+    crn_record_free(attempt->record);
+    free(attempt);
+}
+
+void crn_attempt_decline(struct crn_attempt *attempt, int code, cairn_error *error)
+{
+    struct cairn_job *job = attempt->job;
+    atomic_store(&attempt->cancelled, true);
+    crn_mutex_lock(&job->lock);
+    if (!attempt->declined) {
+        attempt->declined = true;
+        if (attempt->error == NULL) {
+            attempt->error = CRN_TAKE(error);
+            if (attempt->error == NULL)
+                (void)crn_err_fail(&attempt->error, code, NULL, "%s", cairn_error_text(code));
+        }
+    }
+    crn_cond_signal(&job->wake_driver);
+    crn_mutex_unlock(&job->lock);
+    cairn_error_free(error);
+}
+
+void crn_attempt_enter(struct crn_attempt *attempt)
+{
+    crn_mutex_lock(&attempt->job->lock);
+    attempt->running++;
+    crn_mutex_unlock(&attempt->job->lock);
+}
+
+/* The attempt may be gone right after this. */
+void crn_attempt_leave(struct crn_attempt *attempt)
+{
+    struct cairn_job *job = attempt->job;
+    crn_mutex_lock(&job->lock);
+    attempt->running--;
+    crn_cond_signal(&job->wake_driver);
+    crn_cond_broadcast(&job->wake_waiters); /* a task that is being closed waits for this, too */
+    crn_mutex_unlock(&job->lock);
+}
+
+int crn_attempt_note_upload(struct crn_attempt *attempt, const char *key)
+{
+    char *copy = crn_str_dup_n(key, strlen(key));
+    int r = copy == NULL ? CAIRN_ENOMEM : 0;
+    crn_mutex_lock(&attempt->job->lock);
+    if (r == 0 && attempt->uploaded_count == attempt->uploaded_capacity) {
+        size_t capacity = attempt->uploaded_capacity == 0 ? 32 : attempt->uploaded_capacity * 2;
+        char **uploaded = realloc(attempt->uploaded, capacity * sizeof *uploaded);
+        if (uploaded != NULL) {
+            attempt->uploaded = uploaded;
+            attempt->uploaded_capacity = capacity;
+        } else {
+            r = CAIRN_ENOMEM;
+        }
+    }
+    if (r == 0)
+        attempt->uploaded[attempt->uploaded_count++] = CRN_TAKE(copy);
+    crn_mutex_unlock(&attempt->job->lock);
+    free(copy);
+    return r;
+}
+
+/* All uploads of the part have ended, or the part failed: its links are of no more use. */
+static void remove_staging(struct crn_part *part)
+{
+    CRN_AUTO_ERROR cairn_error *error = NULL;
+    if (part->staging != NULL && crn_file_remove_tree(part->staging, &error) < 0)
+        crn_log_write(&part->attempt->job->log, CAIRN_LOG_WARNING, "checkpoint",
+                      "staging directory is left until the next open: %s",
+                      cairn_error_message(error));
+}
+
+static void part_failed(struct crn_part *part, int code, cairn_error *error)
+{
+    crn_err_prefix(&error, "operator '%s' subtask %u", part->task->uid,
+                   part->task->options.subtask);
+    crn_attempt_decline(part->attempt, code, error);
+}
+
+static void finish_part(struct crn_part *part)
+{
+    struct crn_attempt *attempt = part->attempt;
+    struct cairn_job *job = attempt->job;
+    remove_staging(part);
+    part->described->subtasks[0].info.upload_us = crn_now_us() - part->upload_started_us;
+    crn_mutex_lock(&job->lock);
+    part->acked = !atomic_load(&attempt->cancelled);
+    crn_cond_signal(&job->wake_driver);
+    crn_mutex_unlock(&job->lock);
+}
+
+struct upload_job {
+    struct crn_part *part;
+    size_t file;
+};
+
+static void upload_main(void *arg)
+{
+    struct upload_job *upload = arg;
+    struct crn_part *part = upload->part;
+    struct crn_attempt *attempt = part->attempt;
+    struct crn_file *file = &part->described->subtasks[0].files[upload->file];
+    cairn_error *error = NULL;
+    CRN_AUTO_FREE char *path = NULL;
+    free(upload);
+    int r = atomic_load(&attempt->cancelled)
+                ? crn_err_fail(&error, CAIRN_ECANCELED, NULL, "checkpoint was cancelled")
+                : crn_str_printf(&path, &error, "%s/%s", part->staging, file->info.name);
+    if (r == 0)
+        r = crn_upload_file(part, path, file, &error);
+    if (r < 0)
+        part_failed(part, r, error);
+    if (atomic_fetch_sub(&part->uploads_left, 1) == 1)
+        finish_part(part);
+    crn_attempt_leave(attempt);
+}
+
+static int submit_upload(struct crn_part *part, size_t file, cairn_error **reterr)
+{
+    struct upload_job *upload = malloc(sizeof *upload);
+    if (upload == NULL)
+        return crn_err_nomem(reterr);
+    *upload = (struct upload_job){part, file};
+    crn_attempt_enter(part->attempt);
+    atomic_fetch_add(&part->uploads_left, 1);
+    if (crn_pool_submit(part->attempt->job->pool,
+                        part->described->subtasks[0].files[file].info.size, upload_main,
+                        upload) < 0) {
+        /* The capture holds one of uploads_left: this is not the last. */
+        atomic_fetch_sub(&part->uploads_left, 1);
+        crn_attempt_leave(part->attempt);
+        free(upload);
+        return crn_err_nomem(reterr);
+    }
+    return 0;
+}
+
+/* Index of a table's state among the described ones. */
+static int state_index(const struct crn_operator *described, const char *name, uint32_t *ret,
+                       cairn_error **reterr)
+{
+    for (size_t i = 0; i < described->state_count; i++)
+        if (strcmp(described->states[i].name, name) == 0) {
+            *ret = (uint32_t)i;
+            return 0;
+        }
+    return crn_err_fail(reterr, CAIRN_EINTERNAL, NULL,
+                        "captured table of state '%s', which no descriptor names", name);
+}
+
+/* What the capture found, as files of the subtask; tables first, so that the diff sees one array.
+ */
+static int take_captured(struct crn_part *part, struct crn_capture *capture, size_t *ret_tables,
+                         cairn_error **reterr)
+{
+    struct crn_subtask *subtask = &part->described->subtasks[0];
+    *ret_tables = 0;
+    for (int pass = 0; pass < 2; pass++)
+        for (size_t i = 0; i < capture->count; i++) {
+            cairn_file_info *info = &capture->files[i].info;
+            bool is_table = info->role == CAIRN_FILE_TABLE;
+            if (is_table != (pass == 0) || info->role == 0) /* 0: moved in the first pass */
+                continue;
+            struct crn_file *file = crn_subtask_add_file(subtask);
+            if (file == NULL)
+                return crn_err_nomem(reterr);
+            file->info = *info; /* strings move, too */
+            memset(info, 0, sizeof *info);
+            if (is_table) {
+                CRN_TRY(state_index(part->described, file->info.state, &file->state, reterr));
+                ++*ret_tables;
+            }
+        }
+    subtask->info.flush_us = capture->flush_us;
+    subtask->info.capture_us = capture->capture_us;
+    return 0;
+}
+
+/* The base stores these very bytes: reference its object. Level and keys stay the captured ones,
+ * since a compaction may move a file to another level as it is. */
+static int reference_base(struct crn_file *file, const struct crn_file *base)
+{
+    file->info.has_xxh3 = base->info.has_xxh3;
+    memcpy(file->info.xxh3, base->info.xxh3, sizeof file->info.xxh3);
+    if (base->info.has_crc32c) {
+        file->info.has_crc32c = 1;
+        file->info.crc32c = base->info.crc32c;
+    }
+    file->info.checkpoint_id = base->info.checkpoint_id;
+    file->info.epoch = base->info.epoch;
+    return crn_record_set_text(&file->info.object, base->info.object);
+}
+
+/* Decide for every captured file, and queue the uploads. */
+static int diff_and_upload(struct crn_part *part, size_t tables, cairn_error **reterr)
+{
+    struct crn_attempt *attempt = part->attempt;
+    struct crn_subtask *subtask = &part->described->subtasks[0];
+    const struct crn_subtask *base = attempt->full ? NULL : part->task->runtime->base;
+    CRN_AUTO_FREE const struct crn_file **known = calloc(tables + 1, sizeof *known);
+    if (known == NULL)
+        return crn_err_nomem(reterr);
+    /* Out of memory: all of it is new, which costs uploads and nothing else. */
+    (void)crn_diff_tables(base, subtask->files, tables, known);
+    for (size_t i = 0; i < tables; i++)
+        if (known[i] != NULL && reference_base(&subtask->files[i], known[i]) < 0)
+            return crn_err_nomem(reterr);
+    for (size_t i = 0; i < subtask->file_count; i++)
+        if (i >= tables || known[i] == NULL)
+            CRN_TRY(submit_upload(part, i, reterr));
+    return 0;
+}
+
+/* Operator state is one more small file, next to the database's. */
+static int stage_operator_state(struct crn_part *part, cairn_error **reterr)
+{
+    static const char name[] = "operator-state";
+    if (part->operator_state.size == 0)
+        return 0;
+    CRN_AUTO_FREE char *path = NULL;
+    CRN_TRY(crn_str_printf(&path, reterr, "%s/%s", part->staging, name));
+    CRN_TRY(crn_file_write_new(path, part->operator_state.data, part->operator_state.size, false,
+                               reterr));
+    struct crn_file *file = crn_subtask_add_file(&part->described->subtasks[0]);
+    if (file == NULL || crn_record_set_text(&file->info.name, name) < 0)
+        return crn_err_nomem(reterr);
+    file->info.role = CAIRN_FILE_OPERATOR_STATE;
+    file->info.size = part->operator_state.size;
+    return 0;
+}
+
+static int capture_part(struct crn_part *part, cairn_error **reterr)
+{
+    struct crn_attempt *attempt = part->attempt;
+    struct cairn_task *task = part->task;
+    struct crn_capture capture = {0};
+    size_t tables = 0;
+    int r = crn_str_printf(&part->staging, reterr, "%s/chk-%llu", task->runtime->directory,
+                           (unsigned long long)attempt->id);
+    if (r == 0)
+        r = task->db->ops->capture(task->db, &part->barrier, part->staging, &attempt->cancelled,
+                                   &capture, reterr);
+    task->db->ops->release(task->db);
+    part->upload_started_us = crn_now_us();
+    if (r == 0)
+        r = take_captured(part, &capture, &tables, reterr);
+    crn_capture_done(&capture);
+    if (r == 0)
+        r = stage_operator_state(part, reterr);
+    return r < 0 ? r : diff_and_upload(part, tables, reterr);
+}
+
+static void capture_main(void *arg)
+{
+    struct crn_part *part = arg;
+    struct crn_attempt *attempt = part->attempt;
+    cairn_error *error = NULL;
+    /* One of uploads_left is the capture's own: the part cannot finish while uploads are queued. */
+    atomic_store(&part->uploads_left, 1);
+    int r = capture_part(part, &error);
+    if (r < 0)
+        part_failed(part, r, error);
+    if (atomic_fetch_sub(&part->uploads_left, 1) == 1)
+        finish_part(part);
+    crn_attempt_leave(attempt);
+}
+
+void crn_part_captured_begin(struct crn_part *part)
+{
+    if (crn_pool_submit(part->attempt->job->capture_pool, 0, capture_main, part) == 0)
+        return;
+    cairn_error *error = NULL;
+    part->task->db->ops->release(part->task->db);
+    part_failed(part, crn_err_nomem(&error), error);
+    crn_attempt_leave(part->attempt);
+}

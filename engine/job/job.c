@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Jobs: open, start, ask for checkpoints, close.
+ *
+ * Opening takes the job over (job_restore.c: fence, choice of what to restore), then removes what a
+ * crash left (reconcile.c). The driver thread begins with cairn_job_start(). Closing aborts what is
+ * in flight, joins the driver and the pool, and shuts the tasks; the memory of the job lives on
+ * until the last task handle is closed, so that a late call gets CAIRN_ECLOSED and not a crash.
+ *
+ * Locks: job->lock only. Crash: see cairn_job_open().
+ */
+#include "engine/job/job.h"
+
+#include "backends/storage/storage.h"
+#include "base/file.h"
+#include "base/text.h"
+#include "engine/states/keyed.h"
+#include "engine/options.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#define DEFAULT_TIMEOUT_MS 600000u
+#define DEFAULT_TRANSFER_THREADS 4u
+#define MAX_TRANSFER_THREADS 256u
+#define DEFAULT_INLINE_BYTES 16384u
+#define DEFAULT_MEMORY_BYTES ((uint64_t)256 << 20)
+
+static int64_t system_now_ms(void *context)
+{
+    (void)context;
+    return crn_wall_ms();
+}
+
+static int take_options(struct cairn_job *job, const cairn_job_options *options,
+                        cairn_error **reterr)
+{
+    cairn_job_options *o = &job->options;
+    CRN_TRY(crn_options_in(o, sizeof *o, options, "cairn_job_options", reterr));
+    if ((o->store_uri == NULL) == (o->store == NULL))
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
+                            "job '%s': set exactly one of store_uri and store", job->name);
+    if (o->local_dir == NULL || o->local_dir[0] == '\0')
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
+                            "job '%s': local_dir is required: a directory for its databases",
+                            job->name);
+    if (o->inline_threshold_bytes > CRN_LIMIT_INLINE)
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
+                            "job '%s': inline_threshold_bytes is %u, at most %u", job->name,
+                            o->inline_threshold_bytes, CRN_LIMIT_INLINE);
+    if (o->transfer_threads > MAX_TRANSFER_THREADS)
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
+                            "job '%s': transfer_threads is %u, at most %u", job->name,
+                            o->transfer_threads, MAX_TRANSFER_THREADS);
+    if (o->start_empty && (o->restore_checkpoint_id != 0 || o->restore_fallback))
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
+                            "job '%s': start_empty contradicts restore_checkpoint_id and "
+                            "restore_fallback",
+                            job->name);
+    if (o->restore_checkpoint_id != 0 && o->restore_fallback)
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
+                            "job '%s': restore_fallback is for the newest checkpoint, not for a "
+                            "named one",
+                            job->name);
+    if (o->checkpoint_timeout_ms == 0)
+        o->checkpoint_timeout_ms = DEFAULT_TIMEOUT_MS;
+    if (o->num_retained == 0)
+        o->num_retained = 1;
+    if (o->transfer_threads == 0)
+        o->transfer_threads = DEFAULT_TRANSFER_THREADS;
+    if (o->inline_threshold_bytes == 0)
+        o->inline_threshold_bytes = DEFAULT_INLINE_BYTES;
+    if (o->state_memory_bytes == 0)
+        o->state_memory_bytes = DEFAULT_MEMORY_BYTES;
+    if (o->log_level == 0)
+        o->log_level = CAIRN_LOG_INFO;
+    if (o->now_ms == NULL)
+        o->now_ms = system_now_ms;
+    job->log = (struct crn_log){o->log, o->log_context, o->log_level};
+    return crn_file_make_absolute(o->local_dir, &job->local_dir, reterr);
+}
+
+static int open_parts(struct cairn_job *job, cairn_error **reterr)
+{
+    if (job->options.store != NULL) {
+        CRN_TRY(crn_store_check(job->options.store, reterr));
+        job->store = job->options.store;
+    } else {
+        CRN_TRY(cairn_store_open(job->options.store_uri, &job->store, reterr));
+        job->owns_store = true;
+        if (crn_posix_store_is_new(job->store))
+            crn_log_write(&job->log, CAIRN_LOG_WARNING, "job",
+                          "job '%s': the store '%s' was not there: it has been created and is "
+                          "empty",
+                          job->name, crn_posix_store_root(job->store));
+    }
+    CRN_TRY(crn_job_lock_local_dir(job, reterr));
+    if (job->options.memory != NULL) {
+        job->memory = job->options.memory;
+        crn_memory_retain(job->memory);
+    } else {
+        CRN_TRY(cairn_memory_new(job->options.state_memory_bytes, &job->memory, reterr));
+    }
+    CRN_TRY(crn_pool_new(job->options.transfer_threads, "cairn-transfer", &job->pool, reterr));
+    CRN_TRY(crn_job_empty_local_dir(job, reterr));
+    CRN_TRY(crn_job_take_over(job, reterr));
+    CRN_AUTO_ERROR cairn_error *error = NULL;
+    if (crn_job_collect(job, false, &error) < 0) {
+        job->gc_wanted = true;
+        crn_log_write(&job->log, CAIRN_LOG_WARNING, "job",
+                      "job '%s': leftovers were not removed, tried again after the next "
+                      "checkpoint: %s",
+                      job->name, cairn_error_message(error));
+    }
+    return 0;
+}
+
+int crn_job_open(const char *name, const cairn_job_options *options,
+                 const struct crn_job_seams *seams, cairn_job **ret_job, cairn_error **reterr)
+{
+    if (name == NULL || ret_job == NULL)
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL, "name or ret_job is NULL");
+    if (!crn_text_is_job_name(name))
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
+                            "a job's name is 1 to 128 bytes of UTF-8 without '/' and control "
+                            "characters, not starting with '.'");
+    struct cairn_job *job = calloc(1, sizeof *job);
+    if (job == NULL)
+        return crn_err_nomem(reterr);
+    job->lock_fd = -1;
+    job->seams = *seams;
+    atomic_init(&job->refs, 1);
+    crn_mutex_init(&job->lock, CRN_RANK_JOB);
+    crn_mutex_init(&job->rate_lock, CRN_RANK_LEAF);
+    crn_cond_init(&job->wake_driver);
+    crn_cond_init(&job->wake_waiters);
+    if (gethostname(job->host, sizeof job->host - 1) != 0)
+        memcpy(job->host, "unknown", sizeof "unknown");
+    job->name = crn_str_dup_n(name, strlen(name));
+    int r = job->name == NULL ? crn_err_nomem(reterr) : take_options(job, options, reterr);
+    if (r == 0)
+        r = open_parts(job, reterr);
+    if (r < 0) {
+        job->closed = true;
+        crn_pool_free(CRN_TAKE(job->pool));
+        crn_job_unref(job);
+        return r;
+    }
+    *ret_job = job;
+    return 0;
+}
+
+int cairn_job_open(const char *name, const cairn_job_options *options, cairn_job **ret_job,
+                   cairn_error **reterr)
+{
+    static const struct crn_job_seams seams = {crn_rocksdb_open};
+    return crn_job_open(name, options, &seams, ret_job, reterr);
+}
+
+void crn_job_unref(struct cairn_job *job)
+{
+    if (atomic_fetch_sub(&job->refs, 1) != 1)
+        return;
+    crn_joblog_done(&job->joblog);
+    for (size_t i = 0; i < job->garbage_count; i++)
+        free(job->garbage[i]);
+    free(job->garbage);
+    free(job->skipped);
+    free(job->successor);
+    cairn_error_free(job->fence_error);
+    free(job->acked);
+    free(job->tasks);
+    free(job->lost_task);
+    if (job->memory != NULL)
+        cairn_memory_release(job->memory);
+    if (job->owns_store)
+        cairn_store_close(job->store);
+    if (job->lock_fd >= 0)
+        (void)close(job->lock_fd); /* nothing was written through it */
+    crn_cond_done(&job->wake_waiters);
+    crn_cond_done(&job->wake_driver);
+    crn_mutex_done(&job->rate_lock);
+    crn_mutex_done(&job->lock);
+    free(job->local_dir);
+    free(job->name);
+    free(job);
+}
+
+static const struct cairn_task *find_task(const struct cairn_job *job, const char *uid,
+                                          uint32_t subtask)
+{
+    for (size_t i = 0; i < job->task_count; i++)
+        if (strcmp(job->tasks[i]->uid, uid) == 0 && job->tasks[i]->options.subtask == subtask)
+            return job->tasks[i];
+    return NULL;
+}
+
+/* Every subtask of every opened operator must be here: a checkpoint without one would not be whole.
+ */
+static int check_subtasks_locked(const struct cairn_job *job, cairn_error **reterr)
+{
+    for (size_t i = 0; i < job->task_count; i++) {
+        const struct cairn_task *task = job->tasks[i];
+        if (!atomic_load(&task->open))
+            return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
+                                "job '%s': operator '%s' subtask %u is still being opened",
+                                job->name, task->uid, task->options.subtask);
+        for (uint32_t s = 0; s < task->options.parallelism; s++) {
+            const struct cairn_task *sibling = find_task(job, task->uid, s);
+            if (sibling == NULL)
+                return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
+                                    "job '%s': operator '%s' has parallelism %u but subtask %u is "
+                                    "not open",
+                                    job->name, task->uid, task->options.parallelism, s);
+            if (sibling->options.parallelism != task->options.parallelism ||
+                sibling->max_parallelism != task->max_parallelism)
+                return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
+                                    "job '%s': subtasks of operator '%s' were opened with "
+                                    "different parallelism or max_parallelism",
+                                    job->name, task->uid);
+            if (sibling->options.key_type != task->options.key_type ||
+                sibling->options.namespace_type != task->options.namespace_type)
+                return crn_err_fail(
+                    reterr, CAIRN_EINVAL, NULL,
+                    "job '%s': operator '%s' has keys of type %s and namespaces of type %s in "
+                    "subtask %u, but %s and %s in subtask %u",
+                    job->name, task->uid, crn_type_name(task->options.key_type),
+                    crn_type_name(task->options.namespace_type), task->options.subtask,
+                    crn_type_name(sibling->options.key_type),
+                    crn_type_name(sibling->options.namespace_type), s);
+        }
+    }
+    return 0;
+}
+
+/* Lists in `lost` what has state but no task, if that is allowed. */
+static int check_restored_locked(const struct cairn_job *job, struct cairn_buffer *lost,
+                                 cairn_error **reterr)
+{
+    for (size_t i = 0; job->restored != NULL && i < job->restored->operator_count; i++) {
+        const struct crn_operator *op = &job->restored->operators[i];
+        if (find_task(job, op->info.uid, 0) == NULL)
+            if (crn_buf_printf(lost, "%s'%s' (%zu subtasks)", lost->size > 0 ? ", " : "",
+                               op->info.uid, op->subtask_count) < 0)
+                return crn_err_nomem(reterr);
+    }
+    if (lost->size == 0 || job->options.allow_non_restored_state)
+        return 0;
+    return crn_err_fail(reterr, CAIRN_ENONRESTORED, NULL,
+                        "checkpoint %llu of job '%s' has state of operators that no task opened: "
+                        "%s; open them, or set allow_non_restored_state to drop it",
+                        (unsigned long long)job->restored_id, job->name, (const char *)lost->data);
+}
+
+static int start_locked(struct cairn_job *job, struct cairn_buffer *lost, cairn_error **reterr)
+{
+    if (job->closed || job->closing)
+        return crn_err_fail(reterr, CAIRN_ECLOSED, NULL, "job '%s' is closed", job->name);
+    if (job->started)
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL, "job '%s' was started before", job->name);
+    if (job->task_count == 0)
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL, "job '%s' has no task", job->name);
+    CRN_TRY(check_subtasks_locked(job, reterr));
+    CRN_TRY(check_restored_locked(job, lost, reterr));
+    free(job->acked); /* of a start that failed */
+    job->acked = calloc(job->task_count, 1);
+    if (job->acked == NULL)
+        return crn_err_nomem(reterr);
+    CRN_TRY(crn_driver_start(job, reterr));
+    job->started = true;
+    for (size_t i = 0; i < job->task_count; i++)
+        atomic_fetch_and(&job->tasks[i]->runtime->pending, ~(unsigned)CRN_PENDING_NOT_STARTED);
+    return 0;
+}
+
+int cairn_job_start(cairn_job *job, cairn_error **reterr)
+{
+    if (job == NULL)
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL, "job is NULL");
+    CRN_AUTO_BUFFER struct cairn_buffer lost = {0};
+    crn_mutex_lock(&job->lock);
+    int r = start_locked(job, &lost, reterr);
+    crn_mutex_unlock(&job->lock);
+    if (r == 0 && lost.size > 0)
+        crn_log_write(&job->log, CAIRN_LOG_WARNING, "job",
+                      "job '%s': dropping the state of operators without a task: %s", job->name,
+                      (const char *)lost.data);
+    return r;
+}
+
+static int give_info(const cairn_checkpoint_info *from, cairn_checkpoint_info *ret_info)
+{
+    return ret_info == NULL
+               ? 1
+               : (crn_options_out(ret_info, from, sizeof *from, "cairn_checkpoint_info", NULL) < 0
+                      ? CAIRN_EINVAL
+                      : 1);
+}
+
+int cairn_job_restored(cairn_job *job, cairn_checkpoint_info *ret_info)
+{
+    if (job == NULL)
+        return CAIRN_EINVAL;
+    return job->restored_id == 0 ? 0 : give_info(&job->restored_info, ret_info);
+}
+
+int cairn_job_last_checkpoint(cairn_job *job, cairn_checkpoint_info *ret_info)
+{
+    if (job == NULL)
+        return CAIRN_EINVAL;
+    crn_mutex_lock(&job->lock);
+    bool has = job->has_last;
+    cairn_checkpoint_info last = job->last;
+    crn_mutex_unlock(&job->lock);
+    return has ? give_info(&last, ret_info) : 0;
+}
+
+void cairn_job_close(cairn_job *job)
+{
+    if (job == NULL)
+        return;
+    crn_mutex_lock(&job->lock);
+    job->closing = true;
+    crn_mutex_unlock(&job->lock);
+    crn_driver_stop(job);
+    crn_pool_free(CRN_TAKE(job->pool));
+    crn_mutex_lock(&job->lock);
+    while (job->task_count > 0) {
+        struct cairn_task *task = job->tasks[job->task_count - 1];
+        crn_mutex_unlock(&job->lock);
+        crn_task_shut(task);
+        crn_mutex_lock(&job->lock);
+        crn_task_unregister_locked(task); /* it may be freed from now on */
+    }
+    job->closed = true;
+    crn_mutex_unlock(&job->lock);
+    if (job->owns_store) {
+        cairn_store_close(CRN_TAKE(job->store));
+        job->owns_store = false;
+    }
+    if (job->lock_fd >= 0) {
+        (void)close(job->lock_fd); /* nothing was written through it */
+        job->lock_fd = -1;
+    }
+    crn_job_unref(job);
+}

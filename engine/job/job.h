@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CRN_ENGINE_JOB_H
+#define CRN_ENGINE_JOB_H
+
+#include "base/log.h"
+#include "base/thread.h"
+#include "cairn/store.h"
+#include "engine/job/coordinator.h"
+#include "engine/log/joblog.h"
+#include "engine/job/task.h"
+#include <stdatomic.h>
+
+/*
+ * A running job: what job.c, driver.c, attempt.c, upload.c, task.c and task_poll.c share.
+ *
+ * Threads. Tasks' own threads run task_poll.c: they take the barrier, hand it over and read their
+ * mailbox. One driver thread runs driver.c: it feeds the coordinator, commits records and subsumes,
+ * and is the only one that touches job->coordinator, job->joblog and the tasks' bases. The pool
+ * runs attempt.c and upload.c: captures and uploads.
+ *
+ * Lock. job->lock (CRN_RANK_JOB) guards what is marked so below. No store call, no state backend
+ * call and no callback is made under it.
+ */
+
+#define CRN_MAILBOX_SIZE 16u
+
+/* Bits of crn_task_runtime.pending: why poll may not take its fast path. */
+enum {
+    CRN_PENDING_NOT_STARTED = 1,
+    CRN_PENDING_BARRIER = 2,
+    CRN_PENDING_EVENT = 4,
+    CRN_PENDING_STOPPED = 8 /* fenced or failed: see runtime->stop_code */
+};
+
+/* The part of one attempt that concerns one task. */
+struct crn_part {
+    struct crn_attempt *attempt;
+    struct cairn_task *task;
+    /* Written by the task's thread at the barrier, then by pool threads one after another; read by
+     * the driver once acked. */
+    struct crn_barrier barrier;
+    struct crn_record *draft;       /* owns `described` */
+    struct crn_operator *described; /* one operator with its states and one subtask */
+    struct cairn_buffer operator_state;
+    uint64_t upload_started_us;
+    char *staging; /* directory of the capture */
+    atomic_uint uploads_left;
+    /* Guarded by job->lock. */
+    bool taken; /* the task is in, or past, its barrier */
+    bool acked;
+    bool reported; /* the driver has seen the ack */
+};
+
+struct crn_attempt {
+    struct cairn_job *job;
+    uint64_t id;
+    bool full;
+    uint64_t ticket;
+    int64_t trigger_time_ms;
+    uint64_t started_us;
+    atomic_bool cancelled;
+    struct crn_part *parts; /* one per task, same order as job->tasks */
+    size_t part_count;
+    /* Guarded by job->lock. */
+    uint32_t running; /* barriers, captures and uploads that have not ended */
+    bool declined;    /* reason and code are set */
+    bool decline_reported;
+    bool drain_reported;
+    cairn_error *error; /* why it was declined */
+    char **uploaded;    /* keys (relative) that may exist in the store because of this attempt */
+    size_t uploaded_count, uploaded_capacity;
+    /* Driver only. */
+    struct crn_record *record; /* the checkpoint's record, once built */
+    cairn_error *log_error;    /* why the log could not be told the outcome so far */
+    bool in_doubt;             /* it may stand in the log: a try had no known outcome */
+};
+
+struct crn_task_runtime {
+    atomic_uint refs; /* the handle, and the attempt in flight */
+    atomic_uint pending;
+    struct crn_cond wake; /* with job->lock: mailbox, pending */
+    /* Driver only: files that the newest confirmed checkpoint has of this task; NULL: none. Points
+     * into a record of job->joblog. */
+    const struct crn_subtask *base;
+    uint8_t generation[16]; /* of the local database */
+    char *directory;        /* local: <local_dir>/t<ordinal> */
+    /* Guarded by job->lock. */
+    struct crn_part *requested; /* barrier to take; NULL: none */
+    cairn_event mailbox[CRN_MAILBOX_SIZE];
+    uint32_t mailbox_count; /* oldest first */
+    int stop_code;
+    cairn_error *stop_error;
+    /* Task's thread. */
+    uint64_t barriers, barrier_last_us, barrier_max_us;
+};
+
+/* Someone who waits for the outcome of a request. On the waiter's stack, linked under job->lock. */
+struct crn_waiter {
+    struct crn_waiter *next;
+    uint64_t ticket;
+    bool done;
+    int code;
+    cairn_error *error;
+    cairn_checkpoint_info info;
+};
+
+/* Test seam: which state backend a job uses. */
+struct crn_job_seams {
+    int (*open_state)(const struct crn_state_config *config, struct crn_state_db **ret_db,
+                      cairn_error **reterr);
+};
+
+struct cairn_job {
+    /* Constant after open. */
+    char *name;
+    cairn_job_options options; /* defaults filled in; strings owned */
+    struct crn_job_seams seams;
+    struct crn_log log;
+    cairn_store *store;
+    bool owns_store;
+    cairn_memory *memory;
+    char *local_dir;
+    int lock_fd;
+    struct crn_pool *pool; /* uploads */
+    /* From start to close: a capture must never queue behind an upload, its writer may be held. */
+    struct crn_pool *capture_pool;
+    uint64_t epoch;
+    char host[256];
+    const struct crn_record *restored; /* in joblog; valid until start; NULL: starts empty */
+    cairn_checkpoint_info restored_info;
+    uint64_t restored_id;
+    uint64_t *skipped; /* complete checkpoints that fallback found damaged: not worth retaining */
+    size_t skipped_count;
+
+    atomic_uint_fast64_t next_object; /* running number of object names in this epoch */
+    atomic_uint refs;                 /* the job itself and its tasks */
+
+    struct crn_mutex rate_lock; /* upload.c: token bucket */
+    uint64_t rate_free_at_us;
+
+    /* Guarded by lock. */
+    struct crn_mutex lock;
+    struct crn_cond wake_driver;
+    struct crn_cond wake_waiters;
+    struct cairn_task **tasks;
+    size_t task_count;
+    uint32_t next_ordinal;
+    bool started, closing, closed, fenced;
+    cairn_error *fence_error; /* set with fenced */
+    bool task_lost;  /* a task was closed while the job runs: no checkpoint can be whole */
+    char *lost_task; /* which; may be NULL */
+    uint64_t tickets, tickets_told; /* given out; the driver knows of */
+    bool requested_full;            /* by any of those that the driver does not know of yet */
+    struct crn_waiter *waiters;
+    bool has_last;
+    cairn_checkpoint_info last;
+    struct crn_attempt *attempt; /* in flight; replaced by the driver only */
+
+    /* Driver only (job.c before the driver starts). */
+    bool driver_running;
+    pthread_t driver;
+    struct crn_coordinator coordinator;
+    uint8_t *acked;
+    struct crn_joblog joblog; /* entries from log_start to head, and what is not subsumed yet */
+    char *successor;          /* words about who took over; NULL: nobody, or it is not known */
+    char **garbage;           /* relative keys to remove, manifests first */
+    size_t garbage_count, garbage_capacity;
+    bool gc_wanted; /* a collection could not be done at open: do it after a completed checkpoint */
+};
+
+int crn_job_open(const char *name, const cairn_job_options *options,
+                 const struct crn_job_seams *seams, cairn_job **ret_job, cairn_error **reterr);
+void crn_job_unref(struct cairn_job *job);
+
+/* job_request.c. waiter NULL: nobody waits. */
+int crn_job_request(struct cairn_job *job, const cairn_trigger_options *options,
+                    struct crn_waiter *waiter, cairn_error **reterr);
+/* The waiter is done: give its outcome to the caller. */
+int crn_waiter_outcome(struct crn_waiter *waiter, cairn_checkpoint_info *ret_info,
+                       cairn_error **reterr);
+
+/* job_restore.c: what a job does with the log when it opens. */
+int crn_job_take_over(struct cairn_job *job, cairn_error **reterr);
+/* "process 12 on 'host' (epoch 3)", for errors. NULL: no memory. */
+char *crn_job_describe_writer(const cairn_record_info *info);
+/* The same of whoever has the log now, if that is not us. NULL: it cannot be told. */
+char *crn_job_find_successor(struct cairn_job *job);
+/* A restore failed with `code` and *reterr. If objects are missing because a later incarnation has
+ * subsumed the checkpoint, the error becomes CAIRN_EFENCED (P7). */
+int crn_job_blame_successor(struct cairn_job *job, int code, cairn_error **reterr);
+/* local_dir.c. Lock: makes and takes the directory, unless it is not the job's to take; the store
+ * must be open. Empty: removes what earlier runs left. */
+int crn_job_lock_local_dir(struct cairn_job *job, cairn_error **reterr);
+int crn_job_empty_local_dir(struct cairn_job *job, cairn_error **reterr);
+/* reconcile.c: removes what crashes left in the store. */
+int crn_job_collect(struct cairn_job *job, bool keep_unresolved, cairn_error **reterr);
+
+/* driver.c. Start: lock held. */
+int crn_driver_start(struct cairn_job *job, cairn_error **reterr);
+void crn_driver_stop(struct cairn_job *job);
+/* publish.c: the driver's dealings with the log. */
+int crn_publish_build(struct crn_attempt *attempt, cairn_error **reterr);
+enum crn_event_kind crn_publish_commit(struct crn_attempt *attempt, cairn_error **reterr);
+enum crn_event_kind crn_publish_abort(struct crn_attempt *attempt, const char *reason,
+                                      cairn_error **reterr);
+/* subsume.c: what the log no longer needs. Returns the newest checkpoint that was dropped, or 0. */
+uint64_t crn_subsume(struct cairn_job *job);
+void crn_garbage_add(struct cairn_job *job, const char *key);
+void crn_garbage_remove(struct cairn_job *job);
+/* A record of this writer, with the fields that all kinds have. */
+int crn_publish_new_record(struct cairn_job *job, uint64_t id, cairn_record_kind kind,
+                           struct crn_record **ret, cairn_error **reterr);
+/* After the commit of `record` (ownership moves to the log). Cannot fail: crn_publish_new_record()
+ * has made room for one. */
+void crn_publish_append_head(struct cairn_job *job, struct crn_record *record,
+                             const struct crn_hash128 *hash);
+void crn_publish_info(const cairn_record_info *record, cairn_checkpoint_info *ret);
+
+/* attempt.c */
+/* Lock held: the tasks must not change meanwhile. */
+int crn_attempt_new_locked(struct cairn_job *job, const struct crn_action *action,
+                           int64_t trigger_time_ms, struct crn_attempt **ret, cairn_error **reterr);
+void crn_attempt_free(struct crn_attempt *attempt);
+/* The barrier was taken: capture and upload in the background. Consumes one `running`. */
+void crn_part_captured_begin(struct crn_part *part);
+/* First failure wins. Any thread, without the lock. Takes the error. */
+void crn_attempt_decline(struct crn_attempt *attempt, int code, cairn_error *error);
+void crn_attempt_enter(struct crn_attempt *attempt);
+void crn_attempt_leave(struct crn_attempt *attempt);
+int crn_attempt_note_upload(struct crn_attempt *attempt, const char *key);
+
+/* upload.c: bring one captured file into the store (or inline it), and fill in `file`. */
+int crn_upload_file(struct crn_part *part, const char *path, struct crn_file *file,
+                    cairn_error **reterr);
+
+/* task.c */
+void crn_task_post(struct cairn_task *task, const cairn_event *event); /* lock held */
+void crn_task_stop_locked(struct cairn_task *task, int code, const cairn_error *error);
+void crn_task_unref(struct cairn_task *task);
+void crn_task_shut(struct cairn_task *task); /* closes the database; the handle stays */
+void crn_task_unregister_locked(struct cairn_task *task); /* wakes who waits for or in the task */
+
+#endif

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a job does with its log when it opens: read it, take it over with a fence record, choose the
+ * checkpoint to restore from.
+ *
+ * The fence has the next id and the next epoch. Since ids are dense and each is created once,
+ * whatever an earlier incarnation still tries to commit collides with it or with what follows (P7).
+ * If somebody else commits first, the log is read again: what we restore from is always chosen from
+ * a log whose next id is our fence, so nothing can slip between the choice and the take-over.
+ *
+ * Crash: the fence may be left. It references nothing and is harmless.
+ */
+#include "engine/job/job.h"
+
+#include "engine/transfer/fetch.h"
+
+#include <assert.h>
+#include <string.h>
+
+/* Racing openers need one retry per rival; more than this means somebody restarts in a loop. */
+#define FENCE_TRIES 16
+
+static int choose_newest_whole(struct cairn_job *job, cairn_error **reterr);
+
+/* Is every file of this checkpoint there, with the right bytes? */
+static int verify_checkpoint(struct cairn_job *job, const struct crn_record *record,
+                             cairn_error **reterr)
+{
+    for (size_t o = 0; o < record->operator_count; o++) {
+        const struct crn_operator *op = &record->operators[o];
+        for (size_t s = 0; s < op->subtask_count; s++) {
+            const struct crn_subtask *subtask = &op->subtasks[s];
+            CRN_AUTO_FREE const struct crn_file **files =
+                calloc(subtask->file_count + 1, sizeof *files);
+            if (files == NULL)
+                return crn_err_nomem(reterr);
+            for (size_t f = 0; f < subtask->file_count; f++)
+                files[f] = &subtask->files[f];
+            struct crn_fetch_request request = {
+                .store = job->store,
+                .job = job->name,
+                .files = files,
+                .count = subtask->file_count,
+                .threads = job->options.transfer_threads,
+            };
+            uint64_t bytes;
+            CRN_TRY(crn_fetch(&request, &bytes, reterr));
+        }
+    }
+    return 0;
+}
+
+static void restore_from(struct cairn_job *job, const struct crn_record *record)
+{
+    job->restored = record;
+    job->restored_id = record->info.id;
+    crn_publish_info(&record->info, &job->restored_info);
+}
+
+/* Damage elsewhere in the log does not keep the service from starting, but somebody should look. */
+static void log_damage(const struct cairn_job *job)
+{
+    for (size_t i = 0; i < job->joblog.count; i++)
+        if (job->joblog.entries[i].record == NULL)
+            crn_log_write(&job->log, CAIRN_LOG_WARNING, "restore",
+                          "job '%s': a stored record cannot be read: %s", job->name,
+                          cairn_error_message(job->joblog.entries[i].error));
+}
+
+static bool misses_its_begin(const struct crn_joblog *log)
+{
+    return log->count > 0 && cairn_error_code(log->entries[0].error) == CAIRN_EMISSING;
+}
+
+/* The lowest record that the head needs is gone, and only a newer record lets it go: the head that
+ * we see may not be the newest. Going back silently is for a person to decide: by fallback, or by
+ * naming the checkpoint. */
+static int check_is_newest(const struct cairn_job *job, cairn_error **reterr)
+{
+    if (!misses_its_begin(&job->joblog))
+        return 0;
+    cairn_error *copy = crn_err_copy(job->joblog.entries[0].error);
+    return crn_err_move(reterr, &copy, CAIRN_EMISSING);
+}
+
+static int choose(struct cairn_job *job, cairn_error **reterr)
+{
+    job->restored = NULL;
+    job->restored_id = 0;
+    job->skipped_count = 0;
+    if (job->options.start_empty)
+        return 0;
+    if (job->options.restore_fallback)
+        return choose_newest_whole(job, reterr);
+    const struct crn_record *record = NULL;
+    CRN_AUTO_ERROR cairn_error *error = NULL;
+    uint64_t wanted = job->options.restore_checkpoint_id;
+    int r = crn_joblog_find(&job->joblog, wanted, &record, &error);
+    if (r == CAIRN_ENOTFOUND && wanted == 0 && job->joblog.count == 0)
+        return 0; /* a fresh job */
+    if (r == 0 && wanted == 0)
+        r = check_is_newest(job, &error);
+    if (r == CAIRN_ENOTFOUND && wanted == 0)
+        r = crn_joblog_require_whole(&job->joblog, &error); /* never had one, or lost it? */
+    if (r < 0 && wanted == 0)
+        crn_err_prefix(&error,
+                       "the newest checkpoint of job '%s' cannot be restored (restore_fallback "
+                       "takes the newest older one that is whole)",
+                       job->name);
+    if (r < 0)
+        return crn_err_move(reterr, &error, r);
+    if (record != NULL)
+        restore_from(job, record);
+    log_damage(job);
+    return 0;
+}
+
+static void log_skipped(struct cairn_job *job, uint64_t id, const cairn_error *error)
+{
+    crn_log_write(&job->log, CAIRN_LOG_WARNING, "restore",
+                  "job '%s': skipping checkpoint %llu, which cannot be read: %s", job->name,
+                  (unsigned long long)id, cairn_error_message(error));
+}
+
+static int note_skipped(struct cairn_job *job, uint64_t id, cairn_error **reterr)
+{
+    uint64_t *skipped = reallocarray(job->skipped, job->skipped_count + 1, sizeof *job->skipped);
+    if (skipped == NULL)
+        return crn_err_nomem(reterr);
+    job->skipped = skipped;
+    skipped[job->skipped_count++] = id;
+    return 0;
+}
+
+/* The newest checkpoint that is whole down to the last byte. Having skipped something and found
+ * nothing is an error: starting empty would lose what a person could still mend. */
+static int choose_newest_whole(struct cairn_job *job, cairn_error **reterr)
+{
+    CRN_AUTO_ERROR cairn_error *first = NULL;
+    int code = 0;
+    for (size_t i = job->joblog.count; i-- > 0;) {
+        const struct crn_joblog_entry *entry = &job->joblog.entries[i];
+        CRN_AUTO_ERROR cairn_error *error = NULL;
+        if (entry->record != NULL && entry->record->info.kind != CAIRN_RECORD_CHECKPOINT)
+            continue;
+        int r = entry->record == NULL ? cairn_error_code(entry->error)
+                                      : verify_checkpoint(job, entry->record, &error);
+        if (r == 0 && entry->record != NULL) {
+            restore_from(job, entry->record);
+            job->gc_wanted = code < 0;
+            return 0;
+        }
+        /* A bad sector is this object's trouble. If it is the whole store's, nothing is found whole
+         * and the open fails. */
+        if (cairn_error_class_of(r) != CAIRN_CLASS_DATA && r != CAIRN_ENOTFOUND && r != CAIRN_EIO &&
+            r != CAIRN_EACCES)
+            return crn_err_move(reterr, &error, r);
+        const cairn_error *why = entry->record == NULL ? entry->error : error;
+        log_skipped(job, entry->id, why);
+        CRN_TRY(note_skipped(job, entry->id, reterr));
+        if (code == 0) {
+            code = r;
+            first = crn_err_copy(why);
+        }
+    }
+    if (code == 0)
+        return 0;
+    (void)crn_err_move(reterr, &first, code);
+    crn_err_prefix(reterr, "no checkpoint of job '%s' is whole; the newest", job->name);
+    return code;
+}
+
+/* One try to commit the fence. CAIRN_EEXIST or CAIRN_EFENCED: somebody was faster, read again. */
+static int commit_fence(struct cairn_job *job, cairn_error **reterr)
+{
+    CRN_AUTO_RECORD struct crn_record *fence = NULL;
+    CRN_AUTO_RECORD struct crn_record *found = NULL;
+    struct crn_hash128 hash;
+    job->epoch = job->joblog.epoch + 1;
+    CRN_TRY(
+        crn_publish_new_record(job, job->joblog.head_id + 1, CAIRN_RECORD_FENCE, &fence, reterr));
+    CRN_TRY(crn_joblog_commit(job->store, fence, &hash, &found, reterr));
+    crn_publish_append_head(job, CRN_TAKE(fence), &hash);
+    return 0;
+}
+
+static int note_newest_object(void *context, const char *key, const cairn_object_stat *stat)
+{
+    uint64_t *newest = context;
+    (void)stat;
+    struct crn_key_info info = crn_key_parse(key);
+    if (info.type == CRN_KEY_OBJECT && info.id > *newest)
+        *newest = info.id;
+    return 0;
+}
+
+static bool wants_other_than_newest(const struct cairn_job *job)
+{
+    const cairn_job_options *o = &job->options;
+    return o->start_empty || o->restore_fallback || o->restore_checkpoint_id != 0;
+}
+
+static int fail_full_log(const struct cairn_job *job, cairn_error **reterr)
+{
+    CRN_AUTO_FREE char *key = NULL;
+    char manifest[CRN_KEY_MAX];
+    crn_key_manifest(manifest, UINT64_MAX);
+    CRN_TRY(crn_joblog_key(job->name, manifest, &key, reterr));
+    return crn_err_fail(reterr, CAIRN_ECORRUPT, key,
+                        "job '%s': nothing can follow '%s', which has the highest id there is and "
+                        "cannot be Cairn's: remove it",
+                        job->name, key);
+}
+
+/* Objects of an id are stored only after the one before it was resolved. So an object beyond the
+ * next id proves that records at the log's top are gone: what looks like an older job, or like
+ * none, is a damaged one. Going on would restore less than there was, and give out object names
+ * again. One of the next id may be of an attempt that a crash cut short; but if the log shows that
+ * a newer record is lost, this is the one, and who wants to go back has to say so. The objects are
+ * listed first: the log may grow meanwhile, but not fall behind. */
+static int read_log(struct cairn_job *job, cairn_error **reterr)
+{
+    CRN_AUTO_FREE char *lost = NULL;
+    char manifest[CRN_KEY_MAX];
+    uint64_t newest = 0;
+    CRN_TRY(crn_joblog_list(job->store, job->name, "", note_newest_object, &newest, reterr));
+    crn_joblog_done(&job->joblog);
+    CRN_TRY(crn_joblog_read(job->store, job->name, &job->joblog, reterr));
+    uint64_t head = job->joblog.head_id;
+    if (head == UINT64_MAX)
+        return fail_full_log(job, reterr);
+    if (newest <= head)
+        return 0;
+    if (newest - head == 1 && (wants_other_than_newest(job) || !misses_its_begin(&job->joblog)))
+        return 0;
+    crn_key_manifest(manifest, head + 1);
+    CRN_TRY(crn_joblog_key(job->name, manifest, &lost, reterr));
+    return crn_err_fail(reterr, CAIRN_EMISSING, lost,
+                        "job '%s': there are objects of id %llu but no manifest above id %llu: the "
+                        "newest manifests are lost, '%s' is the first",
+                        job->name, (unsigned long long)newest, (unsigned long long)head, lost);
+}
+
+int crn_job_take_over(struct cairn_job *job, cairn_error **reterr)
+{
+    for (int tries = 0; tries < FENCE_TRIES; tries++) {
+        CRN_AUTO_ERROR cairn_error *error = NULL;
+        CRN_TRY(read_log(job, reterr));
+        CRN_TRY(choose(job, reterr));
+        const size_t restored_at = job->joblog.count;
+        int r = commit_fence(job, &error);
+        if (r == 0) {
+            /* The log's array may have moved; records themselves have not. */
+            assert(restored_at + 1 == job->joblog.count);
+            crn_log_write(&job->log, CAIRN_LOG_INFO, "job",
+                          "job '%s': epoch %llu begins at id %llu; restored checkpoint: %llu%s",
+                          job->name, (unsigned long long)job->epoch,
+                          (unsigned long long)job->joblog.head_id,
+                          (unsigned long long)job->restored_id,
+                          job->restored_id == 0 ? " (none: starting empty)" : "");
+            return 0;
+        }
+        if (r != CAIRN_EEXIST && r != CAIRN_EFENCED)
+            return crn_err_move(reterr, &error, r);
+        crn_sleep_us(crn_random_u64() % (20000u << (tries < 5 ? tries : 5)));
+    }
+    return crn_err_fail(reterr, CAIRN_EBUSY, NULL,
+                        "other processes keep taking over job '%s': is it started twice?",
+                        job->name);
+}
+
+char *crn_job_describe_writer(const cairn_record_info *info)
+{
+    char *words = NULL;
+    (void)crn_str_printf(&words, NULL, "process %llu on '%s' (epoch %llu)",
+                         (unsigned long long)info->pid, info->host,
+                         (unsigned long long)info->epoch); /* only words: may stay NULL */
+    return words;
+}
+
+char *crn_job_find_successor(struct cairn_job *job)
+{
+    struct crn_joblog log = {0};
+    char *words = NULL;
+    if (crn_joblog_read(job->store, job->name, &log, NULL) == 0)
+        for (size_t i = log.count; i-- > 0 && words == NULL;)
+            if (log.entries[i].record != NULL && log.entries[i].record->info.epoch > job->epoch)
+                words = crn_job_describe_writer(&log.entries[i].record->info);
+    crn_joblog_done(&log);
+    return words;
+}
+
+int crn_job_blame_successor(struct cairn_job *job, int code, cairn_error **reterr)
+{
+    if (code != CAIRN_EMISSING)
+        return code;
+    CRN_AUTO_FREE char *successor = crn_job_find_successor(job);
+    if (successor == NULL)
+        return code;
+    if (reterr != NULL)
+        cairn_error_free(CRN_TAKE(*reterr));
+    return crn_err_fail(reterr, CAIRN_EFENCED, NULL,
+                        "%s took over and has removed checkpoint %llu, which was being restored",
+                        successor, (unsigned long long)job->restored_id);
+}

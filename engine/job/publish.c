@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The driver's dealings with the log: build the record of a checkpoint from its parts, commit it,
+ * commit that an id was aborted, subsume what became unnecessary.
+ *
+ * Order of a completed checkpoint (P1, P5): objects durable (flush) -> record created -> log_start
+ * moved with it -> manifests below log_start removed -> objects that only those referenced removed.
+ * A crash between any two leaves at most unreferenced objects, which the next open collects.
+ * Removals that fail stay in job->garbage and are tried again after the next completed checkpoint.
+ *
+ * All of it runs in the driver thread, without locks.
+ */
+#include "engine/job/job.h"
+
+#include <assert.h>
+#include <string.h>
+
+static uint64_t start_without_checkpoint(const struct crn_joblog *log, uint64_t id)
+{
+    size_t checkpoints = 0, unreadable = 0;
+    for (size_t i = 0; i < log->count; i++) {
+        const struct crn_record *record = log->entries[i].record;
+        unreadable += record == NULL;
+        checkpoints += record != NULL && record->info.kind == CAIRN_RECORD_CHECKPOINT;
+    }
+    return crn_log_next_start_without(checkpoints, unreadable, log->log_start, id);
+}
+
+int crn_publish_new_record(struct cairn_job *job, uint64_t id, cairn_record_kind kind,
+                           struct crn_record **ret, cairn_error **reterr)
+{
+    CRN_AUTO_RECORD struct crn_record *record = crn_record_new();
+    if (record == NULL)
+        return crn_err_nomem(reterr);
+    cairn_record_info *info = &record->info;
+    info->id = id;
+    info->kind = kind;
+    info->epoch = job->epoch;
+    info->restored_id = job->restored_id;
+    info->pid = (uint64_t)getpid();
+    info->commit_time_ms = job->options.now_ms(job->options.now_context);
+    info->trigger_time_ms = info->commit_time_ms;
+    crn_random_bytes(info->uuid, sizeof info->uuid);
+    struct crn_joblog *log = &job->joblog;
+    /* Room for the new head now: what is committed must not fail afterwards. */
+    struct crn_joblog_entry *entries =
+        realloc(log->entries, (log->count + 1) * sizeof *log->entries);
+    if (entries == NULL)
+        return crn_err_nomem(reterr);
+    log->entries = entries;
+    info->log_start = start_without_checkpoint(log, id);
+    if (info->log_start < id) {
+        record->has_previous_hash = true;
+        record->previous_hash = log->head_hash;
+    }
+    record->job = crn_str_dup_n(job->name, strlen(job->name));
+    if (record->job == NULL || crn_record_set_text(&info->host, job->host) < 0 ||
+        crn_record_set_text(&info->library_version, CAIRN_VERSION_STRING) < 0)
+        return crn_err_nomem(reterr);
+    const struct crn_record *head = log->count > 0 ? log->entries[log->count - 1].record : NULL;
+    if (crn_log_extend_history(record, head) < 0)
+        return crn_err_nomem(reterr);
+    crn_record_finish(record); /* a host's name need not be clean text */
+    *ret = CRN_TAKE(record);
+    return 0;
+}
+
+void crn_publish_append_head(struct cairn_job *job, struct crn_record *record,
+                             const struct crn_hash128 *hash)
+{
+    struct crn_joblog *log = &job->joblog;
+    log->entries[log->count++] = (struct crn_joblog_entry){.id = record->info.id, .record = record};
+    log->head_id = record->info.id;
+    log->head_hash = *hash;
+    log->log_start = record->info.log_start;
+    log->epoch = record->info.epoch;
+}
+
+void crn_publish_info(const cairn_record_info *record, cairn_checkpoint_info *ret)
+{
+    *ret = (cairn_checkpoint_info){
+        .struct_size = sizeof *ret,
+        .id = record->id,
+        .epoch = record->epoch,
+        .trigger_time_ms = record->trigger_time_ms,
+        .duration_us = record->duration_us,
+        .barrier_max_us = record->barrier_max_us,
+        .full_bytes = record->full_bytes,
+        .new_bytes = record->new_bytes,
+        .file_count = record->file_count,
+        .new_file_count = record->new_file_count,
+        .is_full = record->is_full,
+    };
+}
+
+static struct crn_operator *find_operator(struct crn_record *record, const char *uid)
+{
+    for (size_t i = 0; i < record->operator_count; i++)
+        if (strcmp(record->operators[i].info.uid, uid) == 0)
+            return &record->operators[i];
+    return NULL;
+}
+
+/* Index of a state in the operator, added if it is new; the subtasks of one operator must agree. */
+static int merge_state(struct crn_operator *op, const cairn_state_info *state, uint32_t *ret_index,
+                       cairn_error **reterr)
+{
+    for (size_t i = 0; i < op->state_count; i++) {
+        const cairn_state_info *known = &op->states[i];
+        if (strcmp(known->name, state->name) != 0)
+            continue;
+        if (known->kind != state->kind || known->value_type != state->value_type ||
+            known->map_key_type != state->map_key_type ||
+            (known->ttl_ms == 0) != (state->ttl_ms == 0))
+            return crn_err_fail(reterr, CAIRN_EMISMATCH, NULL,
+                                "state '%s' of operator '%s' was registered differently by two "
+                                "subtasks",
+                                state->name, op->info.uid);
+        *ret_index = (uint32_t)i;
+        return 0;
+    }
+    *ret_index = (uint32_t)op->state_count;
+    cairn_state_info *added = crn_operator_add_state(op);
+    if (added == NULL || crn_state_copy(added, state) < 0)
+        return crn_err_nomem(reterr);
+    return 0;
+}
+
+/* Move one part's subtask into the record; its files' state indexes follow the merged states. */
+static int merge_part(struct crn_record *record, struct crn_part *part, cairn_error **reterr)
+{
+    const struct cairn_task *task = part->task;
+    struct crn_operator *op = find_operator(record, task->uid);
+    if (op == NULL) {
+        op = crn_record_add_operator(record);
+        if (op == NULL || crn_record_set_text(&op->info.uid, task->uid) < 0 ||
+            crn_record_set_text(&op->info.name, task->options.name) < 0)
+            return crn_err_nomem(reterr);
+        op->info.parallelism = task->options.parallelism;
+        op->info.max_parallelism = task->max_parallelism;
+        op->info.key_type = task->options.key_type;
+        op->info.namespace_type = task->options.namespace_type;
+    }
+    const struct crn_operator *described = part->described;
+    CRN_AUTO_FREE uint32_t *index = calloc(described->state_count + 1, sizeof *index);
+    if (index == NULL)
+        return crn_err_nomem(reterr);
+    for (size_t i = 0; i < described->state_count; i++)
+        CRN_TRY(merge_state(op, &described->states[i], &index[i], reterr));
+    struct crn_subtask *to = crn_operator_add_subtask(op);
+    if (to == NULL)
+        return crn_err_nomem(reterr);
+    *to = part->described->subtasks[0];
+    memset(&part->described->subtasks[0], 0, sizeof part->described->subtasks[0]);
+    for (size_t f = 0; f < to->file_count; f++)
+        if (to->files[f].info.role == CAIRN_FILE_TABLE)
+            to->files[f].state = index[to->files[f].state];
+    return 0;
+}
+
+static bool was_skipped(const struct cairn_job *job, uint64_t id)
+{
+    for (size_t i = 0; i < job->skipped_count; i++)
+        if (job->skipped[i] == id)
+            return true;
+    return false;
+}
+
+/* Could one fall back to it? */
+static bool is_worth_retaining(const struct cairn_job *job, const struct crn_joblog_entry *entry)
+{
+    return entry->record != NULL && entry->record->info.kind == CAIRN_RECORD_CHECKPOINT &&
+           !was_skipped(job, entry->id);
+}
+
+static uint64_t retained_start(const struct cairn_job *job, uint64_t new_id, cairn_error **reterr)
+{
+    const struct crn_joblog *log = &job->joblog;
+    CRN_AUTO_FREE uint64_t *ids = calloc(log->count + 1, sizeof *ids);
+    size_t count = 0;
+    if (ids == NULL) {
+        (void)crn_err_nomem(reterr);
+        return 0;
+    }
+    for (size_t i = 0; i < log->count; i++)
+        if (is_worth_retaining(job, &log->entries[i]))
+            ids[count++] = log->entries[i].id;
+    return crn_log_next_start(ids, count, log->log_start, new_id, job->options.num_retained);
+}
+
+int crn_publish_build(struct crn_attempt *attempt, cairn_error **reterr)
+{
+    struct cairn_job *job = attempt->job;
+    CRN_AUTO_RECORD struct crn_record *record = NULL;
+    CRN_TRY(crn_publish_new_record(job, attempt->id, CAIRN_RECORD_CHECKPOINT, &record, reterr));
+    record->info.trigger_time_ms = attempt->trigger_time_ms;
+    record->info.duration_us = crn_now_us() - attempt->started_us;
+    record->info.log_start = retained_start(job, attempt->id, reterr);
+    if (record->info.log_start == 0)
+        return CAIRN_ENOMEM;
+    if (record->info.log_start == record->info.id)
+        record->has_previous_hash = false;
+    for (size_t i = 0; i < attempt->part_count; i++) {
+        CRN_TRY(merge_part(record, &attempt->parts[i], reterr));
+        const struct crn_task_runtime *runtime = attempt->parts[i].task->runtime;
+        if (!attempt->full && runtime->base != NULL && record->info.base_id == 0)
+            record->info.base_id = job->has_last ? job->last.id : job->restored_id;
+    }
+    record->info.is_full = record->info.base_id == 0; /* asked for, or nothing to share */
+    crn_record_finish(record);
+    CRN_TRY(crn_record_validate(record, reterr));
+    attempt->record = CRN_TAKE(record);
+    return 0;
+}
+
+/* The tasks' next increments build on this record. */
+static void adopt_bases(struct crn_attempt *attempt, const struct crn_record *record)
+{
+    for (size_t i = 0; i < attempt->part_count; i++) {
+        struct cairn_task *task = attempt->parts[i].task;
+        for (size_t o = 0; o < record->operator_count; o++) {
+            const struct crn_operator *op = &record->operators[o];
+            if (strcmp(op->info.uid, task->uid) == 0)
+                task->runtime->base = &op->subtasks[task->options.subtask];
+        }
+    }
+}
+
+/* The id is taken by `found`. If that ends our epoch, say so; else it is the log's new head. */
+static enum crn_event_kind judge_taken(struct cairn_job *job, const struct crn_record *mine,
+                                       struct crn_record *found, cairn_error **reterr)
+{
+    enum crn_collision verdict = crn_log_judge_collision(mine, found);
+    if (verdict != CRN_COLLISION_ABORTED && verdict != CRN_COLLISION_MINE) {
+        free(job->successor);
+        job->successor = crn_job_describe_writer(&found->info);
+        (void)crn_err_fail(reterr, CAIRN_EFENCED, NULL, "job '%s' was taken over at id %llu by %s",
+                           job->name, (unsigned long long)found->info.id,
+                           job->successor != NULL ? job->successor : "another process");
+        crn_record_free(found);
+        return CRN_EVENT_COMMIT_FENCED;
+    }
+    (void)crn_err_fail(reterr, CAIRN_EABORTED, NULL, "%s", found->info.reason);
+    uint64_t id = found->info.id;
+    crn_record_free(found);
+    struct crn_record *again = NULL;
+    struct crn_hash128 hash;
+    if (crn_joblog_read_record(job->store, job->name, id, &again, &hash, NULL, NULL) < 0)
+        return CRN_EVENT_COMMIT_UNKNOWN; /* try again: the collision repeats */
+    crn_publish_append_head(job, again, &hash);
+    return CRN_EVENT_COMMIT_TAKEN;
+}
+
+enum crn_event_kind crn_publish_commit(struct crn_attempt *attempt, cairn_error **reterr)
+{
+    struct cairn_job *job = attempt->job;
+    struct crn_record *found = NULL;
+    struct crn_hash128 hash;
+    if (attempt->record == NULL) {
+        int r = job->store->ops->flush(job->store, reterr);
+        if (r < 0)
+            return cairn_error_class_of(r) == CAIRN_CLASS_RETRY ? CRN_EVENT_COMMIT_UNKNOWN
+                                                                : CRN_EVENT_COMMIT_FAILED;
+        if (crn_publish_build(attempt, reterr) < 0)
+            return CRN_EVENT_COMMIT_FAILED;
+    }
+    int r = crn_joblog_commit(job->store, attempt->record, &hash, &found, reterr);
+    if (r == CAIRN_EEXIST)
+        return judge_taken(job, attempt->record, found, reterr);
+    if (r == CAIRN_EFENCED)
+        return CRN_EVENT_COMMIT_FENCED;
+    /* Once a try may have been applied, the failure of a later one says nothing about the id. */
+    attempt->in_doubt |= r == CAIRN_EUNKNOWN || r == CAIRN_EUNAVAIL || r == CAIRN_EIO;
+    if (r < 0)
+        return attempt->in_doubt || cairn_error_class_of(r) == CAIRN_CLASS_RETRY
+                   ? CRN_EVENT_COMMIT_UNKNOWN
+                   : CRN_EVENT_COMMIT_FAILED;
+    struct crn_record *record = CRN_TAKE(attempt->record);
+    crn_publish_append_head(job, record, &hash);
+    adopt_bases(attempt, record);
+    return CRN_EVENT_COMMIT_OK;
+}
+
+enum crn_event_kind crn_publish_abort(struct crn_attempt *attempt, const char *reason,
+                                      cairn_error **reterr)
+{
+    struct cairn_job *job = attempt->job;
+    CRN_AUTO_RECORD struct crn_record *record = NULL;
+    struct crn_record *found = NULL;
+    struct crn_hash128 hash;
+    int r = crn_publish_new_record(job, attempt->id, CAIRN_RECORD_ABORTED, &record, reterr);
+    if (r == 0) {
+        record->info.trigger_time_ms = attempt->trigger_time_ms;
+        record->info.duration_us = crn_now_us() - attempt->started_us;
+        r = crn_record_set_text(&record->info.reason, reason);
+    }
+    if (r == 0)
+        crn_record_finish(record);
+    if (r == 0)
+        r = crn_joblog_commit(job->store, record, &hash, &found, reterr);
+    if (r == 0)
+        crn_publish_append_head(job, CRN_TAKE(record), &hash);
+    if (r == CAIRN_EEXIST) {
+        enum crn_event_kind taken = judge_taken(job, record, found, reterr);
+        return taken == CRN_EVENT_COMMIT_TAKEN    ? CRN_EVENT_ABORT_OK
+               : taken == CRN_EVENT_COMMIT_FENCED ? taken
+                                                  : CRN_EVENT_ABORT_FAILED;
+    }
+    if (r == CAIRN_EFENCED)
+        return CRN_EVENT_COMMIT_FENCED;
+    return r < 0 ? CRN_EVENT_ABORT_FAILED : CRN_EVENT_ABORT_OK;
+}

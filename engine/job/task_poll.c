@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The safe point of a task's own thread: poll, the barrier, the mailbox.
+ *
+ * poll() costs one atomic load when runtime->pending is zero. Else, in this order: a stop (fenced,
+ * or the state backend failed) is reported for ever; waiting events are delivered, oldest first, so
+ * that COMPLETED n is seen before the barrier of n + 1; then the barrier is taken.
+ *
+ * The barrier (P2, P3): before_barrier callback, operator state and descriptors copied, the state
+ * backend's barrier (a memtable switch), then the rest goes to the pool (attempt.c). Nothing in it
+ * waits for a flush, a link or an upload.
+ *
+ * Lock: job->lock for the mailbox and the hand-over; never held while the callback or the backend
+ * runs.
+ */
+#include "engine/job/job.h"
+
+#include "engine/options.h"
+
+#include <string.h>
+
+/* A full mailbox makes room by forgetting the oldest ABORTED, else the oldest event: a later
+ * COMPLETED stands for what was before it. */
+static size_t least_needed(const struct crn_task_runtime *runtime)
+{
+    for (size_t i = 0; i < runtime->mailbox_count; i++)
+        if (runtime->mailbox[i].type == CAIRN_EVENT_ABORTED)
+            return i;
+    return 0;
+}
+
+static void drop_event(struct crn_task_runtime *runtime, size_t i)
+{
+    runtime->mailbox_count--;
+    memmove(&runtime->mailbox[i], &runtime->mailbox[i + 1],
+            (runtime->mailbox_count - i) * sizeof runtime->mailbox[0]);
+}
+
+void crn_task_post(struct cairn_task *task, const cairn_event *event)
+{
+    struct crn_task_runtime *runtime = task->runtime;
+    crn_mutex_assert_held(&task->job->lock);
+    if (runtime->mailbox_count == CRN_MAILBOX_SIZE)
+        drop_event(runtime, least_needed(runtime));
+    runtime->mailbox[runtime->mailbox_count++] = *event;
+    atomic_fetch_or(&runtime->pending, CRN_PENDING_EVENT);
+    crn_cond_broadcast(&runtime->wake);
+}
+
+void crn_task_stop_locked(struct cairn_task *task, int code, const cairn_error *error)
+{
+    struct crn_task_runtime *runtime = task->runtime;
+    crn_mutex_assert_held(&task->job->lock);
+    if (runtime->stop_code == 0) {
+        runtime->stop_code = code;
+        runtime->stop_error = crn_err_copy(error);
+    }
+    atomic_fetch_or(&runtime->pending, CRN_PENDING_STOPPED);
+    crn_cond_broadcast(&runtime->wake);
+}
+
+static void take_event_locked(struct crn_task_runtime *runtime, cairn_event *ret)
+{
+    *ret = runtime->mailbox[0];
+    drop_event(runtime, 0);
+    if (runtime->mailbox_count == 0)
+        atomic_fetch_and(&runtime->pending, ~(unsigned)CRN_PENDING_EVENT);
+}
+
+/* What belongs to the checkpoint besides the database: copied here, in the task's thread. */
+static int describe_part(struct crn_part *part, cairn_error **reterr)
+{
+    struct cairn_task *task = part->task;
+    struct crn_subtask *subtask = &part->described->subtasks[0];
+    CRN_TRY(crn_operator_states_encode(task->operators, &part->operator_state, reterr));
+    CRN_TRY(crn_keyed_describe(task, part->described, reterr));
+    CRN_TRY(crn_operator_states_describe(task->operators, part->described, reterr));
+    subtask->info.index = task->options.subtask;
+    subtask->info.key_group_first = task->key_group_first;
+    subtask->info.key_group_last = task->key_group_last;
+    memcpy(subtask->info.generation, task->runtime->generation, sizeof subtask->info.generation);
+    if (crn_record_set_text(&subtask->info.backend, task->db->ops->name) < 0)
+        return crn_err_nomem(reterr);
+    return 0;
+}
+
+static int take_barrier(struct crn_part *part, cairn_error **reterr)
+{
+    struct cairn_task *task = part->task;
+    const cairn_task_options *o = &task->options;
+    if (o->before_barrier != NULL) {
+        int r = o->before_barrier(o->context, task, part->attempt->id);
+        if (r < 0)
+            return crn_err_fail(reterr, r, NULL,
+                                "the service's before_barrier declined with %s (%d)",
+                                cairn_error_name(r), r);
+    }
+    CRN_TRY(describe_part(part, reterr));
+    return task->db->ops->barrier(task->db, &part->barrier, reterr);
+}
+
+static int run_barrier(struct crn_part *part, cairn_event *ret_event)
+{
+    struct cairn_task *task = part->task;
+    struct crn_task_runtime *runtime = task->runtime;
+    struct crn_attempt *attempt = part->attempt;
+    cairn_error *error = NULL;
+    uint64_t began_us = crn_now_us();
+    uint64_t id = attempt->id;
+    int r = take_barrier(part, &error);
+    uint64_t took_us = crn_now_us() - began_us;
+    runtime->barriers++;
+    runtime->barrier_last_us = took_us;
+    if (took_us > runtime->barrier_max_us)
+        runtime->barrier_max_us = took_us;
+    if (r < 0) {
+        crn_err_prefix(&error, "operator '%s' subtask %u", task->uid, task->options.subtask);
+        crn_attempt_decline(attempt, r, error);
+        crn_attempt_leave(attempt);
+        *ret_event = (cairn_event){CAIRN_EVENT_NONE, 0, 0};
+        return 0; /* the ABORTED event follows */
+    }
+    struct crn_subtask *subtask = &part->described->subtasks[0];
+    subtask->info.barrier_us = took_us;
+    subtask->info.sequence = part->barrier.sequence;
+    crn_part_captured_begin(part);
+    *ret_event = (cairn_event){CAIRN_EVENT_BARRIER, id, 0};
+    return 0;
+}
+
+static int not_pollable(struct cairn_task *task, cairn_error **reterr)
+{
+    struct crn_task_runtime *runtime = task->runtime;
+    unsigned pending = atomic_load(&runtime->pending);
+    if (!atomic_load(&task->open))
+        return crn_err_fail(reterr, CAIRN_ECLOSED, NULL,
+                            "operator '%s' subtask %u: its job or task is closed", task->uid,
+                            task->options.subtask);
+    if (pending & CRN_PENDING_NOT_STARTED)
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
+                            "job '%s' is not started: call cairn_job_start() once every task is "
+                            "open",
+                            task->job->name);
+    if (pending & CRN_PENDING_STOPPED) {
+        crn_mutex_lock(&task->job->lock);
+        cairn_error *error = crn_err_copy(runtime->stop_error);
+        int code = runtime->stop_code;
+        crn_mutex_unlock(&task->job->lock);
+        return crn_err_move(reterr, &error, code);
+    }
+    return 0;
+}
+
+/* This task has been asked for a barrier: it is in it from now on. */
+static struct crn_part *take_request_locked(struct crn_task_runtime *runtime)
+{
+    struct crn_part *part = CRN_TAKE(runtime->requested);
+    part->taken = true;
+    part->attempt->running++;
+    atomic_fetch_and(&runtime->pending, ~(unsigned)CRN_PENDING_BARRIER);
+    return part;
+}
+
+static int poll_slow(struct cairn_task *task, cairn_event *ret_event, cairn_error **reterr)
+{
+    struct cairn_job *job = task->job;
+    struct crn_task_runtime *runtime = task->runtime;
+    struct crn_part *part = NULL;
+    CRN_TRY(not_pollable(task, reterr));
+    *ret_event = (cairn_event){CAIRN_EVENT_NONE, 0, 0};
+    crn_mutex_lock(&job->lock);
+    if (runtime->mailbox_count > 0) {
+        take_event_locked(runtime, ret_event);
+    } else if (runtime->requested != NULL) {
+        part = take_request_locked(runtime);
+    }
+    crn_mutex_unlock(&job->lock);
+    return part == NULL ? 0 : run_barrier(part, ret_event);
+}
+
+int cairn_task_poll(cairn_task *task, cairn_event *ret_event, cairn_error **reterr)
+{
+    if (__builtin_expect(task == NULL || ret_event == NULL, 0))
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL, "task or ret_event is NULL");
+    if (__builtin_expect(atomic_load_explicit(&task->runtime->pending, memory_order_acquire) == 0 &&
+                             atomic_load_explicit(&task->open, memory_order_relaxed),
+                         1)) {
+        *ret_event = (cairn_event){CAIRN_EVENT_NONE, 0, 0};
+        return 0;
+    }
+    return poll_slow(task, ret_event, reterr);
+}
+
+int cairn_task_wait(cairn_task *task, uint64_t timeout_ms, cairn_event *ret_event,
+                    cairn_error **reterr)
+{
+    if (task == NULL || ret_event == NULL)
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL, "task or ret_event is NULL");
+    struct cairn_job *job = task->job;
+    struct crn_task_runtime *runtime = task->runtime;
+    CRN_TRY(not_pollable(task, reterr));
+    uint64_t deadline_us = crn_now_us();
+    deadline_us = timeout_ms > (UINT64_MAX - deadline_us) / 1000 ? UINT64_MAX
+                                                                 : deadline_us + timeout_ms * 1000;
+    crn_mutex_lock(&job->lock);
+    while (atomic_load(&runtime->pending) == 0 && atomic_load(&task->open))
+        if (!crn_cond_wait_until(&runtime->wake, &job->lock, deadline_us))
+            break;
+    crn_mutex_unlock(&job->lock);
+    return cairn_task_poll(task, ret_event, reterr);
+}
+
+static void unlink_waiter_locked(struct cairn_job *job, const struct crn_waiter *waiter)
+{
+    for (struct crn_waiter **p = &job->waiters; *p != NULL; p = &(*p)->next)
+        if (*p == waiter) {
+            *p = waiter->next;
+            return;
+        }
+}
+
+int cairn_task_checkpoint(cairn_task *task, const cairn_trigger_options *options,
+                          cairn_checkpoint_info *ret_info, cairn_error **reterr)
+{
+    if (task == NULL)
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL, "task is NULL");
+    struct cairn_job *job = task->job;
+    struct crn_task_runtime *runtime = task->runtime;
+    struct crn_waiter waiter = {0};
+    CRN_TRY(not_pollable(task, reterr));
+    CRN_TRY(crn_job_request(job, options, &waiter, reterr));
+    crn_mutex_lock(&job->lock);
+    while (!waiter.done && !(atomic_load(&runtime->pending) & CRN_PENDING_STOPPED)) {
+        if (runtime->requested == NULL) {
+            crn_cond_wait(&runtime->wake, &job->lock);
+            continue;
+        }
+        struct crn_part *part = take_request_locked(runtime);
+        cairn_event event;
+        crn_mutex_unlock(&job->lock);
+        (void)run_barrier(part, &event); /* a failure becomes the attempt's outcome */
+        crn_mutex_lock(&job->lock);
+    }
+    bool done = waiter.done;
+    if (!done)
+        unlink_waiter_locked(job, &waiter);
+    crn_mutex_unlock(&job->lock);
+    return done ? crn_waiter_outcome(&waiter, ret_info, reterr) : not_pollable(task, reterr);
+}
+
+int cairn_task_get_stats(cairn_task *task, cairn_task_stats *ret_stats, cairn_error **reterr)
+{
+    if (task == NULL || ret_stats == NULL)
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL, "task or ret_stats is NULL");
+    if (!atomic_load(&task->open))
+        return crn_err_fail(reterr, CAIRN_ECLOSED, NULL,
+                            "operator '%s' subtask %u: its job or task is closed", task->uid,
+                            task->options.subtask);
+    struct crn_state_stats state = {0};
+    task->db->ops->stats(task->db, &state);
+    const struct crn_task_runtime *runtime = task->runtime;
+    cairn_task_stats stats = {
+        .struct_size = sizeof stats,
+        .barriers = runtime->barriers,
+        .barrier_last_us = runtime->barrier_last_us,
+        .barrier_max_us = runtime->barrier_max_us,
+        .hold_count = state.hold_count,
+        .hold_us = state.hold_us,
+        .backpressure_us = state.backpressure_us,
+        .memtable_bytes = state.memtable_bytes,
+        .level0_files = state.level0_files,
+    };
+    return crn_options_out(ret_stats, &stats, sizeof stats, "cairn_task_stats", reterr);
+}
