@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The world around a coordinator: every rule of engine/job/coordinator.h, decided a second time from
- * the events alone. */
+/* The world around a coordinator: every rule of engine/job/coordinator.h, decided a second time
+ * from the events alone. */
 #include "tests/support/coordinator_world.h"
 
 #include <check.h>
