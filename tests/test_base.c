@@ -354,9 +354,11 @@ START_TEST(error_without_memory)
     struct rlimit none = {0, 0};
     ck_assert_int_eq(setrlimit(RLIMIT_AS, &none), 0);
     ck_assert_int_eq(setrlimit(RLIMIT_DATA, &none), 0);
+    void *volatile kept; /* else a compiler may leave out allocations that nobody uses */
     for (size_t size = (size_t)1 << 20; size >= 16; size /= 2)
-        while (malloc(size) != NULL)
-            continue;
+        do
+            kept = malloc(size);
+        while (kept != NULL);
     int code = crn_err_fail(&error, CAIRN_EFENCED, "k", "'%s'", "a message that needs memory");
     int stored = cairn_error_code(error);
     const char *message = cairn_error_message(error);
