@@ -59,7 +59,7 @@ int crn_buf_append(struct cairn_buffer *buffer, const void *data, size_t n)
 
 int cairn_buffer_append(cairn_buffer *buffer, const void *data, size_t n)
 {
-    return crn_buf_append(buffer, data, n);
+    return buffer == NULL ? CAIRN_EINVAL : crn_buf_append(buffer, data, n);
 }
 
 int crn_buf_append_u8(struct cairn_buffer *buffer, uint8_t value)

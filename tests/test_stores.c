@@ -3,7 +3,7 @@
 /*
  * Proves that a store's URI means what cairn.h says and nothing else: what is not understood is
  * refused by name and creates nothing, and a path to a job inside a store is told from a store
- * (P11).
+ * (P11). And that inspect.h's functions take a handle that is NULL as cairn.h says.
  */
 
 #include "base/file.h"
@@ -176,6 +176,56 @@ START_TEST(a_job_is_told_from_its_store)
 }
 END_TEST
 
+START_TEST(a_null_handle_is_refused)
+{
+    cairn_log *log;
+    cairn_snapshot *snapshot;
+    cairn_cat *cat;
+    cairn_cat_entry entry;
+    cairn_diff *diff;
+    cairn_explanation *explanation;
+    cairn_usage usage = CAIRN_USAGE_INIT;
+    char **names;
+    size_t count;
+    ck_assert_int_eq(cairn_store_jobs(NULL, &names, &count, NULL), CAIRN_EINVAL);
+    ck_assert_int_eq(cairn_log_open(NULL, "orders", &log, NULL), CAIRN_EINVAL);
+    ck_assert_int_eq(cairn_snapshot_open(NULL, "orders", 0, &snapshot, NULL), CAIRN_EINVAL);
+    ck_assert_int_eq(cairn_cat_open(NULL, NULL, &cat, NULL), CAIRN_EINVAL);
+    ck_assert_int_eq(cairn_cat_next(NULL, &entry, NULL), CAIRN_EINVAL);
+    ck_assert_int_eq(cairn_diff_open(NULL, NULL, &diff, NULL), CAIRN_EINVAL);
+    ck_assert_int_eq(cairn_job_usage(NULL, "orders", &usage, NULL), CAIRN_EINVAL);
+    ck_assert_int_eq(cairn_explain(NULL, "orders", "MANIFEST-chk1", &explanation, NULL),
+                     CAIRN_EINVAL);
+    ck_assert_int_eq(cairn_verify(NULL, "orders", NULL, NULL, NULL), CAIRN_EINVAL);
+    ck_assert_int_eq(cairn_gc(NULL, "orders", NULL, NULL, NULL), CAIRN_EINVAL);
+    ck_assert_int_eq(cairn_restore_to(NULL, "orders", "out", NULL, NULL, NULL), CAIRN_EINVAL);
+    check_empty();
+}
+END_TEST
+
+START_TEST(a_null_handle_has_nothing)
+{
+    ck_assert_uint_eq(cairn_log_size(NULL), 0);
+    ck_assert_ptr_null(cairn_log_at(NULL, 0));
+    ck_assert_ptr_null(cairn_snapshot_record(NULL));
+    ck_assert_uint_eq(cairn_snapshot_operators(NULL), 0);
+    ck_assert_ptr_null(cairn_snapshot_operator(NULL, 0));
+    ck_assert_ptr_null(cairn_snapshot_state(NULL, 0, 0));
+    ck_assert_ptr_null(cairn_snapshot_subtask(NULL, 0, 0));
+    ck_assert_ptr_null(cairn_snapshot_file(NULL, 0, 0, 0));
+    ck_assert_uint_eq(cairn_diff_size(NULL), 0);
+    ck_assert_ptr_null(cairn_diff_at(NULL, 0));
+    ck_assert_ptr_null(cairn_explanation_get(NULL));
+    ck_assert_uint_eq(cairn_explanation_reference(NULL, 0), 0);
+    cairn_log_close(NULL);
+    cairn_snapshot_close(NULL);
+    cairn_cat_close(NULL);
+    cairn_diff_close(NULL);
+    cairn_explanation_close(NULL);
+    cairn_names_free(NULL, 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("stores");
@@ -187,6 +237,8 @@ int main(void)
     tcase_add_test(tcase, a_memory_store_is_new_each_time);
     tcase_add_test(tcase, a_file_is_no_store);
     tcase_add_test(tcase, a_job_is_told_from_its_store);
+    tcase_add_test(tcase, a_null_handle_is_refused);
+    tcase_add_test(tcase, a_null_handle_has_nothing);
     suite_add_tcase(suite, tcase);
     return crn_test_run(suite);
 }

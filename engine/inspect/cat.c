@@ -132,6 +132,8 @@ int cairn_cat_open(cairn_snapshot *snapshot, const cairn_cat_options *options, c
     CRN_CLEANUP(cleanup_cat) struct cairn_cat *cat = NULL;
     cairn_cat_options known;
 
+    if (snapshot == NULL)
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL, "snapshot is NULL");
     CRN_TRY(crn_options_in(&known, sizeof known, options, "cairn_cat_options", reterr));
     cat = calloc(1, sizeof *cat);
     if (cat == NULL)
@@ -189,6 +191,8 @@ static int find_next(struct cairn_cat *cat, cairn_cat_entry *ret, cairn_error **
 int cairn_cat_next(cairn_cat *cat, cairn_cat_entry *ret_entry, cairn_error **reterr)
 {
     cairn_cat_entry entry = {0};
+    if (cat == NULL)
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL, "cat is NULL");
     if (cat->failed != 0)
         return crn_err_fail(reterr, cat->failed, NULL, "reading the snapshot failed before");
     int r = find_next(cat, &entry, reterr);

@@ -120,6 +120,8 @@ int cairn_diff_open(const cairn_snapshot *first, const cairn_snapshot *second,
 {
     CRN_CLEANUP(side_done) struct side a = {0};
     CRN_CLEANUP(side_done) struct side b = {0};
+    if (first == NULL || second == NULL)
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL, "a snapshot to compare is NULL");
     if (strcmp(first->job, second->job) != 0)
         return crn_err_fail(reterr, CAIRN_EINVAL, second->job,
                             "snapshots of the jobs '%s' and '%s' have no object in common",
@@ -140,12 +142,12 @@ int cairn_diff_open(const cairn_snapshot *first, const cairn_snapshot *second,
 
 size_t cairn_diff_size(const cairn_diff *diff)
 {
-    return diff->count;
+    return diff == NULL ? 0 : diff->count;
 }
 
 const cairn_diff_entry *cairn_diff_at(const cairn_diff *diff, size_t i)
 {
-    return i < diff->count ? &diff->entries[i] : NULL;
+    return diff != NULL && i < diff->count ? &diff->entries[i] : NULL;
 }
 
 void cairn_diff_close(cairn_diff *diff)

@@ -196,10 +196,11 @@ int cairn_explain(cairn_store *store, const char *job, const char *object, cairn
 
 const cairn_explanation_info *cairn_explanation_get(const cairn_explanation *explanation)
 {
-    return &explanation->info;
+    return explanation == NULL ? NULL : &explanation->info;
 }
 
 uint64_t cairn_explanation_reference(const cairn_explanation *explanation, size_t i)
 {
-    return i < explanation->info.reference_count ? explanation->references[i] : 0;
+    return explanation != NULL && i < explanation->info.reference_count ? explanation->references[i]
+                                                                        : 0;
 }

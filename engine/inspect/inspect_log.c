@@ -278,12 +278,12 @@ int cairn_log_open(cairn_store *store, const char *job, cairn_log **ret_log, cai
 
 size_t cairn_log_size(const cairn_log *log)
 {
-    return log->count;
+    return log == NULL ? 0 : log->count;
 }
 
 const cairn_record_info *cairn_log_at(const cairn_log *log, size_t i)
 {
-    return i < log->count ? &log->infos[i] : NULL;
+    return log != NULL && i < log->count ? &log->infos[i] : NULL;
 }
 
 void cairn_log_close(cairn_log *log)

@@ -16,6 +16,7 @@
 #include "engine/transfer/fetch.h"
 #include "engine/options.h"
 #include "engine/inspect/snapshot.h"
+#include "engine/log/joblog.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -293,6 +294,7 @@ int cairn_restore_to(cairn_store *store, const char *job, const char *dir,
 
     CRN_TRY(crn_options_in(&restore.options, sizeof restore.options, options,
                            "cairn_restore_options", reterr));
+    CRN_TRY(crn_joblog_check_args(store, job, reterr));
     CRN_TRY(resolve_dir(&restore, dir, reterr));
     CRN_TRY(check_outside_store(store, restore.dir, reterr));
     CRN_TRY(check_dir_is_free(restore.dir, reterr));

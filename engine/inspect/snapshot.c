@@ -48,17 +48,17 @@ void cairn_snapshot_close(cairn_snapshot *snapshot)
 
 const cairn_record_info *cairn_snapshot_record(const cairn_snapshot *snapshot)
 {
-    return &snapshot->record->info;
+    return snapshot == NULL ? NULL : &snapshot->record->info;
 }
 
 size_t cairn_snapshot_operators(const cairn_snapshot *snapshot)
 {
-    return snapshot->record->operator_count;
+    return snapshot == NULL ? 0 : snapshot->record->operator_count;
 }
 
 static const struct crn_operator *operator_at(const cairn_snapshot *snapshot, size_t op)
 {
-    return op < snapshot->record->operator_count ? &snapshot->record->operators[op] : NULL;
+    return op < cairn_snapshot_operators(snapshot) ? &snapshot->record->operators[op] : NULL;
 }
 
 static const struct crn_subtask *subtask_at(const cairn_snapshot *snapshot, size_t op,
