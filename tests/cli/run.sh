@@ -113,6 +113,10 @@ END
 (cd "$work/in" && sh -u -c ". '$work/prelude.sh'; . '$here/$name.sh'" </dev/null) \
     >"$work/out.raw" 2>"$work/err.raw"
 status=$?
+if [ $status -eq 77 ]; then
+    cat "$work/err.raw" # what is missing here
+    exit 77
+fi
 if [ $status -ge 98 ]; then
     echo "$name.sh gave up:"
     cat "$work/err.raw"
