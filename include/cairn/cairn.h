@@ -23,23 +23,24 @@
  * complete checkpoint, and the service must read its input again from the position kept there. The
  * local directory is a cache; it is emptied when a job opens.
  *
- * RESTRICTIONS. Linux; gcc or clang. Keys and namespaces up to 65,536 bytes, values up to
- * 256 MiB. A restored operator keeps its parallelism and max_parallelism. Job names: 1 to 128 bytes
- * of UTF-8 without '/' and control characters, not starting with '.'. Operator uids and state names:
- * 1 to 255 bytes of UTF-8 without control characters.
+ * RESTRICTIONS. Linux; gcc or clang. Keys, namespaces and map keys up to 65,536 bytes, values and
+ * elements up to 256 MiB. A restored operator keeps its parallelism and max_parallelism. Job names: 1
+ * to 128 bytes of UTF-8 without '/' and control characters, not starting with '.'. Operator uids and
+ * state names: 1 to 255 bytes of UTF-8 without control characters.
  *
  * THREADS.
- *   job handle     any thread, at any time. cairn_job_close() once; calls that wait for something end
- *                  with CAIRN_ECLOSED then, keyed calls must not run beside it
+ *   job handle     any thread, at any time. cairn_job_close() once, and no call begins on the handle
+ *                  after it; those that wait for something end then. Keyed calls must not run
+ *                  beside it
  *   task handle    and everything opened from it (states, iterators, operator state): one thread at
  *                  a time; different tasks in parallel. Callbacks run in the thread that polls.
  *   errors         an error object belongs to who received it; any thread, one at a time
  * No call of this library may be made from a callback unless the callback's comment allows it.
  * A process that has an open job must not fork() and go on using it in the child.
  *
- * NULL. A handle that is NULL is CAIRN_EINVAL (for a function that returns a count: none of them),
- * and fine for what closes, releases or frees. Where a result goes may be NULL only if its comment
- * says so.
+ * NULL. A handle that is NULL is CAIRN_EINVAL (0 or NULL from a function that returns a count or a
+ * pointer), and fine for what closes, releases or frees. Options may be NULL: all defaults. Where a
+ * result goes may be NULL only if its comment says so.
  *
  * STRINGS AND BUFFERS passed in are copied before the call returns. Lifetimes of what comes out are
  * given at each function.
@@ -49,7 +50,9 @@
  *
  * RESULTS. int functions return 0 (or a documented positive outcome), or one negative code of the
  * table below. The last parameter `reterr` may be NULL; else on failure it receives an error object
- * with the whole story, to be released with cairn_error_free(). Outputs are untouched on failure.
+ * with the whole story, to be released with cairn_error_free(). Outputs are untouched on failure,
+ * but where a comment says otherwise. CAIRN_ENOMEM may come from any call that needs memory. A store
+ * that is not Cairn's may add codes of its own.
  */
 
 #include <stddef.h>
@@ -193,11 +196,12 @@ CAIRN_API CAIRN_MUST_CHECK int cairn_buffer_append(cairn_buffer *buffer, const v
  *             the file:// form.
  *             "memory:": an empty store in this process, for tests; gone when the handle closes.
  * @return 0, or CAIRN_EINVAL (unknown scheme or option, a path that is a file), CAIRN_EACCES,
- *         CAIRN_ENOSPC, CAIRN_EIO.
+ *         CAIRN_ENOSPC, CAIRN_EIO, CAIRN_ENOMEM.
  * @threads the handle may be used from any number of threads and jobs at once. */
 CAIRN_API CAIRN_MUST_CHECK int cairn_store_open(const char *uri, cairn_store **ret_store,
                                                 cairn_error **reterr);
-/** Close. No job and no other handle opened with this store may be open any more. NULL is fine. */
+/** Close. No job and no other handle opened with this store may be open any more; of a job, its task
+ * handles do not count. NULL is fine. */
 CAIRN_API void cairn_store_close(cairn_store *store);
 
 /** One memory budget, to be shared by all jobs and databases of a process: block cache and
@@ -218,25 +222,28 @@ typedef struct cairn_job_options {
     const char *store_uri; /* where snapshots live; see cairn_store_open(). This or `store`. */
     cairn_store *store;    /* an open store instead of store_uri; borrowed until the job closes */
     const char *local_dir; /* required: where databases live; made when missing. Only this job may
-                              use it; emptied at open, so it is refused unless it is empty or has
-                              been this before. Not within the store, nor the store within it, but
-                              best on its file system: files are then linked, not copied. */
-    uint64_t checkpoint_interval_ms; /* 0: no periodic checkpoints */
+                              use it; emptied at open, so it is refused unless it is empty or its
+                              file LOCK marks it as Cairn's. Not within the store, nor the store
+                              within it, but best on its file system: files are then linked, not
+                              copied. */
+    uint64_t checkpoint_interval_ms; /* from start to start; 0: no periodic checkpoints */
     uint64_t checkpoint_timeout_ms;  /* an attempt is aborted after it, unless its commit is under way
                                         already; 0: 600,000 (10 minutes) */
     uint64_t min_pause_ms;           /* from the end of an attempt to the next periodic start; 0 */
     uint32_t num_retained;           /* complete checkpoints kept; 0: 1 */
-    uint32_t transfer_threads;       /* uploads and downloads at once; 0: 4 */
+    uint32_t transfer_threads;       /* uploads and downloads at once; 0: 4; at most 256 */
     uint32_t inline_threshold_bytes; /* smaller files that are not tables go into the manifest; 0:
                                         16,384; at most 1 MiB; 1: nothing is inlined */
     uint64_t upload_bytes_per_sec;   /* limit for copied uploads; 0: none */
     cairn_memory *memory;            /* shared budget; NULL: one of state_memory_bytes for this job */
-    uint64_t state_memory_bytes;     /* 0: 256 MiB */
+    uint64_t state_memory_bytes;     /* 0: 256 MiB; at least 8 MiB */
+    /* What to restore from. At most one of these three may be set. */
     uint64_t restore_checkpoint_id;  /* 0: the newest complete one */
     uint8_t start_empty;             /* 1: ignore stored checkpoints; they are subsumed as usual */
-    uint8_t restore_fallback;        /* 1: if the newest is unreadable, verify and take the newest
-                                        older one that is whole, and log what was skipped; that
-                                        does not count as retained then */
+    uint8_t restore_fallback;        /* 1: read all checkpoints' bytes, newest first, until one is
+                                        whole, and take that. Those skipped are logged, and do not
+                                        count as retained. If there are some and none is whole, that
+                                        is an error */
     uint8_t allow_non_restored_state; /* 1: stored operators without a task are dropped */
     cairn_log_fn log;                 /* NULL: nothing is logged */
     void *log_context;
@@ -253,26 +260,29 @@ typedef struct cairn_job_options {
  *
  * Takes the job over: commits a fence record to the job's log, so that any earlier process that
  * still runs can no longer commit. Removes what a crash left: everything in local_dir, and objects
- * of this job that no retained checkpoint references. Then open every task, register its states, and
- * call cairn_job_start().
+ * of this job that no retained checkpoint references; objects that cannot be removed now are logged,
+ * and tried again after the next checkpoint. That a store had to be created is logged as a warning.
+ * Then open every task, register its states, and call cairn_job_start().
  *
  * @return 0, or
- *   CAIRN_EINVAL     a bad name or option, or local_dir is not the job's; the message says which.
+ *   CAIRN_EINVAL     a bad name or option, or local_dir is not Cairn's; the message says which.
  *   CAIRN_EBUSY      another process uses local_dir, or others keep racing for the job's log.
  *   CAIRN_ENOTFOUND  restore_checkpoint_id is not a retained complete checkpoint.
  *   CAIRN_ECORRUPT, CAIRN_EMISSING, CAIRN_EVERSION  the log or the checkpoint's manifest or objects
- *                    are damaged or newer; cairn_error_object() names which. Nothing was changed
- *                    but the fence. See restore_fallback.
+ *                    are damaged or newer, or the log's newest records are lost;
+ *                    cairn_error_object() names which. The store is unchanged. See
+ *                    restore_fallback.
  *   CAIRN_EIO, CAIRN_ENOSPC, CAIRN_EACCES, CAIRN_ENOMEM, CAIRN_EUNAVAIL  the system's or the store's.
- * @crash a fence record may be left; it is harmless. */
+ *   CAIRN_EUNKNOWN   it is not known whether the fence was written: call again.
+ * @crash a fence record may be left, as after CAIRN_EUNKNOWN; it is harmless. */
 CAIRN_API CAIRN_MUST_CHECK int cairn_job_open(const char *name, const cairn_job_options *options,
                                               cairn_job **ret_job, cairn_error **reterr);
 
 /** Begin: from now on checkpoints are taken. Call it once, when all tasks are open.
- * @return 0, or CAIRN_ENONRESTORED (the restored checkpoint has operators or subtasks that no task
- *         opened; the message lists them; see allow_non_restored_state), CAIRN_EINVAL (no task, some
- *         subtask of an opened operator is missing or was opened with other options, or started
- *         before). */
+ * @return 0, or CAIRN_ENONRESTORED (the restored checkpoint has operators that no task opened; the
+ *         message lists them; see allow_non_restored_state), CAIRN_EINVAL (no task, some subtask of
+ *         an opened operator is missing, still being opened or was opened with other options, or
+ *         started before), CAIRN_ECLOSED, CAIRN_ENOMEM. After a failure it may be called again. */
 CAIRN_API CAIRN_MUST_CHECK int cairn_job_start(cairn_job *job, cairn_error **reterr);
 
 /** What is known of one checkpoint of a running job. */
@@ -304,26 +314,29 @@ typedef struct cairn_trigger_options {
 } cairn_trigger_options;
 #define CAIRN_TRIGGER_OPTIONS_INIT {sizeof(cairn_trigger_options), 0}
 
-/** Ask for a checkpoint and return at once. It starts when none is in flight; several requests that
- * wait become one. Tasks learn of the outcome by poll.
+/** Ask for a checkpoint and return at once. It starts when none is in flight, whatever min_pause_ms
+ * is; several requests that wait become one, full if any of them is. Tasks learn of the outcome by
+ * poll.
  * @return 0, CAIRN_EINVAL (not started), CAIRN_EFENCED, CAIRN_ECLOSED. */
 CAIRN_API CAIRN_MUST_CHECK int cairn_job_trigger(cairn_job *job, const cairn_trigger_options *options,
                                                  cairn_error **reterr);
 /** Take a checkpoint that starts after this call, and wait for its end. The tasks' own threads must
  * go on polling; never call it from one of them (cairn_task_checkpoint() is for that).
  * @return 0 and *ret_info (may be NULL), or CAIRN_EABORTED with the reason, CAIRN_EFENCED,
- *         CAIRN_ECLOSED, CAIRN_EINVAL. After an abort the previous checkpoint stays the newest and
- *         calling again is safe. When checkpoint_timeout_ms is over and the store still does not let
- *         the outcome be written to the log: CAIRN_EUNKNOWN if the checkpoint may be complete,
- *         CAIRN_EUNAVAIL if it is going to be aborted. That is tried on, no other checkpoint begins
- *         before, and the tasks' COMPLETED or ABORTED event tells how it ended. */
+ *         CAIRN_ECLOSED, CAIRN_EINVAL (not started). After an abort the previous checkpoint stays
+ *         the newest and calling again is safe. When checkpoint_timeout_ms is over and the store
+ *         still does not let the outcome be written to the log: CAIRN_EUNKNOWN if the checkpoint in
+ *         flight may be complete, CAIRN_EUNAVAIL if it is going to be aborted. That is tried on, no
+ *         other checkpoint begins before, and the tasks' COMPLETED or ABORTED event tells how it
+ *         ended. */
 CAIRN_API CAIRN_MUST_CHECK int cairn_job_checkpoint(cairn_job *job,
                                                     const cairn_trigger_options *options,
                                                     cairn_checkpoint_info *ret_info,
                                                     cairn_error **reterr);
 
 /** Close: abort what is in flight, close every task's database, release the job's threads. Takes no
- * final checkpoint. Task and state handles stay valid memory until cairn_task_close(); every call on
+ * final checkpoint. Who waits for a checkpoint gets CAIRN_EABORTED if it was in flight, else
+ * CAIRN_ECLOSED. Task and state handles stay valid memory until cairn_task_close(); every call on
  * them returns CAIRN_ECLOSED. NULL is fine. */
 CAIRN_API void cairn_job_close(cairn_job *job);
 
@@ -342,13 +355,15 @@ typedef struct cairn_task_options {
     const char *name;         /* for people; NULL: the uid */
     uint32_t parallelism;     /* 0: 1 */
     uint32_t subtask;         /* 0 .. parallelism - 1 */
-    uint32_t max_parallelism; /* 0: the stored one, else from parallelism, at least 128 */
+    uint32_t max_parallelism; /* 0: the stored one, else the power of two from 1.5 times parallelism
+                                 on, within 128 and 32768, as in Flink */
     cairn_type key_type;
     cairn_type namespace_type;
-    uint64_t memtable_bytes; /* size of one state's memtable; 0: 64 MiB */
+    uint64_t memtable_bytes; /* size of one state's memtable; 0: 64 MiB; within 64 KiB and 4 GiB */
     const char *rocksdb_options; /* more options in RocksDB's own "name=value;..." form; they override
-                                    Cairn's. NULL: none */
-    /* Called in the polling thread right before the state of checkpoint `id` is taken: the place to
+                                    Cairn's, but those that its promises rest on are refused. NULL:
+                                    none */
+    /* Called in the polling thread right before the state of that checkpoint is taken: the place to
      * store source positions and to prepare two-phase sinks. May use every state of this task.
      * Return 0, or any negative code to abort the checkpoint. */
     int (*before_barrier)(void *context, cairn_task *task, uint64_t checkpoint_id);
@@ -363,15 +378,16 @@ typedef struct cairn_task_options {
  * @return 0, or
  *   CAIRN_EEXIST    this subtask is open already.
  *   CAIRN_EMISMATCH stored with another parallelism, max_parallelism, key or namespace type.
- *   CAIRN_ECORRUPT, CAIRN_EMISSING  a stored object is damaged or gone: cairn_error_object().
+ *   CAIRN_ECORRUPT, CAIRN_EMISSING, CAIRN_EVERSION  a stored object is damaged, gone or newer:
+ *                   cairn_error_object().
  *   CAIRN_EFENCED   another process took the job over, and the restored checkpoint is gone.
- *   CAIRN_EINVAL    a bad option, or the job has started.
+ *   CAIRN_EINVAL    a bad name or option, or the job has started.
  *   CAIRN_ECLOSED, CAIRN_EIO, CAIRN_ENOSPC, CAIRN_EACCES, CAIRN_ENOMEM, CAIRN_EUNAVAIL.
  * @crash local files only; the next open removes them. */
 CAIRN_API CAIRN_MUST_CHECK int cairn_task_open(cairn_job *job, const char *uid,
                                                const cairn_task_options *options,
                                                cairn_task **ret_task, cairn_error **reterr);
-/** Close a task and everything opened from it. While the job is open, no further checkpoint can
+/** Close a task and everything opened from it. Once the job has started, no further checkpoint can
  * complete, since it would lose this task's state: close the job first. NULL is fine. */
 CAIRN_API void cairn_task_close(cairn_task *task);
 
@@ -392,7 +408,8 @@ typedef struct cairn_event {
  * oldest of all. So read COMPLETED n as: everything up to n is settled, commit it. */
 
 /** The safe point; call it between records, as often as convenient: it costs nanoseconds when
- * nothing is due. Takes the barrier when a checkpoint is due, and delivers one event per call.
+ * nothing is due. Delivers one event per call, the oldest first, and when none waits takes the barrier
+ * of a checkpoint that is due.
  *
  * A barrier that cannot be taken aborts that checkpoint (an ABORTED event follows); what is wrong with
  * the local database is told by the state calls themselves.
@@ -425,7 +442,7 @@ CAIRN_API CAIRN_MUST_CHECK int cairn_task_set_key_int64(cairn_task *task, int64_
 CAIRN_API CAIRN_MUST_CHECK int cairn_task_set_namespace(cairn_task *task, const void *ns, size_t size);
 CAIRN_API CAIRN_MUST_CHECK int cairn_task_set_namespace_int64(cairn_task *task, int64_t ns);
 
-/** Counters since the task was opened. */
+/** Counters since the task was opened. @return 0, CAIRN_EINVAL, CAIRN_ECLOSED. */
 typedef struct cairn_task_stats {
     uint32_t struct_size;
     uint64_t barriers;
@@ -444,15 +461,17 @@ CAIRN_API CAIRN_MUST_CHECK int cairn_task_get_stats(cairn_task *task, cairn_task
 /* ------------------------------------------------------------------------------------------ *
  * Keyed state
  *
- * A state is registered once per task, by name. A stored state of that name must have the same kind
- * and types, and so must one of the operator's other subtasks, else CAIRN_EMISMATCH; a second
- * registration is CAIRN_EEXIST. Stored states that are not registered are kept and go into every
- * checkpoint.
+ * A state is registered once per task, by name, before or after cairn_job_start(); keyed and operator
+ * states share the names. A stored state of that name must have the same kind and types, and so must
+ * one of the operator's other subtasks, else CAIRN_EMISMATCH; a second registration is CAIRN_EEXIST, a
+ * bad name, type or option CAIRN_EINVAL. Stored states that are not registered are kept and go into
+ * every checkpoint.
  *
- * All calls work on the task's current key and namespace and return CAIRN_EINVAL if no key is set,
- * CAIRN_ECLOSED after the job closed, CAIRN_ECORRUPT if local bytes fail their checksum, CAIRN_EIO or
- * CAIRN_ENOSPC when the local disk does. Getters return 1 (found) or 0 (absent, or expired).
- * Pointers that they give are valid until the next call on the same task, and may be passed to it.
+ * All calls work on the task's current key and namespace and return CAIRN_EINVAL if no key is set or
+ * an argument does not fit its type or limit, CAIRN_ECLOSED after the job closed, CAIRN_ECORRUPT if
+ * local bytes fail their checksum, CAIRN_EIO, CAIRN_ENOSPC or CAIRN_EACCES when the local disk does.
+ * Getters return 1 (found) or 0 (absent, or expired). Pointers that they give are valid until the next
+ * call on the same task, and may be passed to it.
  * ------------------------------------------------------------------------------------------ */
 
 typedef struct cairn_state_options {
@@ -460,7 +479,8 @@ typedef struct cairn_state_options {
     uint64_t ttl_ms; /* an entry expires so long after its last write; 0: never. Lists expire by
                         element, maps by entry. The duration may change between runs; a state stored
                         with expiry cannot be registered without, nor the reverse. */
-    uint8_t ttl_on_read; /* 1: a read also renews the entry (not lists, not cairn_task_iterate()) */
+    uint8_t ttl_on_read; /* 1: a read also renews the entry (not lists, not cairn_task_iterate());
+                            only with ttl_ms */
 } cairn_state_options;
 #define CAIRN_STATE_OPTIONS_INIT {sizeof(cairn_state_options), 0, 0}
 
@@ -497,7 +517,8 @@ CAIRN_API CAIRN_MUST_CHECK int cairn_list_add_int64(cairn_list *state, int64_t v
                                                     cairn_error **reterr);
 /** Read the whole list into the handle, for cairn_list_at(). @return number of live elements. */
 CAIRN_API CAIRN_MUST_CHECK int64_t cairn_list_load(cairn_list *state, cairn_error **reterr);
-/** Element i of what the last cairn_list_load() read. @return 0 or CAIRN_EINVAL (no such element). */
+/** Element i of what the last cairn_list_load() read; valid until the next load of this list, or
+ * cairn_task_close(). @return 0 or CAIRN_EINVAL (no such element). */
 CAIRN_API CAIRN_MUST_CHECK int cairn_list_at(const cairn_list *state, size_t i,
                                              const void **ret_data, size_t *ret_size);
 CAIRN_API CAIRN_MUST_CHECK int cairn_list_clear(cairn_list *state, cairn_error **reterr);
@@ -522,7 +543,8 @@ CAIRN_API CAIRN_MUST_CHECK int cairn_map_iterate(cairn_map *state, cairn_iterato
                                                  cairn_error **reterr);
 
 /** Combine two values into `out` (empty at the call). Associative. Return 0 or a negative code,
- * which the adding call then returns. Must not call into the task. */
+ * which the adding call then returns; a positive one is CAIRN_EINVAL. May only append to `out`, encode
+ * and decode. */
 typedef int (*cairn_reduce_fn)(void *context, const void *a, size_t a_size, const void *b,
                                size_t b_size, cairn_buffer *out);
 /* Built-in reduce functions for CAIRN_INT64 and CAIRN_DOUBLE values; context is ignored. int64 sums
@@ -554,7 +576,8 @@ CAIRN_API CAIRN_MUST_CHECK int cairn_reducing_get_int64(cairn_reducing *state, i
                                                         cairn_error **reterr);
 CAIRN_API CAIRN_MUST_CHECK int cairn_reducing_clear(cairn_reducing *state, cairn_error **reterr);
 
-/* Aggregating: inputs of one type folded into an accumulator of another. */
+/* Aggregating: inputs of any form folded into an accumulator of one type. The functions keep the rules
+ * of cairn_reduce_fn; what is stored is the accumulator, its result is made by each get. */
 typedef struct cairn_aggregate_functions {
     /* accumulator + input -> out. accumulator is NULL for the first input. */
     int (*add)(void *context, const void *accumulator, size_t accumulator_size, const void *input,
@@ -598,7 +621,7 @@ typedef struct cairn_entry {
 CAIRN_API CAIRN_MUST_CHECK int cairn_task_iterate(cairn_task *task, const char *state_name,
                                                   cairn_iterator **ret_iterator,
                                                   cairn_error **reterr);
-/** @return 1 and *ret_entry, 0 at the end, or an error. */
+/** @return 1 and *ret_entry, 0 at the end, or an error: CAIRN_ECLOSED, CAIRN_ECORRUPT, CAIRN_EIO. */
 CAIRN_API CAIRN_MUST_CHECK int cairn_iterator_next(cairn_iterator *iterator, cairn_entry *ret_entry,
                                                    cairn_error **reterr);
 CAIRN_API void cairn_iterator_close(cairn_iterator *iterator);
@@ -614,12 +637,14 @@ CAIRN_API double cairn_decode_double(const void *data);
  * ------------------------------------------------------------------------------------------ */
 
 typedef enum cairn_redistribution {
-    CAIRN_SPLIT = 0, /* elements are dealt out over the subtasks when parallelism changes */
+    CAIRN_SPLIT = 0, /* every subtask gets its own elements back */
     CAIRN_UNION = 1  /* every subtask gets the elements of all subtasks at each restore */
 } cairn_redistribution;
 
-/** Register an operator list; restored elements are in it at once. @return 0, CAIRN_EEXIST,
- * CAIRN_EMISMATCH (stored as something else), CAIRN_EINVAL, CAIRN_ENOMEM, CAIRN_ECLOSED. */
+/** Register an operator list; restored elements are in it at once. Rules as for keyed states.
+ * @return 0, CAIRN_EEXIST, CAIRN_EMISMATCH (stored, or in another subtask, as something else),
+ *         CAIRN_EINVAL, CAIRN_ENOMEM, CAIRN_ECLOSED. The calls that change operator state return 0,
+ *         CAIRN_EINVAL (type or limit), CAIRN_ENOMEM, CAIRN_ECLOSED. */
 CAIRN_API CAIRN_MUST_CHECK int cairn_operator_list_state(cairn_task *task, const char *name,
                                                          cairn_redistribution redistribution,
                                                          cairn_type element_type,
@@ -636,7 +661,8 @@ CAIRN_API CAIRN_MUST_CHECK int cairn_operator_list_add_int64(cairn_operator_list
 CAIRN_API CAIRN_MUST_CHECK int cairn_operator_list_clear(cairn_operator_list *list,
                                                          cairn_error **reterr);
 
-/** Register a broadcast map: the caller puts the same entries in every subtask. */
+/** Register a broadcast map: the caller puts the same entries in every subtask.
+ * @return as cairn_operator_list_state(). */
 CAIRN_API CAIRN_MUST_CHECK int cairn_broadcast_state(cairn_task *task, const char *name,
                                                      cairn_type key_type, cairn_type value_type,
                                                      cairn_broadcast **ret_broadcast,

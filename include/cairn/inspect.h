@@ -4,12 +4,14 @@
 
 /*
  * Snapshots at rest: list, read, verify, explain, clean and restore what jobs have stored, without a
- * running job. All reading calls leave the store as it is. They are safe beside a running job: a
- * checkpoint that is subsumed while it is read gives CAIRN_ENOTFOUND or CAIRN_EMISSING, never wrong
- * data.
+ * running job. Only cairn_gc() changes the store. All of it is safe beside a running job: a checkpoint
+ * that is subsumed while it is read gives CAIRN_ENOTFOUND or CAIRN_EMISSING, never wrong data.
  *
  * Info structs belong to the library and are valid until the handle they came from is closed. They
- * grow at their end only, and are reached through pointers only.
+ * grow at their end only, and are reached through pointers only; an index out of range gives NULL. A
+ * handle is used by one thread at a time; reports (ret_report) may be NULL. What cairn.h says of
+ * errors, NULL and options structs holds here. "The store's error" is CAIRN_EIO, CAIRN_EACCES,
+ * CAIRN_EUNAVAIL or what else the store gives; a job's name that cannot be one is CAIRN_EINVAL.
  */
 
 #include "cairn/cairn.h"
@@ -48,13 +50,13 @@ typedef enum cairn_record_kind {
 
 typedef enum cairn_record_state {
     CAIRN_STATE_COMPLETE = 1, /* can be restored */
-    CAIRN_STATE_SUBSUMED = 2, /* known from history only: its files may be gone */
+    CAIRN_STATE_SUBSUMED = 2, /* a checkpoint known from history only: its files may be gone */
     CAIRN_STATE_ABORTED = 3,
     CAIRN_STATE_FENCE = 4,
     CAIRN_STATE_UNREADABLE = 5 /* the manifest is there but damaged or newer; see reason */
 } cairn_record_state;
 
-/** One id of the log. For subsumed ones only the fields up to new_file_count are known. */
+/** One id of the log. Of those known from history only, the fields up to `reason` are known. */
 typedef struct cairn_record_info {
     uint64_t id;
     cairn_record_kind kind;
@@ -215,14 +217,16 @@ typedef struct cairn_cat_entry {
     uint64_t element;      /* position in a list */
     cairn_entry entry;     /* operator lists have only a value; broadcast maps key and value */
 } cairn_cat_entry;
-/** Iterate entries, verified against the manifest's checksums when fetched. Expired ones included.
- * The snapshot must stay open. @return 0, CAIRN_ENOTFOUND (no such operator or state), CAIRN_ECORRUPT,
- * CAIRN_EMISSING, CAIRN_EIO, CAIRN_ENOSPC, ... @crash leaves a directory "cairn-cat-*" in
- * scratch_dir. */
+/** Iterate entries by operator and subtask. Files are fetched to scratch_dir, one subtask's at a time,
+ * and verified on the way. Expired entries are included. The snapshot must stay open.
+ * @return 0, CAIRN_ENOTFOUND (no such operator or state), CAIRN_EINVAL, or an error of scratch_dir.
+ * @crash a directory "cairn-cat-*" is left in scratch_dir. */
 CAIRN_API CAIRN_MUST_CHECK int cairn_cat_open(cairn_snapshot *snapshot,
                                               const cairn_cat_options *options, cairn_cat **ret_cat,
                                               cairn_error **reterr);
-/** @return 1 and *ret_entry (valid until the next call), 0 at the end, or an error. */
+/** @return 1 and *ret_entry (valid until the next call), 0 at the end, or an error, which then every
+ * later call gives: CAIRN_ECORRUPT, CAIRN_EMISSING, CAIRN_EVERSION, CAIRN_EUNSUPPORTED (files of a
+ * backend that this library does not have), CAIRN_ENOSPC, CAIRN_EIO, the store's. */
 CAIRN_API CAIRN_MUST_CHECK int cairn_cat_next(cairn_cat *cat, cairn_cat_entry *ret_entry,
                                               cairn_error **reterr);
 CAIRN_API void cairn_cat_close(cairn_cat *cat);
@@ -269,7 +273,8 @@ typedef struct cairn_diff_entry {
     const cairn_file_info *file; /* of the second snapshot where it is in both */
 } cairn_diff_entry;
 typedef struct cairn_diff cairn_diff;
-/** Compare two snapshots of one job by stored object. Both must stay open. */
+/** Compare two snapshots of one job by stored object. Both must stay open.
+ * @return 0, or CAIRN_EINVAL (of two jobs). */
 CAIRN_API CAIRN_MUST_CHECK int cairn_diff_open(const cairn_snapshot *first,
                                                const cairn_snapshot *second, cairn_diff **ret_diff,
                                                cairn_error **reterr);
@@ -328,8 +333,8 @@ typedef struct cairn_verify_options {
      * at least 1, ids ascend; `problem` gets the last one. For a manifest that cannot be read, and so
      * may be another kind of record, its own id. The array is valid during the call. */
     void (*affected)(void *context, const uint64_t *ids, size_t count, const cairn_error *error);
-    /* Called at the end, by ascending id, for each checkpoint whose manifest could be read, unless it was
-     * seen to be subsumed meanwhile: 1 if no problem was found with it. */
+    /* Called at the end, by ascending id, for each checkpoint whose manifest could be read, unless it
+     * was seen to be subsumed meanwhile: 1 if no problem was found with it. */
     void (*verdict)(void *context, uint64_t id, int is_whole);
 } cairn_verify_options;
 #define CAIRN_VERIFY_OPTIONS_INIT {sizeof(cairn_verify_options), 0, 0, 0, 0, 0, 0, 0, 0}
@@ -344,16 +349,18 @@ typedef struct cairn_verify_report {
     uint64_t newest_whole_id; /* 0: none */
 } cairn_verify_report;
 #define CAIRN_VERIFY_REPORT_INIT {sizeof(cairn_verify_report), 0, 0, 0, 0, 0, 0, 0}
-/** @return 0 if all is well; else the code of the first problem (CAIRN_ECORRUPT, CAIRN_EMISSING,
- * CAIRN_EVERSION), after looking at everything; CAIRN_ENOTFOUND, CAIRN_ECANCELED. The report is
- * filled in either case. */
+/** Can the checkpoints be restored? @return 0 if no problem was found, also if there is no checkpoint;
+ * else the code of the first problem (CAIRN_ECORRUPT, CAIRN_EMISSING, CAIRN_EVERSION, or the store's
+ * error), after looking at everything; CAIRN_ENOTFOUND (no such job or checkpoint); CAIRN_ECANCELED.
+ * The report says in either case what was found, unless the job's log could not even be read: then it
+ * is untouched. */
 CAIRN_API CAIRN_MUST_CHECK int cairn_verify(cairn_store *store, const char *job,
                                             const cairn_verify_options *options,
                                             cairn_verify_report *ret_report, cairn_error **reterr);
 
 typedef struct cairn_gc_options {
     uint32_t struct_size;
-    uint8_t dry_run;
+    uint8_t dry_run; /* 1: only tell and count what would be removed */
     uint8_t keep_unresolved; /* 1: leave objects of ids above the log's head alone. Else that id is
                                 resolved as aborted first, so that no checkpoint can come to need
                                 them; a job that runs and has it in flight loses this one attempt. */
@@ -367,13 +374,16 @@ typedef struct cairn_gc_report {
     uint64_t removed_count;
     uint64_t removed_bytes;
     uint64_t kept_unresolved;
-    uint64_t temporary_count; /* leftovers of interrupted writes that were removed */
+    uint64_t temporary_count; /* leftovers of interrupted writes, over an hour old, that were removed */
 } cairn_gc_report;
 #define CAIRN_GC_REPORT_INIT {sizeof(cairn_gc_report), 0, 0, 0, 0}
 /** Remove what no retained checkpoint references. Safe beside a running job and other collectors.
  * Refuses to remove anything when any retained manifest is unreadable (CAIRN_ECORRUPT,
  * CAIRN_EVERSION) or missing (CAIRN_EMISSING; CAIRN_ECORRUPT when objects of ids far above the log's
- * head show it). CAIRN_ENOTFOUND: no such job. @crash some objects are removed, run it again. */
+ * head show it). An object that cannot be removed does not keep the others from going.
+ * @return 0, one of these, CAIRN_ENOTFOUND (no such job), CAIRN_EBUSY (others keep racing for the job's
+ * log: try again), CAIRN_EUNKNOWN, or the store's error.
+ * @crash some objects are removed, run it again. */
 CAIRN_API CAIRN_MUST_CHECK int cairn_gc(cairn_store *store, const char *job,
                                         const cairn_gc_options *options, cairn_gc_report *ret_report,
                                         cairn_error **reterr);
@@ -395,12 +405,16 @@ typedef struct cairn_restore_report {
 } cairn_restore_report;
 #define CAIRN_RESTORE_REPORT_INIT {sizeof(cairn_restore_report), 0, 0, 0}
 /** Write the databases of a checkpoint, verified and synced, as plain RocksDB directories:
- * `<dir>/<operator's uid, unsafe characters as %XX>-<subtask>/`. The directory must be absent or
- * empty, and not within the store (CAIRN_EINVAL). Operator state is written beside them as `operator-state.bin`; a uid that is too long for a file
- * name is cut and gets a digest. @return 0, CAIRN_EEXIST, CAIRN_EBUSY (another restore writes there),
- * CAIRN_ENOTFOUND, CAIRN_ECORRUPT, CAIRN_EMISSING, CAIRN_ECANCELED,
- * CAIRN_EIO, CAIRN_ENOSPC, CAIRN_EACCES. On failure what was written is removed.
- * @crash an incomplete `<dir>.partial` is left; a complete directory appears by rename. */
+ * `<dir>/<operator's uid, unsafe characters as %XX>-<subtask>/`. A uid that is too long for a file name
+ * is cut and gets a digest. A subtask's operator state is the file `operator-state.bin` in its
+ * directory. What is missing above `dir` is made; `dir` itself must be absent or empty, and not within
+ * the store.
+ * @return 0, CAIRN_EEXIST (not empty), CAIRN_EBUSY (another restore writes there), CAIRN_EINVAL (within
+ * the store, or no directory), CAIRN_ENOTFOUND, CAIRN_ECORRUPT, CAIRN_EMISSING, CAIRN_EVERSION,
+ * CAIRN_ECANCELED, CAIRN_EIO, CAIRN_ENOSPC, CAIRN_EACCES, or the store's error. On failure what was
+ * written is removed.
+ * @crash an incomplete `<dir>.partial` is left, which the same call removes; a complete directory
+ * appears by rename. */
 CAIRN_API CAIRN_MUST_CHECK int cairn_restore_to(cairn_store *store, const char *job, const char *dir,
                                                 const cairn_restore_options *options,
                                                 cairn_restore_report *ret_report,

@@ -27,8 +27,9 @@
  *  - No short reads: get() delivers exactly the range, or fails. A missing key is CAIRN_ENOTFOUND, a
  *    range beyond the end is CAIRN_ECORRUPT.
  *  - Every method may be called from any thread at any time, before close().
- *  - Errors: CAIRN_EUNAVAIL if trying again may help, CAIRN_ENOSPC, CAIRN_EACCES, CAIRN_EIO,
- *    CAIRN_ENOMEM, CAIRN_ECANCELED. The error object names the key.
+ *  - Errors: CAIRN_EUNAVAIL if nothing was changed and trying again may help, CAIRN_EUNKNOWN,
+ *    CAIRN_ENOSPC, CAIRN_EACCES, CAIRN_EIO, CAIRN_ENOMEM; what a source or a sink returns ends the
+ *    call with that code. The error object names the key.
  *  - Cairn does not trust a store: it hashes what it writes and what it reads.
  */
 
@@ -73,6 +74,7 @@ typedef struct cairn_object_stat {
 /** @return 0 to go on; anything else ends the listing, which then returns that value. */
 typedef int (*cairn_list_fn)(void *context, const char *key, const cairn_object_stat *stat);
 
+/** A backend has every method but the optional ones. */
 typedef struct cairn_store_ops {
     uint32_t struct_size;
     const char *scheme; /* "file", "memory", "s3": for messages */
