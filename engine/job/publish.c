@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The driver's dealings with the log: build the record of a checkpoint from its parts, commit it,
- * commit that an id was aborted, subsume what became unnecessary.
+ * commit that an id was aborted. What a commit makes unnecessary goes in subsume.c.
  *
  * Order of a completed checkpoint (P1, P5): objects durable (flush) -> record created -> log_start
  * moved with it -> manifests below log_start removed -> objects that only those referenced removed.

@@ -10,8 +10,8 @@
 #include "manifest/manifest.h"
 #include <stdatomic.h>
 
-/* What the parts of the engine that work in a task's own thread share: keyed_*.c, operator_state.c,
- * iterate.c on one side, task.c and barrier.c on the other. */
+/* What the parts of the engine that work in a task's own thread share: engine/states/ on one side,
+ * task.c and task_poll.c on the other. */
 
 struct crn_operator_states; /* operator_state.c */
 

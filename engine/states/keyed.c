@@ -15,7 +15,7 @@
  * so it may be an argument of the next call. Handles are memory of the task and outlive the
  * database: after close, crn_task_ready() keeps every call out of it.
  *
- * Proved by tests/test_keyed.c: random operations against a model, over each backend.
+ * Proved by tests/test_keyed_model.c: random operations against a model, over each backend.
  */
 
 #include "engine/states/keyed.h"
