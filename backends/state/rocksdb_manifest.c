@@ -13,7 +13,7 @@
  *
  * It is the ground on which a capture proves that it holds the barrier's state (P2), so it accepts
  * less than RocksDB does: an addition of a live table, a removal of an unknown one, a column family
- * that does not exist or has another comparator are damage (P11).
+ * that does not exist, has another's name or another comparator are damage (P11).
  */
 #include "backends/state/rocksdb_manifest.h"
 
@@ -443,6 +443,27 @@ static int settle_families(struct parser *parser)
     return 0;
 }
 
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* A table is told to belong to a name: two live column families must not share one. */
+static int check_names(struct parser *parser)
+{
+    const struct crn_rocksdb_manifest *out = parser->out;
+    size_t count = out->column_family_count;
+    CRN_AUTO_FREE const char **names = calloc(count, sizeof(*names));
+    if (!names)
+        return crn_err_nomem(parser->reterr);
+    memcpy(names, out->column_families, count * sizeof(*names));
+    qsort(names, count, sizeof(*names), compare_names);
+    for (size_t i = 1; i < count; i++)
+        if (strcmp(names[i - 1], names[i]) == 0)
+            return corrupt(parser, "two column families have one name");
+    return 0;
+}
+
 /* All words on one number, in order: additions and removals must take turns, at the same place. */
 static int settle_table(struct parser *parser, const struct table_op *ops, size_t count)
 {
@@ -490,6 +511,7 @@ static int settle(struct parser *parser)
         if (parser->families[i].dropped == UINT64_MAX)
             out->column_families[out->column_family_count++] =
                 (const char *)out->bytes.data + parser->families[i].name.at;
+    CRN_TRY(check_names(parser));
     if (parser->op_count > 0)
         qsort(parser->ops, parser->op_count, sizeof(*parser->ops), compare_ops);
     for (size_t first = 0, next; first < parser->op_count; first = next) {

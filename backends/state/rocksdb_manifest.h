@@ -44,7 +44,7 @@ struct crn_rocksdb_table {
 struct crn_rocksdb_manifest {
     struct crn_rocksdb_table *tables; /* live ones, by number */
     size_t table_count;
-    const char **column_families; /* not dropped, in the order of their creation */
+    const char **column_families; /* not dropped, by number; no name twice */
     size_t column_family_count;
     uint64_t last_sequence;
     uint64_t next_file_number;
