@@ -629,6 +629,55 @@ START_TEST(a_reader_beside_a_writer_sees_a_whole_log)
 }
 END_TEST
 
+/* A store whose first listing falls between two steps of a writer: it has the names as they were,
+ * and looks for the objects when the only record was replaced by its successor. */
+struct late_listing {
+    cairn_store store;
+    cairn_store *inner;
+    struct crn_test_job *job;
+    int listings;
+};
+
+static int list_late(cairn_store *store, const char *prefix, cairn_list_fn fn, void *context,
+                     cairn_error **reterr)
+{
+    struct late_listing *late = (struct late_listing *)store;
+    if (late->listings++ > 0)
+        return late->inner->ops->list(late->inner, prefix, fn, context, reterr);
+    late->job->log_start = late->job->head->info.id + 1;
+    crn_test_job_commit_kind(late->job, CAIRN_RECORD_FENCE);
+    crn_test_job_remove(late->job, "MANIFEST-chk1");
+    return 0;
+}
+
+static int get_inner(cairn_store *store, const char *key, uint64_t offset, uint64_t size,
+                     cairn_sink *sink, cairn_error **reterr)
+{
+    cairn_store *inner = ((struct late_listing *)store)->inner;
+    return inner->ops->get(inner, key, offset, size, sink, reterr);
+}
+
+START_TEST(a_log_of_one_record_does_not_vanish_when_that_is_replaced)
+{
+    static const cairn_store_ops ops = {
+        .struct_size = sizeof ops, .get = get_inner, .list = list_late};
+    cairn_store *store = open_store();
+    struct crn_test_job job;
+    struct crn_joblog log = {0};
+    crn_test_job_init(&job, store, "orders");
+    crn_test_job_commit_kind(&job, CAIRN_RECORD_FENCE);
+    struct late_listing late = {.store = {&ops}, .inner = store, .job = &job};
+
+    ck_assert_int_eq(crn_joblog_read(&late.store, "orders", &log, NULL), 0);
+    ck_assert_uint_eq(log.count, 1);
+    ck_assert_uint_eq(log.head_id, 2);
+    ck_assert_int_eq(crn_joblog_require_whole(&log, NULL), 0);
+    crn_joblog_done(&log);
+    crn_test_job_done(&job);
+    close_store(store);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("joblog");
@@ -651,6 +700,7 @@ int main(void)
     tcase_add_test(tcase, a_log_of_absurd_length_is_one_gap);
     tcase_add_test(tcase, a_store_that_fails_is_not_a_damaged_log);
     tcase_add_test(tcase, a_reader_beside_a_writer_sees_a_whole_log);
+    tcase_add_test(tcase, a_log_of_one_record_does_not_vanish_when_that_is_replaced);
     suite_add_tcase(suite, tcase);
     return crn_test_run(suite);
 }

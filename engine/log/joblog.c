@@ -365,6 +365,8 @@ static int read_once(cairn_store *store, const char *job, struct crn_joblog *ret
     struct reading reading = {.store = store, .job = job, .listed = &listed};
 
     CRN_TRY(list_ids(store, job, &listed, reterr));
+    if (listed.count == 0) /* a lone record may have been replaced while names were read */
+        CRN_TRY(list_ids(store, job, &listed, reterr));
     reading.log.job = strdup(job);
     if (reading.log.job == NULL)
         return crn_err_nomem(reterr);
