@@ -307,9 +307,10 @@ int crn_posix_create(cairn_store *store, const char *key, const void *data, size
         int r = create_once(self(store), key, data, size, &place, reterr);
         if (r == START_OVER)
             continue;
+        if (r == 0 || r == CAIRN_EUNKNOWN) /* who finds the name there asks flush() for it */
+            crn_posix_mark_dirty(self(store), place.dir);
         if (r < 0)
             return r;
-        crn_posix_mark_dirty(self(store), place.dir);
         CRN_AUTO_ERROR cairn_error *why = NULL;
         if (crn_posix_flush(store, &why) < 0)
             return crn_err_fail(reterr, CAIRN_EUNKNOWN, key,
