@@ -229,7 +229,9 @@ static int has_object(const struct crn_posix_store *store, const char *dir, bool
         const struct dirent *entry;
         while (stream != NULL && (entry = readdir(stream)) != NULL) {
             struct stat st;
-            if (!crn_store_segment_is_valid(entry->d_name, strlen(entry->d_name)) ||
+            size_t n = strlen(entry->d_name);
+            if (!crn_store_segment_is_valid(entry->d_name, n) ||
+                strlen(dir) + 1 + n > CRN_STORE_KEY_MAX || /* too long for a key */
                 fstatat(dirfd(stream), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
                 continue;
             if (S_ISREG(st.st_mode)) {
@@ -245,8 +247,7 @@ static int has_object(const struct crn_posix_store *store, const char *dir, bool
         if (crn_buf_printf(&path, "%s/%s", dir, subdirs.at[i].name) < 0)
             return crn_err_nomem(reterr);
         path.data[path.size - 1] = 0;
-        if (path.size - 1 <= CRN_STORE_KEY_MAX)
-            CRN_TRY(has_object(store, (const char *)path.data, ret, reterr));
+        CRN_TRY(has_object(store, (const char *)path.data, ret, reterr));
     }
     return 0;
 }
