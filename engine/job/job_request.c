@@ -71,8 +71,13 @@ int cairn_job_checkpoint(cairn_job *job, const cairn_trigger_options *options,
     if (job == NULL)
         return crn_err_fail(reterr, CAIRN_EINVAL, NULL, "job is NULL");
     struct crn_waiter waiter = {0};
-    CRN_TRY(crn_job_request(job, options, &waiter, reterr));
-    atomic_fetch_add(&job->refs, 1); /* the job may be closed meanwhile: that ends the wait */
+    /* The job may be closed from here on, which ends the wait: it must not be freed before. */
+    atomic_fetch_add(&job->refs, 1);
+    int r = crn_job_request(job, options, &waiter, reterr);
+    if (r < 0) {
+        crn_job_unref(job);
+        return r;
+    }
     crn_mutex_lock(&job->lock);
     while (!waiter.done)
         crn_cond_wait(&job->wake_waiters, &job->lock);
