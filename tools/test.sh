@@ -13,7 +13,7 @@ usage: tools/test.sh [--sanitize address|thread] [--suite NAME]... [--long] [--b
   --sanitize address  with AddressSanitizer, LeakSanitizer and UndefinedBehaviorSanitizer
   --sanitize thread   with ThreadSanitizer; suite unit only
   --suite NAME        only this suite (unit, cli, lint, install, crash, ...); may be repeated
-  --long              the long suites (crash, fault, model, fuzz, bench) in place of the ordinary ones
+  --long              the long suites (crash, fault, model, bench) in place of the ordinary ones
   --build DIR         build directory; else build, build-address, build-clang, ...
 
 CC chooses the compiler, as usual.
@@ -21,7 +21,7 @@ END
 }
 
 root=$(cd "$(dirname "$0")/.." && pwd)
-long_suites=(crash fault model fuzz bench)
+long_suites=(crash fault model bench)
 sanitize=
 long=false
 build=
