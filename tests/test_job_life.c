@@ -5,6 +5,7 @@
  * while another one ends what they wait for. The fake backend over the memory store; iterators and
  * shared memory again with RocksDB over a directory.
  */
+#include "tests/support/fake_state.h"
 #include "tests/support/job_fixture.h"
 #include "tests/support/oracle.h"
 
@@ -209,6 +210,49 @@ START_TEST(test_closing_ends_every_wait)
         cairn_task_close(s.tasks[0]);
         cairn_task_close(s.tasks[2]);
     }
+}
+END_TEST
+
+/* A task that takes its time to open. */
+struct slow_open {
+    cairn_job *job;
+    cairn_task *task;
+    pthread_t thread;
+};
+static atomic_bool slow_began, slow_ended;
+
+static int open_slowly(const struct crn_state_config *config, struct crn_state_db **ret_db,
+                       cairn_error **reterr)
+{
+    atomic_store(&slow_began, true);
+    crn_sleep_us(100000);
+    int r = crn_fake_state_open(config, ret_db, reterr);
+    atomic_store(&slow_ended, true);
+    return r;
+}
+
+static void *slow_open_main(void *arg)
+{
+    struct slow_open *slow = arg;
+    ck_ok(cairn_task_open(slow->job, "op", NULL, &slow->task, reterr));
+    return NULL;
+}
+
+/* It needs the store and the local directory until it is through, whoever owns them. */
+START_TEST(test_closing_waits_for_a_task_that_opens)
+{
+    struct slow_open slow = {0};
+    cairn_event event;
+    f.seams.open_state = open_slowly;
+    ck_ok(fixture_open_job(&f, "job", &slow.job, reterr));
+    ck_ok(crn_thread_start(&slow.thread, "opener", slow_open_main, &slow, reterr));
+    while (!atomic_load(&slow_began))
+        crn_sleep_us(1000);
+    cairn_job_close(slow.job);
+    ck_assert(atomic_load(&slow_ended));
+    ck_assert_int_eq(pthread_join(slow.thread, NULL), 0);
+    ck_fails(cairn_task_poll(slow.task, &event, reterr), CAIRN_ECLOSED, "closed");
+    cairn_task_close(slow.task);
 }
 END_TEST
 
@@ -420,6 +464,7 @@ int main(void)
     tcase_add_test(tcase, test_a_task_closed_while_the_job_runs);
     tcase_add_test(tcase, test_a_task_closed_while_the_store_is_out);
     tcase_add_test(tcase, test_closing_ends_every_wait);
+    tcase_add_test(tcase, test_closing_waits_for_a_task_that_opens);
     tcase_add_test(tcase, test_closing_ends_a_tasks_own_checkpoint);
     tcase_add_test(tcase, test_log_lines);
     suite_add_tcase(suite, tcase);

@@ -327,6 +327,10 @@ void cairn_job_close(cairn_job *job)
     crn_mutex_lock(&job->lock);
     while (job->task_count > 0) {
         struct cairn_task *task = job->tasks[job->task_count - 1];
+        if (!atomic_load(&task->open)) { /* it is being opened, and needs store and directory */
+            crn_cond_wait(&job->wake_waiters, &job->lock);
+            continue;
+        }
         crn_mutex_unlock(&job->lock);
         crn_task_shut(task);
         crn_mutex_lock(&job->lock);

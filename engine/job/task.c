@@ -237,7 +237,10 @@ static int restore_and_open(struct cairn_task *task, cairn_error **reterr)
         runtime->base = subtask;
     }
     CRN_TRY(open_database(task, directory, restored, reterr));
+    crn_mutex_lock(&job->lock);
     atomic_store(&task->open, true);
+    crn_cond_broadcast(&job->wake_waiters); /* the job may be waiting for it, to close */
+    crn_mutex_unlock(&job->lock);
     return 0;
 }
 
