@@ -341,6 +341,22 @@ START_TEST(test_options_that_do_not_fit_the_stored_state)
 }
 END_TEST
 
+/* Files of one state backend mean nothing to another. */
+START_TEST(test_state_of_another_backend_is_refused)
+{
+    cairn_job *job;
+    cairn_task *task;
+    const cairn_task_options options = {
+        .struct_size = sizeof options, .parallelism = SUBJECT_WORDS, .key_type = CAIRN_INT64};
+    const char *ours = f.seams.backend;
+    f.seams.backend = "another";
+    ck_ok(fixture_open_job(&f, "job", &job, reterr));
+    ck_fails(cairn_task_open(job, "words", &options, &task, reterr), CAIRN_EUNSUPPORTED, ours);
+    cairn_job_close(job);
+    f.seams.backend = ours;
+}
+END_TEST
+
 /* A keyed state that this run does not register goes on living in every checkpoint. */
 START_TEST(test_unregistered_states_are_kept)
 {
@@ -459,6 +475,7 @@ int main(void)
     tcase_add_test(tcase, test_a_log_without_its_top_is_refused);
     tcase_add_test(tcase, test_state_without_a_task);
     tcase_add_test(tcase, test_options_that_do_not_fit_the_stored_state);
+    tcase_add_test(tcase, test_state_of_another_backend_is_refused);
     tcase_add_test(tcase, test_unregistered_states_are_kept);
     tcase_add_test(tcase, test_operator_state_comes_back_by_its_kind);
     suite_add_tcase(suite, tcase);

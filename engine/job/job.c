@@ -153,7 +153,7 @@ int crn_job_open(const char *name, const cairn_job_options *options,
 int cairn_job_open(const char *name, const cairn_job_options *options, cairn_job **ret_job,
                    cairn_error **reterr)
 {
-    static const struct crn_job_seams seams = {crn_rocksdb_open};
+    static const struct crn_job_seams seams = {"rocksdb", crn_rocksdb_open};
     return crn_job_open(name, options, &seams, ret_job, reterr);
 }
 

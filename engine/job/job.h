@@ -106,6 +106,7 @@ struct crn_waiter {
 
 /* Test seam: which state backend a job uses. */
 struct crn_job_seams {
+    const char *backend; /* its name in manifests */
     int (*open_state)(const struct crn_state_config *config, struct crn_state_db **ret_db,
                       cairn_error **reterr);
 };

@@ -85,6 +85,13 @@ static int check_stored(const struct cairn_job *job, const struct crn_operator *
                             crn_type_name(info->namespace_type),
                             (unsigned long long)job->restored_id, crn_type_name(o->key_type),
                             crn_type_name(o->namespace_type));
+    const char *backend = stored->subtasks[o->subtask].info.backend;
+    if (strcmp(backend, job->seams.backend) != 0)
+        return crn_err_fail(reterr, CAIRN_EUNSUPPORTED, NULL,
+                            "operator '%s' was stored by the state backend '%s' in checkpoint "
+                            "%llu; this library has '%s'",
+                            info->uid, backend, (unsigned long long)job->restored_id,
+                            job->seams.backend);
     return 0;
 }
 

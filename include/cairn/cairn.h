@@ -380,6 +380,7 @@ typedef struct cairn_task_options {
  *   CAIRN_EMISMATCH stored with another parallelism, max_parallelism, key or namespace type.
  *   CAIRN_ECORRUPT, CAIRN_EMISSING, CAIRN_EVERSION  a stored object is damaged, gone or newer:
  *                   cairn_error_object().
+ *   CAIRN_EUNSUPPORTED  stored by a state backend that this library does not have.
  *   CAIRN_EFENCED   another process took the job over, and the restored checkpoint is gone.
  *   CAIRN_EINVAL    a bad name or option, or the job has started.
  *   CAIRN_ECLOSED, CAIRN_EIO, CAIRN_ENOSPC, CAIRN_EACCES, CAIRN_ENOMEM, CAIRN_EUNAVAIL.

@@ -36,6 +36,7 @@ void fixture_init(struct fixture *f, bool on_disk)
     else
         ck_ok(crn_memory_store_open(&inner, reterr));
     ck_ok(crn_fault_store_open(inner, &f->store, reterr));
+    f->seams.backend = on_disk ? "rocksdb" : "fake";
     f->seams.open_state = on_disk ? crn_rocksdb_open : crn_fake_state_open;
     f->options.store = f->store;
     f->options.local_dir = f->local_dir;
