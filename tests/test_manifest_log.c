@@ -118,7 +118,7 @@ static const char *const foreign_keys[] = {
     "shared/e0-c1-1.sst",
     "shared/e1-c0-1.sst",
     "shared/e1-c1-18446744073709551616",
-    "shared/../shared/e1-c1-1.sst",
+    "shared/../chk-1/e1-c1-1-CURRENT",
     "shared//e1-c1-1.sst",
     "shared/e1-c1-1.12345678901234567",
     "Shared/e1-c1-1.sst",

@@ -336,7 +336,7 @@ CAIRN_API CAIRN_MUST_CHECK int cairn_job_checkpoint(cairn_job *job,
 
 /** Close: abort what is in flight, close every task's database, release the job's threads. Takes no
  * final checkpoint. Who waits for a checkpoint gets CAIRN_EABORTED if it was in flight, else
- * CAIRN_ECLOSED. Task and state handles stay valid memory until cairn_task_close(); every call on
+ * CAIRN_ECLOSED. A cairn_task_open() in another thread is waited for, its restore included. Task and state handles stay valid memory until cairn_task_close(); every call on
  * them returns CAIRN_ECLOSED. NULL is fine. */
 CAIRN_API void cairn_job_close(cairn_job *job);
 
