@@ -226,14 +226,20 @@ static int has_object(const struct crn_posix_store *store, const char *dir, bool
     {
         AUTO_DIR DIR *stream = NULL;
         CRN_TRY(open_dir(store, dir, &stream, reterr));
+        if (stream == NULL)
+            return 0;
         const struct dirent *entry;
-        while (stream != NULL && (entry = readdir(stream)) != NULL) {
+        while ((errno = 0, entry = readdir(stream)) != NULL) {
             struct stat st;
             size_t n = strlen(entry->d_name);
             if (!crn_store_segment_is_valid(entry->d_name, n) ||
-                strlen(dir) + 1 + n > CRN_STORE_KEY_MAX || /* too long for a key */
-                fstatat(dirfd(stream), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                strlen(dir) + 1 + n > CRN_STORE_KEY_MAX) /* too long for a key */
                 continue;
+            if (fstatat(dirfd(stream), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+                if (errno == ENOENT) /* removed since */
+                    continue;
+                return crn_posix_fail(reterr, errno, dir, "cannot stat a file in");
+            }
             if (S_ISREG(st.st_mode)) {
                 *ret = true;
                 return 0;
@@ -241,6 +247,8 @@ static int has_object(const struct crn_posix_store *store, const char *dir, bool
             if (S_ISDIR(st.st_mode) && add_entry(&subdirs, entry->d_name, &st) < 0)
                 return crn_err_nomem(reterr);
         }
+        if (errno != 0)
+            return crn_posix_fail(reterr, errno, dir, "cannot read directory");
     }
     for (size_t i = 0; i < subdirs.count && !*ret; i++) {
         CRN_AUTO_BUFFER struct cairn_buffer path = {0};
