@@ -86,7 +86,6 @@ void crn_attempt_free(struct crn_attempt *attempt)
 void crn_attempt_decline(struct crn_attempt *attempt, int code, cairn_error *error)
 {
     struct cairn_job *job = attempt->job;
-    atomic_store(&attempt->cancelled, true);
     crn_mutex_lock(&job->lock);
     if (!attempt->declined) {
         attempt->declined = true;
@@ -96,6 +95,8 @@ void crn_attempt_decline(struct crn_attempt *attempt, int code, cairn_error *err
                 (void)crn_err_fail(&attempt->error, code, NULL, "%s", cairn_error_text(code));
         }
     }
+    /* Only now: what ends early because of it must not be taken for the reason. */
+    atomic_store(&attempt->cancelled, true);
     crn_cond_signal(&job->wake_driver);
     crn_mutex_unlock(&job->lock);
     cairn_error_free(error);

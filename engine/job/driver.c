@@ -173,8 +173,9 @@ static void do_abort(struct cairn_job *job)
 static void do_cancel(struct cairn_job *job, const struct crn_action *action)
 {
     struct crn_attempt *attempt = job->attempt;
-    atomic_store(&attempt->cancelled, true);
     crn_mutex_lock(&job->lock);
+    if (!action->timed_out && job->closing && attempt->error == NULL)
+        (void)crn_err_fail(&attempt->error, CAIRN_ECLOSED, NULL, "the job was closed");
     if (action->timed_out && attempt->error == NULL) {
         size_t waiting = 0;
         const struct crn_part *late = NULL;
@@ -191,6 +192,8 @@ static void do_cancel(struct cairn_job *job, const struct crn_action *action)
             late != NULL ? late->task->uid : "", late != NULL ? late->task->options.subtask : 0,
             late != NULL && late->taken ? "was still uploading" : "did not poll in time");
     }
+    /* After the reason is set: what ends early because of it must not be taken for the reason. */
+    atomic_store(&attempt->cancelled, true);
     for (size_t i = 0; i < attempt->part_count; i++) {
         struct crn_part *part = &attempt->parts[i];
         if (part->task->runtime->requested == part) {
