@@ -141,18 +141,6 @@ bool crn_read_le32(struct crn_reader *reader, uint32_t *ret)
     return true;
 }
 
-bool crn_read_le64(struct crn_reader *reader, uint64_t *ret)
-{
-    const uint8_t *p;
-    if (!crn_read_bytes(reader, 8, &p))
-        return false;
-    uint64_t value = 0;
-    for (int i = 7; i >= 0; i--)
-        value = value << 8 | p[i];
-    *ret = value;
-    return true;
-}
-
 bool crn_read_be16(struct crn_reader *reader, uint16_t *ret)
 {
     const uint8_t *p;

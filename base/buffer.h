@@ -40,7 +40,6 @@ struct crn_reader {
 };
 bool crn_read_u8(struct crn_reader *reader, uint8_t *ret);
 bool crn_read_le32(struct crn_reader *reader, uint32_t *ret);
-bool crn_read_le64(struct crn_reader *reader, uint64_t *ret);
 bool crn_read_be16(struct crn_reader *reader, uint16_t *ret);
 bool crn_read_be64(struct crn_reader *reader, uint64_t *ret);
 bool crn_read_varint(struct crn_reader *reader,

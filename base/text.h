@@ -11,7 +11,5 @@ bool crn_text_is_clean(const char *text, size_t n);
 bool crn_text_is_job_name(const char *text);
 /* 1..255 bytes, clean: operator uids and state names. */
 bool crn_text_is_name(const char *text);
-/* Sorts like strcmp, but a run of digits counts as a number: chk-9 before chk-10. */
-int crn_text_compare_natural(const char *a, const char *b);
 
 #endif

@@ -67,7 +67,7 @@ struct crn_state_stats {
     uint64_t hold_count, hold_us, backpressure_us, memtable_bytes, level0_files;
 };
 
-/* A value that stays in place until the next get through the same pin, or crn_state_unpin(). */
+/* A value that stays in place until the next get through the same pin, or unpin(). */
 struct crn_pin {
     const uint8_t *data;
     size_t size;
