@@ -383,6 +383,31 @@ START_TEST(damage_is_an_error)
 }
 END_TEST
 
+/* RocksDB's options of three states are over the default threshold for inlining, and stored by
+ * every checkpoint: they stand in the manifest all the same. Tables never do. */
+START_TEST(options_stand_in_the_manifest)
+{
+    cairn_snapshot *snapshot;
+    size_t options = 0, tables = 0;
+    OK(cairn_snapshot_open(store, "orders", 0, &snapshot, reterr));
+    const cairn_subtask_info *subtask = cairn_snapshot_subtask(snapshot, 0, 0);
+    ck_assert_ptr_nonnull(subtask);
+    for (size_t i = 0; i < subtask->file_count; i++) {
+        const cairn_file_info *file = cairn_snapshot_file(snapshot, 0, 0, i);
+        if (strncmp(file->name, "OPTIONS-", 8) == 0) {
+            ck_assert_uint_gt(file->size, 16384);
+            ck_assert_ptr_null(file->object);
+            options++;
+        }
+        ck_assert(file->role != CAIRN_FILE_TABLE || file->object != NULL);
+        tables += file->role == CAIRN_FILE_TABLE;
+    }
+    ck_assert_uint_gt(options, 0);
+    ck_assert_uint_gt(tables, 0);
+    cairn_snapshot_close(snapshot);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("cat");
@@ -392,6 +417,7 @@ int main(void)
     tcase_add_test(tcase, every_entry_comes_out_once);
     tcase_add_test(tcase, filters_give_their_part);
     tcase_add_test(tcase, the_store_is_left_as_it_was);
+    tcase_add_test(tcase, options_stand_in_the_manifest);
     tcase_add_test(tcase, damage_is_an_error);
     suite_add_tcase(suite, tcase);
     return crn_test_run(suite);
