@@ -15,8 +15,8 @@
  *
  * Threads. Tasks' own threads run task_poll.c: they take the barrier, hand it over and read their
  * mailbox. One driver thread runs driver.c: it feeds the coordinator, commits records and subsumes,
- * and is the only one that touches job->coordinator, job->joblog and the tasks' bases. The pool
- * runs attempt.c and upload.c: captures and uploads.
+ * and is the only one that touches job->coordinator, job->joblog and the tasks' bases. Two pools
+ * run attempt.c and upload.c: captures, whose writers may be held, never queue behind uploads.
  *
  * Lock. job->lock (CRN_RANK_JOB) guards what is marked so below. No store call, no state backend
  * call and no callback is made under it.
@@ -148,8 +148,8 @@ struct cairn_job {
     uint32_t next_ordinal;
     bool started, closing, closed, fenced;
     cairn_error *fence_error; /* set with fenced */
-    bool task_lost;  /* a task was closed while the job runs: no checkpoint can be whole */
-    char *lost_task; /* which; may be NULL */
+    bool task_lost;           /* a task was closed while the job runs: no checkpoint can be whole */
+    char *lost_task;          /* which; may be NULL */
     uint64_t tickets, tickets_told; /* given out; the driver knows of */
     bool requested_full;            /* by any of those that the driver does not know of yet */
     struct crn_waiter *waiters;
