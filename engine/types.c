@@ -64,6 +64,12 @@ const char *crn_type_name(cairn_type type)
         return "double";
     case CAIRN_STRING:
         return "string";
+    case CAIRN_STRUCT:
+        return "struct";
+    case CAIRN_AVRO:
+        return "avro";
+    case CAIRN_CUSTOM:
+        return "custom";
     }
     return "unknown type";
 }

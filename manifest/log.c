@@ -101,6 +101,7 @@ cairn_object_status crn_log_classify(const char *key, uint64_t head_id, uint64_t
     const struct crn_key_info info = crn_key_parse(key);
     switch (info.type) {
     case CRN_KEY_FOREIGN:
+    case CRN_KEY_MARK: /* of whoever is claiming or disposing: theirs to remove */
         return CAIRN_OBJECT_FOREIGN;
     case CRN_KEY_MANIFEST:
         return info.id < log_start ? CAIRN_OBJECT_DEAD : CAIRN_OBJECT_MANIFEST;

@@ -21,6 +21,8 @@
 #define CRN_LIMIT_STATES 4096u
 #define CRN_LIMIT_SUBTASKS 32768u
 #define CRN_LIMIT_FILES 4194304u /* per subtask */
+#define CRN_LIMIT_SCHEMAS 1024u    /* of one state */
+#define CRN_LIMIT_SCHEMA (1u << 20) /* bytes of one */
 #define CRN_LIMIT_INLINE (1u << 20)
 #define CRN_LIMIT_HISTORY 64u
 #define CRN_LIMIT_MANIFEST (1u << 30) /* bytes of one manifest object */
@@ -55,7 +57,7 @@ struct crn_record {
     char *job;
     bool has_previous_hash;
     struct crn_hash128 previous_hash;
-    struct crn_operator *operators; /* of a checkpoint */
+    struct crn_operator *operators; /* of a checkpoint, or of a savepoint in its own directory */
     size_t operator_count, operator_capacity;
     struct crn_history *history;
     size_t history_count, history_capacity;
@@ -83,6 +85,19 @@ int crn_record_set_bytes(const uint8_t **field, size_t *field_size, const void *
 /* Deep copies into a zeroed element; 0 or CAIRN_ENOMEM. */
 int crn_file_copy(struct crn_file *to, const struct crn_file *from);
 int crn_state_copy(cairn_state_info *to, const cairn_state_info *from);
+int crn_subtask_copy(struct crn_subtask *to, const struct crn_subtask *from);
+int crn_operator_copy(struct crn_operator *to, const struct crn_operator *from);
+void crn_state_done(cairn_state_info *state); /* what a copy owns */
+/* One more schema at the end of a state that is a copy: deep. */
+int crn_state_add_schema(cairn_state_info *state, const cairn_schema_info *schema);
+void crn_subtask_done(struct crn_subtask *subtask);
+/* Has everything of an operator's state: a checkpoint, or a savepoint in its own directory. */
+static inline bool crn_record_is_restorable(const struct crn_record *record)
+{
+    return record->info.kind == CAIRN_RECORD_CHECKPOINT ||
+           (record->info.kind == CAIRN_RECORD_SAVEPOINT &&
+            (record->info.location == NULL || record->info.location[0] == '\0'));
+}
 void crn_file_done(struct crn_file *file);
 /* The last step before encoding, for records of every kind: sums sizes and counts from the files
  * upwards (full_bytes, new_bytes = what has checkpoint_id == the record's id, file_count,
@@ -111,6 +126,7 @@ int crn_record_decode(const char *object, const void *data, size_t size,
 enum crn_key_type {
     CRN_KEY_MANIFEST, /* MANIFEST-chk<id> */
     CRN_KEY_OBJECT,   /* shared/e<epoch>-c<id>-<n>[.ext], chk-<id>/e<epoch>-c<id>-<n>[-name] */
+    CRN_KEY_MARK,     /* CLAIMED or DISPOSING, in a savepoint's directory */
     CRN_KEY_FOREIGN   /* not ours: never touched */
 };
 struct crn_key_info {
@@ -124,6 +140,8 @@ struct crn_key_info {
 struct crn_key_info crn_key_parse(const char *key);
 /* Buffers of CRN_KEY_MAX bytes. name: the local file's, for its suffix. */
 #define CRN_KEY_MAX 160
+#define CRN_MARK_CLAIMED "CLAIMED"     /* a job is taking the snapshot over: docs/format.md */
+#define CRN_MARK_DISPOSING "DISPOSING" /* the savepoint is being removed */
 void crn_key_manifest(char out[CRN_KEY_MAX], uint64_t id);
 void crn_key_object(char out[CRN_KEY_MAX], bool shared, uint64_t epoch, uint64_t id,
                     uint64_t number, const char *name);

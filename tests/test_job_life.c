@@ -243,7 +243,7 @@ START_TEST(test_closing_waits_for_a_task_that_opens)
 {
     struct slow_open slow = {0};
     cairn_event event;
-    f.seams.open_state = open_slowly;
+    f.backend.open = open_slowly;
     ck_ok(fixture_open_job(&f, "job", &slow.job, reterr));
     ck_ok(crn_thread_start(&slow.thread, "opener", slow_open_main, &slow, reterr));
     while (!atomic_load(&slow_began))

@@ -356,12 +356,12 @@ START_TEST(test_state_of_another_backend_is_refused)
     cairn_task *task;
     const cairn_task_options options = {
         .struct_size = sizeof options, .parallelism = SUBJECT_WORDS, .key_type = CAIRN_INT64};
-    const char *ours = f.seams.backend;
-    f.seams.backend = "another";
+    const struct crn_state_backend ours = f.backend;
+    f.backend.name = f.backend.file_kind = "another";
     ck_ok(fixture_open_job(&f, "job", &job, reterr));
-    ck_fails(cairn_task_open(job, "words", &options, &task, reterr), CAIRN_EUNSUPPORTED, ours);
+    ck_fails(cairn_task_open(job, "words", &options, &task, reterr), CAIRN_EUNSUPPORTED, ours.name);
     cairn_job_close(job);
-    f.seams.backend = ours;
+    f.backend = ours;
 }
 END_TEST
 

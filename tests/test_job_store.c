@@ -213,7 +213,7 @@ START_TEST(test_a_capture_does_not_wait_for_uploads)
     struct subject s;
     cairn_store *gate = gate_store_open(f.store);
     holds.later_ones_wait = _i == 1;
-    f.seams.open_state = counted_open;
+    f.backend.open = counted_open;
     f.options.store = gate;
     f.options.transfer_threads = 1;
     if (holds.later_ones_wait)

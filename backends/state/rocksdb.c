@@ -465,3 +465,6 @@ int crn_rocksdb_open(const struct crn_state_config *config, struct crn_state_db 
     *ret_db = &db->base;
     return 0;
 }
+
+const struct crn_state_backend crn_rocksdb_backend = {
+    .name = "rocksdb", .file_kind = "rocksdb", .open = crn_rocksdb_open};

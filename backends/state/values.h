@@ -12,6 +12,9 @@
  *   with expiry    8 bytes time of last write (Unix ms, big-endian), then the bytes
  *   list           elements one after another: [8 bytes time, with expiry] varint length, bytes
  *
+ * Values, and elements of lists, of a type with schemas (CAIRN_STRUCT and above) begin with their schema's
+ * tag: a varint, behind the time, within the length.
+ *
  * An entry is expired when time + ttl_ms <= now. The stored time is the write's, never the expiry,
  * so that a restore cannot bring anything back to life and the duration can change.
  */
@@ -24,6 +27,13 @@ bool crn_value_split(const void *data, size_t size, bool has_ttl, int64_t *ret_w
                      const uint8_t **ret_value, size_t *ret_size);
 int crn_value_append(struct cairn_buffer *out, bool has_ttl, int64_t written_ms, const void *data,
                      size_t size);
+
+static inline bool crn_type_has_schemas(cairn_type type)
+{
+    return type >= CAIRN_STRUCT;
+}
+/* Splits the tag off. false: there is none. */
+bool crn_value_split_tag(const uint8_t **data, size_t *size, uint32_t *ret_tag);
 
 int crn_list_append_element(struct cairn_buffer *out, bool has_ttl, int64_t written_ms,
                             const void *data, size_t size);

@@ -42,6 +42,8 @@ int crn_store_check(const cairn_store *store, cairn_error **reterr);
 /* The optional methods. CAIRN_EUNSUPPORTED of a store that has none, or is older than it. */
 int crn_store_link_out(cairn_store *store, const char *key, const char *path,
                        cairn_put_how *ret_how, cairn_error **reterr);
+int crn_store_copy(cairn_store *store, const char *key, cairn_store *from, const char *from_key,
+                   cairn_put_how *ret_how, cairn_error **reterr);
 /* 0 and no count of a store that has none. */
 int crn_store_reap(cairn_store *store, const char *prefix, uint64_t min_age_ms, uint64_t *ret_count,
                    cairn_error **reterr);

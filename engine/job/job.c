@@ -128,7 +128,7 @@ int crn_job_open(const char *name, const cairn_job_options *options,
     if (job == NULL)
         return crn_err_nomem(reterr);
     job->lock_fd = -1;
-    job->seams = *seams;
+    job->backend = seams->backend;
     atomic_init(&job->refs, 1);
     crn_mutex_init(&job->lock, CRN_RANK_JOB);
     crn_mutex_init(&job->rate_lock, CRN_RANK_LEAF);
@@ -153,7 +153,7 @@ int crn_job_open(const char *name, const cairn_job_options *options,
 int cairn_job_open(const char *name, const cairn_job_options *options, cairn_job **ret_job,
                    cairn_error **reterr)
 {
-    static const struct crn_job_seams seams = {"rocksdb", crn_rocksdb_open};
+    static const struct crn_job_seams seams = {&crn_rocksdb_backend};
     return crn_job_open(name, options, &seams, ret_job, reterr);
 }
 

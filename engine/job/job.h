@@ -80,8 +80,12 @@ struct crn_task_runtime {
     atomic_uint pending;
     struct crn_cond wake; /* with job->lock: mailbox, pending */
     /* Driver only: files that the newest confirmed checkpoint has of this task; NULL: none. Points
-     * into a record of job->joblog. */
+     * into a record of job->joblog, or is restored_files. */
     const struct crn_subtask *base;
+    /* Which stored objects the database's tables are links or copies of, right after the restore: as in
+     * the manifest, but with the numbers, levels and sequences that they have in this database. Keys are
+     * below job->source.name in job->source.store. Owned, constant after open; NULL: none. */
+    struct crn_subtask *restored_files;
     uint8_t generation[16]; /* of the local database */
     char *directory;        /* local: <local_dir>/t<ordinal> */
     /* Guarded by job->lock. */
@@ -104,18 +108,30 @@ struct crn_waiter {
     cairn_checkpoint_info info;
 };
 
-/* Test seam: which state backend a job uses. */
+/* Test seam: which state backend a job uses; NULL: what its options say. */
 struct crn_job_seams {
-    const char *backend; /* its name in manifests */
-    int (*open_state)(const struct crn_state_config *config, struct crn_state_db **ret_db,
-                      cairn_error **reterr);
+    const struct crn_state_backend *backend;
+};
+
+/* Where a job was started from: its own log, or a snapshot elsewhere. Constant after open, but that
+ * `released` is set, by the driver, when the first own checkpoint is complete. */
+struct crn_restore_source {
+    cairn_store *store; /* holds the files of job->restored; the job's own, or another */
+    bool owns_store;
+    const char *name; /* their prefix in it */
+    bool is_foreign;  /* the fields below count */
+    bool released;    /* nothing depends on it any more (no claim) */
+    char *owned_name;
+    struct crn_joblog log; /* its records; owns job->restored */
+    cairn_claim_mode mode;
+    char *location; /* for people */
 };
 
 struct cairn_job {
     /* Constant after open. */
     char *name;
     cairn_job_options options; /* defaults filled in; strings owned */
-    struct crn_job_seams seams;
+    const struct crn_state_backend *backend;
     struct crn_log log;
     cairn_store *store;
     bool owns_store;
@@ -127,7 +143,9 @@ struct cairn_job {
     struct crn_pool *capture_pool;
     uint64_t epoch;
     char host[256];
-    const struct crn_record *restored; /* in joblog; valid until start; NULL: starts empty */
+    struct crn_restore_source source;
+    /* In joblog or source.log; valid until start, or until source.released. NULL: starts empty. */
+    const struct crn_record *restored;
     cairn_checkpoint_info restored_info;
     uint64_t restored_id;
     uint64_t *skipped; /* complete checkpoints that fallback found damaged: not worth retaining */

@@ -86,12 +86,12 @@ static int check_stored(const struct cairn_job *job, const struct crn_operator *
                             (unsigned long long)job->restored_id, crn_type_name(o->key_type),
                             crn_type_name(o->namespace_type));
     const char *backend = stored->subtasks[o->subtask].info.backend;
-    if (strcmp(backend, job->seams.backend) != 0)
+    if (strcmp(backend, job->backend->file_kind) != 0)
         return crn_err_fail(reterr, CAIRN_EUNSUPPORTED, NULL,
                             "operator '%s' was stored by the state backend '%s' in checkpoint "
                             "%llu; this library has '%s'",
                             info->uid, backend, (unsigned long long)job->restored_id,
-                            job->seams.backend);
+                            job->backend->name);
     return 0;
 }
 
@@ -218,7 +218,7 @@ static int open_database(struct cairn_task *task, const char *directory, bool re
         .states = keyed,
         .state_count = count,
     };
-    return job->seams.open_state(&config, &task->db, reterr);
+    return job->backend->open(&config, &task->db, reterr);
 }
 
 /* The task is registered, and the job cannot start before it is open: what it restores from stays.

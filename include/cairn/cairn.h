@@ -23,8 +23,13 @@
  * complete checkpoint, and the service must read its input again from the position kept there. The
  * local directory is a cache; it is emptied when a job opens.
  *
+ * SAVEPOINTS are snapshots that are asked for, self-contained, and yours: Cairn never deletes one nor
+ * depends on it. A job can start from any snapshot of any job (claim modes say who owns it then), with
+ * another parallelism, another state backend (through canonical files) and changed schemas.
+ *
  * RESTRICTIONS. Linux; gcc or clang. Keys, namespaces and map keys up to 65,536 bytes, values and
- * elements up to 256 MiB. A restored operator keeps its parallelism and max_parallelism. Job names: 1
+ * elements up to 256 MiB. A restored operator keeps its max_parallelism and its key type (writer.h can
+ * change the first in a savepoint). Job names: 1
  * to 128 bytes of UTF-8 without '/' and control characters, not starting with '.'. Operator uids and
  * state names: 1 to 255 bytes of UTF-8 without control characters.
  *
@@ -157,14 +162,22 @@ typedef struct cairn_aggregating cairn_aggregating;
 typedef struct cairn_iterator cairn_iterator;
 typedef struct cairn_operator_list cairn_operator_list;
 typedef struct cairn_broadcast cairn_broadcast;
+typedef struct cairn_serializer cairn_serializer;
+typedef struct cairn_struct cairn_struct;
+typedef struct cairn_savepoint_handle cairn_savepoint_handle;
 
 /** How bytes of a key or value are meant. The tool `cairn cat` decodes by it, and a stored state can
- * only be registered again with the type it was stored with. Numbers are part of the format. */
+ * only be registered again with the type it was stored with; how values of the last three types may
+ * change is said at cairn_serializer. Keys, namespaces and map keys have one of the first four.
+ * Numbers are part of the format. */
 typedef enum cairn_type {
     CAIRN_BYTES = 0,  /* opaque */
     CAIRN_INT64 = 1,  /* 8 bytes, big-endian, sign bit flipped: sorts as numbers do */
     CAIRN_DOUBLE = 2, /* 8 bytes, big-endian IEEE 754, flipped so that it sorts as numbers do */
-    CAIRN_STRING = 3  /* UTF-8 text without a final zero byte; not checked */
+    CAIRN_STRING = 3, /* UTF-8 text without a final zero byte; not checked */
+    CAIRN_STRUCT = 4, /* named, typed fields: cairn_struct_serializer() */
+    CAIRN_AVRO = 5,   /* Avro's binary encoding: cairn_avro_serializer() */
+    CAIRN_CUSTOM = 6  /* a serializer of the caller's: cairn_custom_serializer() */
 } cairn_type;
 
 typedef enum cairn_log_level {
@@ -217,6 +230,21 @@ CAIRN_API void cairn_memory_release(cairn_memory *memory);
  * Jobs
  * ------------------------------------------------------------------------------------------ */
 
+/** Who owns a snapshot that a job was started from. Numbers are part of the format. */
+typedef enum cairn_claim_mode {
+    CAIRN_NO_CLAIM = 0, /* The user. The job never depends on it beyond its first own checkpoint, which
+                           stores everything anew (by links or server-side copies where the store can).
+                           From that checkpoint on (CAIRN_EVENT_INDEPENDENT, `cairn ls`) the source may
+                           be deleted. Any number of jobs may start from one source. */
+    CAIRN_CLAIM = 1,    /* The job. The snapshot becomes a checkpoint of the job (again by links or
+                           server-side copies where the store can), the first of which the next are
+                           increments, and is removed from where it was, its directory included. A second
+                           claimer is refused. Of another job's checkpoint: that must be the job's newest;
+                           the job is fenced, and all of its directory goes. */
+    CAIRN_LEGACY = 2    /* The user, but the job builds on it: as CAIRN_CLAIM, without removing it, and
+                           without a claim. The job does not read it again after it has opened. */
+} cairn_claim_mode;
+
 typedef struct cairn_job_options {
     uint32_t struct_size;
     const char *store_uri; /* where snapshots live; see cairn_store_open(). This or `store`. */
@@ -237,7 +265,8 @@ typedef struct cairn_job_options {
     uint64_t upload_bytes_per_sec;   /* limit for copied uploads; 0: none */
     cairn_memory *memory;            /* shared budget; NULL: one of state_memory_bytes for this job */
     uint64_t state_memory_bytes;     /* 0: 256 MiB; at least 8 MiB */
-    /* What to restore from. At most one of these three may be set. */
+    /* What to restore from. At most one of these three, restore_uri and restore_store may be set, but
+     * restore_checkpoint_id goes with the last two. */
     uint64_t restore_checkpoint_id;  /* 0: the newest complete one */
     uint8_t start_empty;             /* 1: ignore stored checkpoints; they are subsumed as usual */
     uint8_t restore_fallback;        /* 1: read all checkpoints' bytes, newest first, until one is
@@ -251,10 +280,25 @@ typedef struct cairn_job_options {
     int64_t (*now_ms)(void *context); /* wall clock for TTL and time stamps; NULL: the system's.
                                          Any thread; must not call into the job */
     void *now_context;
+    const char *state_backend;    /* "rocksdb" (NULL: this) or "heap": everything in memory, its
+                                     checkpoints are canonical files and never incremental; for small
+                                     state and tests */
+    const char *savepoint_uri;    /* where savepoints go that name no target; see cairn_savepoint_options */
+    cairn_store *savepoint_store; /* an open store instead of savepoint_uri; borrowed until the job closes */
+    const char *restore_uri;      /* start from this snapshot: a savepoint's directory, or a directory of
+                                     this or another job, of which the newest complete checkpoint is
+                                     taken, or restore_checkpoint_id */
+    cairn_store *restore_store;   /* an open store that has it, instead of restore_uri; borrowed until the
+                                     first own checkpoint is complete or the job closes */
+    const char *restore_name;     /* with restore_store: the directory's name in it */
+    cairn_claim_mode claim_mode;  /* of restore_uri or restore_store */
+    uint8_t restore_only_if_new;  /* 1: restore_uri and restore_store count only while this job has no
+                                     complete checkpoint of its own: for a service that is always started
+                                     with the same options */
 } cairn_job_options;
 #define CAIRN_JOB_OPTIONS_INIT                                                                     \
     {sizeof(cairn_job_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,               \
-     (cairn_log_level)0, 0, 0}
+     (cairn_log_level)0, 0, 0, 0, 0, 0, 0, 0, 0, (cairn_claim_mode)0, 0}
 
 /** Open a job for writing, and find the checkpoint to restore from.
  *
@@ -267,7 +311,9 @@ typedef struct cairn_job_options {
  * @return 0, or
  *   CAIRN_EINVAL     a bad name or option, or local_dir is not Cairn's; the message says which.
  *   CAIRN_EBUSY      another process uses local_dir, or others keep racing for the job's log.
- *   CAIRN_ENOTFOUND  restore_checkpoint_id is not a retained complete checkpoint.
+ *   CAIRN_ENOTFOUND  restore_checkpoint_id is not a retained complete checkpoint, or there is no
+ *                    snapshot at restore_uri.
+ *   CAIRN_EEXIST     CAIRN_CLAIM: another job has claimed it; the message says which.
  *   CAIRN_ECORRUPT, CAIRN_EMISSING, CAIRN_EVERSION  the log or the checkpoint's manifest or objects
  *                    are damaged or newer, or the log's newest records are lost;
  *                    cairn_error_object() names which. The store is unchanged. See
@@ -334,6 +380,97 @@ CAIRN_API CAIRN_MUST_CHECK int cairn_job_checkpoint(cairn_job *job,
                                                     cairn_checkpoint_info *ret_info,
                                                     cairn_error **reterr);
 
+/* ------------------------------------------------------------------------------------------ *
+ * Savepoints
+ * ------------------------------------------------------------------------------------------ */
+
+typedef enum cairn_savepoint_format {
+    CAIRN_CANONICAL = 0, /* Cairn's own sorted files: every state backend and every parallelism reads them */
+    CAIRN_NATIVE = 1     /* the state backend's own files: quick, hard links on the same file system; only
+                            the same backend reads them. Of the heap backend it is the canonical form */
+} cairn_savepoint_format;
+
+typedef struct cairn_savepoint_options {
+    uint32_t struct_size;
+    const char *target_uri;    /* store in which the savepoint's directory `savepoint-<job>-<id>` is made;
+                                  NULL: the job's savepoint_uri or savepoint_store. Not within the job's own
+                                  directory */
+    cairn_store *target_store; /* an open store instead of target_uri; borrowed until the savepoint ends */
+    cairn_savepoint_format format;
+    uint8_t link_previous; /* 1, native: tables that an earlier savepoint of this job in the same target
+                              holds are linked from it, or copied by the store, where the store can, and not
+                              sent again. Each stays self-contained */
+    uint64_t timeout_ms;   /* it is aborted after it; 0: the job's checkpoint_timeout_ms */
+} cairn_savepoint_options;
+#define CAIRN_SAVEPOINT_OPTIONS_INIT {sizeof(cairn_savepoint_options), 0, 0, (cairn_savepoint_format)0, 0, 0}
+
+typedef enum cairn_savepoint_phase {
+    CAIRN_SAVEPOINT_WAITING = 0,   /* another snapshot is in flight, or not every task has polled */
+    CAIRN_SAVEPOINT_WRITING = 1,
+    CAIRN_SAVEPOINT_COMPLETE = 2,
+    CAIRN_SAVEPOINT_FAILED = 3     /* nothing of it is left that could be taken for a savepoint */
+} cairn_savepoint_phase;
+
+typedef struct cairn_savepoint_info {
+    uint32_t struct_size;
+    cairn_savepoint_phase phase;
+    uint64_t id;             /* 0 while it waits */
+    cairn_savepoint_format format;
+    uint64_t done_bytes;     /* of database read or files sent so far */
+    uint64_t total_bytes;    /* an estimate until it is complete; 0: not known yet */
+    uint64_t full_bytes;     /* complete: size of all its files */
+    uint64_t linked_bytes;   /* complete: of these, not copied but linked or cloned */
+    uint64_t file_count;
+    uint64_t duration_us;
+    uint64_t barrier_max_us; /* longest time that one task's thread spent in the barrier */
+    char location[4096];     /* where it is, as a URI or path for restore_uri; "" while it waits. Of a
+                                target_store that is no directory: the directory's name in it */
+} cairn_savepoint_info;
+#define CAIRN_SAVEPOINT_INFO_INIT {sizeof(cairn_savepoint_info), (cairn_savepoint_phase)0, 0, (cairn_savepoint_format)0, 0, 0, 0, 0, 0, 0, 0, {0}}
+
+/** Ask for a savepoint and return at once. It is taken from the same kind of barrier as a checkpoint;
+ * the writers go on meanwhile, and are not held back for a canonical one. Savepoints wait for their turn:
+ * one snapshot of a job is in flight at a time, a requested checkpoint goes first.
+ *
+ * The directory appears whole: its manifest is the last object that is written. It belongs to the caller,
+ * can be moved or copied anywhere, and no checkpoint shares a file with it. Sinks do not commit for it:
+ * tasks get CAIRN_EVENT_SAVEPOINT instead of COMPLETED.
+ *
+ * @param ret_handle  to be closed with cairn_savepoint_close(); closing does not cancel. NULL: nobody
+ *                    wants to know.
+ * @return 0; CAIRN_EINVAL (not started, no target is known, or one within the job's own directory),
+ *         CAIRN_EFENCED, CAIRN_ECLOSED, or what opening the target gives.
+ * @crash an incomplete directory without a manifest may be left; the job's next open, or `cairn gc` of the
+ *        job, removes what Cairn put there. A complete one stays. */
+CAIRN_API CAIRN_MUST_CHECK int cairn_savepoint_begin(cairn_job *job,
+                                                     const cairn_savepoint_options *options,
+                                                     cairn_savepoint_handle **ret_handle,
+                                                     cairn_error **reterr);
+/** How it stands. Any thread. @return 0, or CAIRN_EINVAL. */
+CAIRN_API CAIRN_MUST_CHECK int cairn_savepoint_status(cairn_savepoint_handle *handle,
+                                                      cairn_savepoint_info *ret_info,
+                                                      cairn_error **reterr);
+/** Wait for its end. Never from a task's thread: see cairn_task_savepoint().
+ * @param timeout_ms  UINT64_MAX: as long as it takes.
+ * @return 0 (complete) and *ret_info (may be NULL), CAIRN_ETIMEOUT (it goes on), CAIRN_EABORTED with the
+ *         reason (CAIRN_EEXIST, CAIRN_ENOSPC, CAIRN_EACCES and the like if that was it), CAIRN_EFENCED,
+ *         CAIRN_ECLOSED. */
+CAIRN_API CAIRN_MUST_CHECK int cairn_savepoint_wait(cairn_savepoint_handle *handle,
+                                                    uint64_t timeout_ms,
+                                                    cairn_savepoint_info *ret_info,
+                                                    cairn_error **reterr);
+/** May be called while the savepoint goes on, and after the job was closed. NULL is fine. */
+CAIRN_API void cairn_savepoint_close(cairn_savepoint_handle *handle);
+/** Begin, wait, close. The tasks' own threads must go on polling; never call it from one of them. */
+CAIRN_API CAIRN_MUST_CHECK int cairn_savepoint(cairn_job *job,
+                                               const cairn_savepoint_options *options,
+                                               cairn_savepoint_info *ret_info, cairn_error **reterr);
+/** The same from a task's own thread, taking this task's barrier here; as cairn_task_checkpoint(). */
+CAIRN_API CAIRN_MUST_CHECK int cairn_task_savepoint(cairn_task *task,
+                                                    const cairn_savepoint_options *options,
+                                                    cairn_savepoint_info *ret_info,
+                                                    cairn_error **reterr);
+
 /** Close: abort what is in flight, close every task's database, release the job's threads. Takes no
  * final checkpoint. Who waits for a checkpoint gets CAIRN_EABORTED if it was in flight, else
  * CAIRN_ECLOSED. A cairn_task_open() in another thread is waited for, its restore included. Task and state handles stay valid memory until cairn_task_close(); every call on
@@ -371,16 +508,21 @@ typedef struct cairn_task_options {
 } cairn_task_options;
 #define CAIRN_TASK_OPTIONS_INIT {sizeof(cairn_task_options), 0, 0, 0, 0, (cairn_type)0, (cairn_type)0, 0, 0, 0, 0}
 
-/** Open one subtask of an operator: fetch and verify its files from the restored checkpoint, or
+/** Open one subtask of an operator: fetch and verify its files from the restored snapshot, or
  * start empty. Call before cairn_job_start(). Several threads may open tasks at once.
  *
- * @param uid  stable identity of the operator; what restores match on.
+ * The parallelism may be another than the stored one: key groups, and elements of operator lists, are
+ * dealt out anew. Where the files allow it they are linked, not rewritten.
+ *
+ * @param uid  stable identity of the operator; what restores match on. NULL: one is made of options->name
+ *             and the position of the operator in the order of opening ("name#2"), with a warning in the
+ *             log: rename or reorder operators, and their state is not found again.
  * @return 0, or
  *   CAIRN_EEXIST    this subtask is open already.
- *   CAIRN_EMISMATCH stored with another parallelism, max_parallelism, key or namespace type.
+ *   CAIRN_EMISMATCH stored with another max_parallelism, key or namespace type.
  *   CAIRN_ECORRUPT, CAIRN_EMISSING, CAIRN_EVERSION  a stored object is damaged, gone or newer:
  *                   cairn_error_object().
- *   CAIRN_EUNSUPPORTED  stored by a state backend that this library does not have.
+ *   CAIRN_EUNSUPPORTED  stored in the native files of another state backend: the message says what to do.
  *   CAIRN_EFENCED   another process took the job over, and the restored checkpoint is gone.
  *   CAIRN_EINVAL    a bad name or option, or the job has started.
  *   CAIRN_ECLOSED, CAIRN_EIO, CAIRN_ENOSPC, CAIRN_EACCES, CAIRN_ENOMEM, CAIRN_EUNAVAIL.
@@ -396,7 +538,12 @@ typedef enum cairn_event_type {
     CAIRN_EVENT_NONE = 0,
     CAIRN_EVENT_BARRIER = 1,   /* this task's state for checkpoint_id was just taken */
     CAIRN_EVENT_COMPLETED = 2, /* checkpoint_id is committed: two-phase sinks commit now */
-    CAIRN_EVENT_ABORTED = 3    /* checkpoint_id will never complete: go on, a later one covers it */
+    CAIRN_EVENT_ABORTED = 3,   /* checkpoint_id will never complete: go on, a later one covers it */
+    CAIRN_EVENT_SAVEPOINT = 4, /* checkpoint_id is a complete savepoint: sinks do not commit for it, the
+                                  next COMPLETED covers it */
+    CAIRN_EVENT_INDEPENDENT = 5 /* since checkpoint_id nothing depends any more on the snapshot that the
+                                   job was started from without claiming it: it may be deleted. Once,
+                                   after that checkpoint's COMPLETED */
 } cairn_event_type;
 
 typedef struct cairn_event {
@@ -478,12 +625,115 @@ CAIRN_API CAIRN_MUST_CHECK int cairn_task_get_stats(cairn_task *task, cairn_task
 typedef struct cairn_state_options {
     uint32_t struct_size;
     uint64_t ttl_ms; /* an entry expires so long after its last write; 0: never. Lists expire by
-                        element, maps by entry. The duration may change between runs; a state stored
-                        with expiry cannot be registered without, nor the reverse. */
+                        element, maps by entry. The duration may change between runs. Expiry itself may be
+                        switched on and off between runs, too: registering then rewrites the whole
+                        state; entries that had none count as written at that moment. */
     uint8_t ttl_on_read; /* 1: a read also renews the entry (not lists, not cairn_task_iterate());
                             only with ttl_ms */
+    const cairn_serializer *serializer; /* of values, elements or accumulators of the types CAIRN_STRUCT,
+                                           CAIRN_AVRO and CAIRN_CUSTOM, which need one; retained */
 } cairn_state_options;
-#define CAIRN_STATE_OPTIONS_INIT {sizeof(cairn_state_options), 0, 0}
+#define CAIRN_STATE_OPTIONS_INIT {sizeof(cairn_state_options), 0, 0, 0}
+
+/* Serializers: what values of the types CAIRN_STRUCT, CAIRN_AVRO and CAIRN_CUSTOM look like. The snapshot
+ * keeps name, version and schema. When a stored state is registered again, the stored schemas are
+ * compared with the given one, before anything is changed:
+ *
+ *   the same                  as is
+ *   changed, but compatible   each value that was written under an older schema is converted when it is
+ *                             read; what is written has the new one. cairn_task_migrate() converts what is
+ *                             left
+ *   incompatible              CAIRN_EMISMATCH; the message names the state, both schemas and the field
+ *
+ * A state's values carry the number of their schema, 1 byte as a rule. Serializers are immutable, shared
+ * by any number of states, threads and jobs, and counted: release them when the states are registered. */
+
+/** A field of a struct. */
+typedef struct cairn_field {
+    const char *name;    /* 1 to 255 bytes of clean UTF-8; each once */
+    cairn_type type;     /* CAIRN_BYTES, CAIRN_INT64, CAIRN_DOUBLE or CAIRN_STRING */
+    /* What a value has that was written before the field was added; NULL: 0, 0.0 or empty. In the
+     * field's encoding: 8 bytes as of cairn_encode_int64() or cairn_encode_double(), else the bytes. */
+    const void *default_data;
+    size_t default_size;
+} cairn_field;
+/** A struct of 1 to 1,024 fields. Between runs fields may be added, removed and reordered; they are
+ * matched by name. A field that changes its type is incompatible.
+ * @param name  of the struct, for people and messages; may change. */
+CAIRN_API CAIRN_MUST_CHECK int cairn_struct_serializer(const char *name, const cairn_field *fields,
+                                                       size_t count, cairn_serializer **ret_serializer,
+                                                       cairn_error **reterr);
+/** Values in Avro's binary encoding, written with the schema (JSON text). Between runs it may change as
+ * Avro's rules of schema resolution let a reader's schema differ from a writer's, as far as the Avro C
+ * library resolves them; CAIRN_EINVAL if it is no schema. */
+CAIRN_API CAIRN_MUST_CHECK int cairn_avro_serializer(const char *schema_json,
+                                                     cairn_serializer **ret_serializer,
+                                                     cairn_error **reterr);
+/** What a serializer of the caller's says of a stored schema. */
+typedef enum cairn_compatibility {
+    CAIRN_COMPATIBLE_AS_IS = 0,
+    CAIRN_COMPATIBLE_AFTER_MIGRATION = 1,
+    CAIRN_INCOMPATIBLE = 2
+} cairn_compatibility;
+typedef struct cairn_custom_functions {
+    uint32_t struct_size;
+    /* Compare a stored schema with this one. `why` (empty at the call) takes words for an error. NULL: the
+     * same version and schema are compatible as is, anything else is not. A negative code fails the
+     * registration. Called at registration, in the task's thread. */
+    int (*compare)(void *context, uint32_t stored_version, const void *stored_schema,
+                   size_t stored_schema_size, cairn_compatibility *ret, cairn_buffer *why);
+    /* Convert a value of a stored schema; `out` is empty at the call. Needed if compare can answer
+     * AFTER_MIGRATION. A negative code fails the read. Called in the task's thread. */
+    int (*migrate)(void *context, uint32_t stored_version, const void *stored_schema,
+                   size_t stored_schema_size, const void *data, size_t size, cairn_buffer *out);
+    void *context; /* must stay valid until release was called */
+    void (*release)(void *context); /* when the last reference is gone; NULL: nothing to do */
+} cairn_custom_functions;
+#define CAIRN_CUSTOM_FUNCTIONS_INIT {sizeof(cairn_custom_functions), 0, 0, 0, 0}
+/** @param name     stable identity, a name of 1 to 255 bytes: a stored state of another name is incompatible.
+ *  @param version  the caller's. @param schema  any bytes up to 1 MiB; may be NULL. */
+CAIRN_API CAIRN_MUST_CHECK int cairn_custom_serializer(const char *name, uint32_t version,
+                                                       const void *schema, size_t schema_size,
+                                                       const cairn_custom_functions *functions,
+                                                       cairn_serializer **ret_serializer,
+                                                       cairn_error **reterr);
+/** NULL is fine. */
+CAIRN_API void cairn_serializer_release(cairn_serializer *serializer);
+
+/** Convert all values of a state (NULL: of all registered ones) to their present schema, now; afterwards
+ * the older schemas are forgotten. In the task's thread; takes as long as reading and writing the state.
+ * @return 0, CAIRN_ENOTFOUND (no such state is registered), or as keyed calls. On failure some values are
+ * converted, which does no harm. */
+CAIRN_API CAIRN_MUST_CHECK int cairn_task_migrate(cairn_task *task, const char *state_name,
+                                                  cairn_error **reterr);
+
+/** A struct in memory: to build values of a struct serializer, and to take them apart. One thread. */
+CAIRN_API CAIRN_MUST_CHECK int cairn_struct_new(const cairn_serializer *serializer,
+                                                cairn_struct **ret_struct, cairn_error **reterr);
+CAIRN_API void cairn_struct_free(cairn_struct *record);
+/** All fields back to their defaults. */
+CAIRN_API void cairn_struct_reset(cairn_struct *record);
+/* By index in the serializer's order; cairn_struct_field() finds it, CAIRN_ENOTFOUND if there is none.
+ * CAIRN_EINVAL: no such field, or of another type. Bytes that are got stay valid until the struct is
+ * changed. */
+CAIRN_API CAIRN_MUST_CHECK int cairn_struct_field(const cairn_struct *record, const char *name);
+CAIRN_API CAIRN_MUST_CHECK int cairn_struct_set_int64(cairn_struct *record, int field, int64_t value);
+CAIRN_API CAIRN_MUST_CHECK int cairn_struct_set_double(cairn_struct *record, int field, double value);
+CAIRN_API CAIRN_MUST_CHECK int cairn_struct_set_bytes(cairn_struct *record, int field,
+                                                      const void *data, size_t size);
+CAIRN_API CAIRN_MUST_CHECK int cairn_struct_get_int64(const cairn_struct *record, int field,
+                                                      int64_t *ret_value);
+CAIRN_API CAIRN_MUST_CHECK int cairn_struct_get_double(const cairn_struct *record, int field,
+                                                       double *ret_value);
+CAIRN_API CAIRN_MUST_CHECK int cairn_struct_get_bytes(const cairn_struct *record, int field,
+                                                      const void **ret_data, size_t *ret_size);
+/** The value's bytes, for any call that takes a value of the serializer. Valid until the struct changes. */
+CAIRN_API CAIRN_MUST_CHECK int cairn_struct_encode(cairn_struct *record, const void **ret_data,
+                                                   size_t *ret_size, cairn_error **reterr);
+/** Take a value apart, as a getter or an iterator gave it. CAIRN_ECORRUPT: it is none; the struct is
+ * then reset. */
+CAIRN_API CAIRN_MUST_CHECK int cairn_struct_decode(cairn_struct *record, const void *data, size_t size,
+                                                   cairn_error **reterr);
 
 /* Value: one value. */
 CAIRN_API CAIRN_MUST_CHECK int cairn_value_state(cairn_task *task, const char *name,

@@ -3,9 +3,12 @@
 #define CAIRN_INSPECT_H
 
 /*
- * Snapshots at rest: list, read, verify, explain, clean and restore what jobs have stored, without a
- * running job. Only cairn_gc() changes the store. All of it is safe beside a running job: a checkpoint
+ * Snapshots at rest: list, read, compare, verify, explain, clean, restore and dispose of what jobs have
+ * stored, without a running job. Only cairn_gc() and cairn_dispose() change the store. All of it is safe beside a running job: a checkpoint
  * that is subsumed while it is read gives CAIRN_ENOTFOUND or CAIRN_EMISSING, never wrong data.
+ *
+ * A savepoint's directory is read by the same calls as a job's: it is a job's directory, named as the
+ * directory is, with one record. (writer.h makes new savepoints.)
  *
  * Info structs belong to the library and are valid until the handle they came from is closed. They
  * grow at their end only, and are reached through pointers only; an index out of range gives NULL. A
@@ -24,14 +27,17 @@ extern "C" {
  * Jobs of a store
  * ------------------------------------------------------------------------------------------ */
 
-/** Names of the jobs in a store, sorted. Free with cairn_names_free().
+/** Called now and then during long work. Return non-zero to cancel (CAIRN_ECANCELED). */
+typedef int (*cairn_progress_fn)(void *context, uint64_t done_bytes, uint64_t total_bytes);
+
+/** Names of the jobs in a store, and of savepoint directories in it, sorted. Free with cairn_names_free().
  * @return 0 or the store's error. */
 CAIRN_API CAIRN_MUST_CHECK int cairn_store_jobs(cairn_store *store, char ***ret_names,
                                                 size_t *ret_count, cairn_error **reterr);
 CAIRN_API void cairn_names_free(char **names, size_t count);
 
-/** Open what a person names on a command line: a store, or a job's directory in it (which holds
- * MANIFEST-chk objects). *ret_job is NULL for a whole store, else the job's name, to be released with
+/** Open what a person names on a command line: a store, or a job's or savepoint's directory in it (which
+ * holds MANIFEST-chk objects; the path of such an object stands for its directory). *ret_job is NULL for a whole store, else the job's name, to be released with
  * free(). Unlike cairn_store_open() it creates nothing.
  * @return 0, CAIRN_ENOTFOUND if there is nothing there, or as cairn_store_open(). */
 CAIRN_API CAIRN_MUST_CHECK int cairn_store_open_existing(const char *uri, cairn_store **ret_store,
@@ -53,7 +59,9 @@ typedef enum cairn_record_state {
     CAIRN_STATE_SUBSUMED = 2, /* a checkpoint known from history only: its files may be gone */
     CAIRN_STATE_ABORTED = 3,
     CAIRN_STATE_FENCE = 4,
-    CAIRN_STATE_UNREADABLE = 5 /* the manifest is there but damaged or newer; see reason */
+    CAIRN_STATE_UNREADABLE = 5, /* the manifest is there but damaged or newer; see reason */
+    CAIRN_STATE_SAVEPOINT = 6  /* in a job's log: a savepoint was taken, at `location` at that time. In its
+                                  own directory a savepoint is CAIRN_STATE_COMPLETE */
 } cairn_record_state;
 
 /** One id of the log. Of those known from history only, the fields up to `reason` are known. */
@@ -83,6 +91,18 @@ typedef struct cairn_record_info {
     uint64_t manifest_bytes; /* size of the MANIFEST object itself */
     /* Computed over the whole log by cairn_log_open(): */
     uint64_t exclusive_bytes; /* what would be freed if this one alone vanished */
+    /* Savepoints: */
+    cairn_savepoint_format format;
+    const char *location;     /* where it was written, as a hint; "" in the savepoint itself, and else */
+    /* The snapshot from elsewhere that this incarnation was started from; "" and zeros: none. Of history
+     * only the location is known. */
+    const char *source_location; /* as a hint: it may have been moved */
+    const char *source_job;      /* whose snapshot it is */
+    uint64_t source_id;
+    uint8_t source_uuid[16];
+    cairn_claim_mode source_mode;
+    uint8_t source_needed;       /* 1: no own checkpoint is complete yet, the source must stay. Computed by
+                                    cairn_log_open() */
 } cairn_record_info;
 
 typedef struct cairn_log cairn_log;
@@ -110,12 +130,24 @@ typedef enum cairn_state_kind {
     CAIRN_KIND_BROADCAST = 18
 } cairn_state_kind;
 
+/** A schema under which values of a state were written; see cairn_serializer. */
+typedef struct cairn_schema_info {
+    uint32_t tag;         /* stands in front of each value: docs/format.md */
+    const char *name;     /* of the struct, or of a caller's serializer; of Avro its type's name */
+    uint32_t version;     /* of a caller's serializer, else 0 */
+    const uint8_t *bytes; /* docs/format.md for structs, JSON for Avro, the caller's own else */
+    size_t size;
+} cairn_schema_info;
+
 typedef struct cairn_state_info {
     const char *name;
     cairn_state_kind kind;
     cairn_type value_type;
     cairn_type map_key_type; /* maps and broadcast */
     uint64_t ttl_ms;         /* 0: no expiry */
+    const cairn_schema_info *schemas; /* by ascending tag, the last is the present one; only of values of
+                                         the types CAIRN_STRUCT, CAIRN_AVRO and CAIRN_CUSTOM */
+    size_t schema_count;
 } cairn_state_info;
 
 typedef struct cairn_operator_info {
@@ -133,7 +165,7 @@ typedef struct cairn_subtask_info {
     uint32_t index;
     uint32_t key_group_first;
     uint32_t key_group_last; /* inclusive */
-    const char *backend;     /* "rocksdb" */
+    const char *backend;     /* whose files these are: "rocksdb"; "canonical": anybody's */
     uint8_t generation[16];  /* of the local database */
     uint64_t sequence;       /* the database's sequence number at the barrier */
     uint64_t barrier_us;     /* time in the task's thread */
@@ -148,7 +180,8 @@ typedef struct cairn_subtask_info {
 typedef enum cairn_file_role {
     CAIRN_FILE_TABLE = 1,          /* SST: immutable, shared between checkpoints */
     CAIRN_FILE_DATABASE = 2,       /* CURRENT, RocksDB's MANIFEST, OPTIONS */
-    CAIRN_FILE_OPERATOR_STATE = 3
+    CAIRN_FILE_OPERATOR_STATE = 3,
+    CAIRN_FILE_CANONICAL = 4       /* keyed state in Cairn's own format, of a range of key groups */
 } cairn_file_role;
 
 typedef struct cairn_file_info {
@@ -172,10 +205,14 @@ typedef struct cairn_file_info {
     size_t smallest_size;
     const uint8_t *largest;
     size_t largest_size;
+    /* Canonical files only: */
+    uint32_t key_group_first;
+    uint32_t key_group_last; /* inclusive */
+    uint64_t entry_count;
 } cairn_file_info;
 
 typedef struct cairn_snapshot cairn_snapshot;
-/** Read one checkpoint's manifest. id 0: the newest complete one.
+/** Read the manifest of one checkpoint, or of a savepoint. id 0: the newest complete one.
  * @return 0, CAIRN_ENOTFOUND, CAIRN_ECORRUPT, CAIRN_EVERSION, or the store's error. */
 CAIRN_API CAIRN_MUST_CHECK int cairn_snapshot_open(cairn_store *store, const char *job, uint64_t id,
                                                    cairn_snapshot **ret_snapshot,
@@ -205,8 +242,13 @@ typedef struct cairn_cat_options {
     const void *key;          /* only this key, in its encoded form; NULL: all */
     size_t key_size;
     const char *scratch_dir;  /* where files are linked or fetched to; NULL: $TMPDIR or /tmp */
+    uint8_t by_state; /* 1: by operator, then state, then subtask: so that all entries of a state come in
+                         one order (key group, key, namespace, map key), whatever the parallelism. 0: by
+                         operator, then subtask */
+    cairn_progress_fn progress; /* while files are fetched; NULL: none */
+    void *progress_context;
 } cairn_cat_options;
-#define CAIRN_CAT_OPTIONS_INIT {sizeof(cairn_cat_options), 0, 0, 0, 0, 0}
+#define CAIRN_CAT_OPTIONS_INIT {sizeof(cairn_cat_options), 0, 0, 0, 0, 0, 0, 0, 0}
 
 typedef struct cairn_cat_entry {
     size_t op;             /* index of the operator in the snapshot */
@@ -216,9 +258,11 @@ typedef struct cairn_cat_entry {
     int64_t written_ms;    /* of states with expiry; else 0 */
     uint64_t element;      /* position in a list */
     cairn_entry entry;     /* operator lists have only a value; broadcast maps key and value */
+    const cairn_schema_info *schema; /* under which the value was written; NULL: its type has none */
 } cairn_cat_entry;
-/** Iterate entries by operator and subtask. Files are fetched to scratch_dir, one subtask's at a time,
- * and verified on the way. Expired entries are included. The snapshot must stay open.
+/** Iterate entries by operator and subtask. Native files are fetched to scratch_dir, one subtask's at a
+ * time, and verified on the way; of canonical ones only what is asked for is read, block by block, each
+ * verified. Expired entries are included. Memory is bounded whatever the state's size. The snapshot must stay open.
  * @return 0, CAIRN_ENOTFOUND (no such operator or state), CAIRN_EINVAL, or an error of scratch_dir.
  * @crash a directory "cairn-cat-*" is left in scratch_dir. */
 CAIRN_API CAIRN_MUST_CHECK int cairn_cat_open(cairn_snapshot *snapshot,
@@ -231,12 +275,27 @@ CAIRN_API CAIRN_MUST_CHECK int cairn_cat_next(cairn_cat *cat, cairn_cat_entry *r
                                               cairn_error **reterr);
 CAIRN_API void cairn_cat_close(cairn_cat *cat);
 
+/** A value of the types CAIRN_STRUCT and CAIRN_AVRO as one line of JSON, and back. Fields of type bytes
+ * are text of the form "hex:00ff..".
+ * @param ret_json  to be released with free().
+ * @return 0, CAIRN_ECORRUPT (the bytes are no value of the schema), CAIRN_EINVAL (another type; the text is
+ * no JSON, or does not fit the schema). */
+CAIRN_API CAIRN_MUST_CHECK int cairn_value_to_json(cairn_type type, const cairn_schema_info *schema,
+                                                   const void *data, size_t size, char **ret_json,
+                                                   cairn_error **reterr);
+CAIRN_API CAIRN_MUST_CHECK int cairn_value_from_json(cairn_type type, const cairn_schema_info *schema,
+                                                     const char *json, void **ret_data,
+                                                     size_t *ret_size, cairn_error **reterr);
+/** The serializer that a stored schema of the types CAIRN_STRUCT and CAIRN_AVRO describes; to be released.
+ * @return 0, CAIRN_EINVAL (another type), CAIRN_ECORRUPT (it is no schema). */
+CAIRN_API CAIRN_MUST_CHECK int cairn_serializer_of_schema(cairn_type type,
+                                                          const cairn_schema_info *schema,
+                                                          cairn_serializer **ret_serializer,
+                                                          cairn_error **reterr);
+
 /* ------------------------------------------------------------------------------------------ *
  * Questions about all snapshots of a job
  * ------------------------------------------------------------------------------------------ */
-
-/** Called now and then during long work. Return non-zero to cancel (CAIRN_ECANCELED). */
-typedef int (*cairn_progress_fn)(void *context, uint64_t done_bytes, uint64_t total_bytes);
 
 typedef struct cairn_usage {
     uint32_t struct_size;
@@ -281,6 +340,37 @@ CAIRN_API CAIRN_MUST_CHECK int cairn_diff_open(const cairn_snapshot *first,
 CAIRN_API size_t cairn_diff_size(const cairn_diff *diff);
 CAIRN_API const cairn_diff_entry *cairn_diff_at(const cairn_diff *diff, size_t i);
 CAIRN_API void cairn_diff_close(cairn_diff *diff);
+
+typedef struct cairn_entry_diff {
+    int change; /* -1: only in the first, +1: only in the second, 0: in both, with other values */
+    const char *operator_uid;
+    const char *state;
+    const cairn_cat_entry *first;  /* NULL if change is +1 */
+    const cairn_cat_entry *second; /* NULL if change is -1 */
+} cairn_entry_diff;
+typedef struct cairn_entry_diff_options {
+    uint32_t struct_size;
+    const char *operator_uid; /* NULL: all */
+    const char *state;        /* NULL: all */
+    const char *scratch_dir;  /* NULL: $TMPDIR or /tmp */
+    cairn_progress_fn progress;
+    void *progress_context;
+} cairn_entry_diff_options;
+#define CAIRN_ENTRY_DIFF_OPTIONS_INIT {sizeof(cairn_entry_diff_options), 0, 0, 0, 0, 0}
+typedef struct cairn_entry_differ cairn_entry_differ;
+/** Compare the keyed entries of two snapshots, of any jobs, formats and parallelism, by operator uid and
+ * state name. Values are compared as bytes, without their time stamps of expiry. Elements of a list are
+ * compared by position. Both snapshots must stay open.
+ * @return 0, CAIRN_EMISMATCH (an operator has another max_parallelism or key type in each), or as
+ * cairn_cat_open(). */
+CAIRN_API CAIRN_MUST_CHECK int cairn_entry_diff_open(cairn_snapshot *first, cairn_snapshot *second,
+                                                     const cairn_entry_diff_options *options,
+                                                     cairn_entry_differ **ret_differ,
+                                                     cairn_error **reterr);
+/** @return 1 and *ret_diff (valid until the next call), 0 at the end, or as cairn_cat_next(). */
+CAIRN_API CAIRN_MUST_CHECK int cairn_entry_diff_next(cairn_entry_differ *differ,
+                                                     cairn_entry_diff *ret_diff, cairn_error **reterr);
+CAIRN_API void cairn_entry_diff_close(cairn_entry_differ *differ);
 
 typedef enum cairn_object_status {
     CAIRN_OBJECT_LIVE = 1,       /* referenced by a retained checkpoint */
@@ -419,6 +509,93 @@ CAIRN_API CAIRN_MUST_CHECK int cairn_restore_to(cairn_store *store, const char *
                                                 const cairn_restore_options *options,
                                                 cairn_restore_report *ret_report,
                                                 cairn_error **reterr);
+
+/* ------------------------------------------------------------------------------------------ *
+ * Does a snapshot fit a service?
+ * ------------------------------------------------------------------------------------------ */
+
+/** What a service is going to register, for cairn_check(). Strings may be NULL where said. */
+typedef struct cairn_planned_state {
+    const char *name;
+    cairn_state_kind kind;
+    cairn_type value_type;
+    cairn_type map_key_type;
+    uint64_t ttl_ms;
+    const cairn_serializer *serializer; /* NULL: none, or not compared */
+} cairn_planned_state;
+typedef struct cairn_planned_operator {
+    const char *uid;
+    uint32_t parallelism;     /* 0: 1 */
+    uint32_t max_parallelism; /* 0: the stored one */
+    cairn_type key_type;
+    cairn_type namespace_type;
+    const cairn_planned_state *states;
+    size_t state_count;
+    uint8_t states_unknown;   /* 1: states are not compared */
+} cairn_planned_operator;
+
+typedef enum cairn_verdict {
+    CAIRN_VERDICT_RESTORED = 1,  /* as it is, rescaled, or after migration: `detail` says which */
+    CAIRN_VERDICT_NEW = 2,       /* not in the snapshot: starts empty */
+    CAIRN_VERDICT_DROPPED = 3,   /* an operator without a task: an error unless
+                                    allow_non_restored_state */
+    CAIRN_VERDICT_KEPT = 4,      /* a stored state that the operator does not register: goes along */
+    CAIRN_VERDICT_MISMATCH = 5   /* the service cannot start from it */
+} cairn_verdict;
+typedef struct cairn_check_item {
+    cairn_verdict verdict;
+    const char *operator_uid;
+    const char *state;    /* NULL: the operator as a whole */
+    const char *detail;   /* one line for people */
+    uint64_t stored_bytes; /* of an operator as a whole; else 0 */
+} cairn_check_item;
+typedef struct cairn_check_options {
+    uint32_t struct_size;
+    const cairn_planned_operator *operators;
+    size_t operator_count;
+    const char *state_backend; /* NULL: "rocksdb" */
+    /* Called for each operator, and each of its states behind it; pointers are valid during the call. */
+    void (*item)(void *context, const cairn_check_item *item);
+    void *context;
+} cairn_check_options;
+#define CAIRN_CHECK_OPTIONS_INIT {sizeof(cairn_check_options), 0, 0, 0, 0, 0}
+/** Ask before a start what a service with these operators would get from a snapshot. Reads the manifest
+ * only.
+ * @return 0 if the service can start from it; CAIRN_ENONRESTORED if it drops operators (and nothing
+ * worse); CAIRN_EMISMATCH or CAIRN_EUNSUPPORTED if it cannot; CAIRN_EINVAL. */
+CAIRN_API CAIRN_MUST_CHECK int cairn_check(const cairn_snapshot *snapshot,
+                                           const cairn_check_options *options, cairn_error **reterr);
+
+/* ------------------------------------------------------------------------------------------ *
+ * Dispose of a savepoint
+ * ------------------------------------------------------------------------------------------ */
+
+typedef struct cairn_dispose_options {
+    uint32_t struct_size;
+    uint8_t dry_run; /* 1: only tell and count what would be removed */
+    uint8_t force;   /* 1: also one that a job has claimed, but not removed yet */
+    /* Called for each object that is (or would be) removed. */
+    void (*object)(void *context, const char *object, uint64_t size);
+    void *context;
+} cairn_dispose_options;
+#define CAIRN_DISPOSE_OPTIONS_INIT {sizeof(cairn_dispose_options), 0, 0, 0, 0}
+typedef struct cairn_dispose_report {
+    uint32_t struct_size;
+    uint64_t removed_count;
+    uint64_t removed_bytes;
+    uint64_t foreign_count; /* files in the directory that are not Cairn's: they stay, and so does it */
+} cairn_dispose_report;
+#define CAIRN_DISPOSE_REPORT_INIT {sizeof(cairn_dispose_report), 0, 0, 0}
+/** Remove a savepoint: first its manifest, so that it is none any more, then its files and directory.
+ * @param name  of the savepoint's directory in the store.
+ * @return 0; CAIRN_ENOTFOUND (no such directory); CAIRN_EINVAL (it is not a savepoint: a job's directory, or
+ * none of Cairn's); CAIRN_EBUSY (claimed by a job; the message says by which); CAIRN_ECORRUPT or
+ * CAIRN_EVERSION (its manifest cannot be read: what it is cannot be told); or the store's error: run it
+ * again.
+ * @crash run it again: a mark in the directory says what was begun. */
+CAIRN_API CAIRN_MUST_CHECK int cairn_dispose(cairn_store *store, const char *name,
+                                             const cairn_dispose_options *options,
+                                             cairn_dispose_report *ret_report, cairn_error **reterr);
 
 #ifdef __cplusplus
 }

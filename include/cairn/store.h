@@ -106,6 +106,12 @@ typedef struct cairn_store_ops {
     /* Optional: remove temporary objects under prefix that a crash left, older than min_age_ms. */
     int (*reap)(cairn_store *store, const char *prefix, uint64_t min_age_ms,
                 uint64_t *ret_count, cairn_error **reterr);
+    /* Optional: make the new object `key` of an object of another handle of this backend (or of this
+     * one), without its bytes passing through the caller: hard link, reflink, or a copy by the server.
+     * As put() else. CAIRN_EUNSUPPORTED if it cannot, and then nothing has happened; CAIRN_ENOTFOUND if
+     * the source is not there. */
+    int (*copy)(cairn_store *store, const char *key, cairn_store *from, const char *from_key,
+                cairn_put_how *ret_how, cairn_error **reterr);
 } cairn_store_ops;
 
 /** A backend's own struct begins with this one. */

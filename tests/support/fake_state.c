@@ -510,3 +510,6 @@ int crn_fake_state_open(const struct crn_state_config *config, struct crn_state_
     *ret_db = &db->base;
     return 0;
 }
+
+const struct crn_state_backend crn_fake_backend = {
+    .name = "fake", .file_kind = "fake", .open = crn_fake_state_open};

@@ -36,8 +36,7 @@ void fixture_init(struct fixture *f, bool on_disk)
     else
         ck_ok(crn_memory_store_open(&inner, reterr));
     ck_ok(crn_fault_store_open(inner, &f->store, reterr));
-    f->seams.backend = on_disk ? "rocksdb" : "fake";
-    f->seams.open_state = on_disk ? crn_rocksdb_open : crn_fake_state_open;
+    f->backend = on_disk ? crn_rocksdb_backend : crn_fake_backend;
     f->options.store = f->store;
     f->options.local_dir = f->local_dir;
     f->options.transfer_threads = 2;
@@ -54,7 +53,8 @@ void fixture_done(struct fixture *f)
 int fixture_open_job(const struct fixture *f, const char *name, cairn_job **ret_job,
                      cairn_error **reterr)
 {
-    return crn_job_open(name, &f->options, &f->seams, ret_job, reterr);
+    const struct crn_job_seams seams = {&f->backend};
+    return crn_job_open(name, &f->options, &seams, ret_job, reterr);
 }
 
 char *fixture_dir(const struct fixture *f, const char *name)

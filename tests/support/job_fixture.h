@@ -39,7 +39,7 @@ struct fixture {
     char store_dir[240]; /* in root; of the store on disk */
     bool on_disk;        /* RocksDB and a directory; else the fake backend and memory */
     cairn_store *store;  /* a fault store around the real one */
-    struct crn_job_seams seams;
+    struct crn_state_backend backend; /* RocksDB's or the fake one; tests may change its parts */
     cairn_job_options options; /* for the next open: store and local_dir are set */
 };
 void fixture_init(struct fixture *f, bool on_disk);

@@ -35,6 +35,8 @@ const char *cli_record_state_name(cairn_record_state state)
         return "fence";
     case CAIRN_STATE_UNREADABLE:
         return "unreadable";
+    case CAIRN_STATE_SAVEPOINT:
+        return "savepoint";
     }
     return UNKNOWN;
 }
@@ -46,6 +48,8 @@ enum cli_style cli_record_state_style(cairn_record_state state)
         return CLI_GOOD;
     case CAIRN_STATE_ABORTED:
         return CLI_WARN;
+    case CAIRN_STATE_SAVEPOINT:
+        break;
     case CAIRN_STATE_SUBSUMED:
     case CAIRN_STATE_FENCE:
         return CLI_DIM;
@@ -89,6 +93,12 @@ const char *cli_type_name(cairn_type type)
         return "double";
     case CAIRN_STRING:
         return "string";
+    case CAIRN_STRUCT:
+        return "struct";
+    case CAIRN_AVRO:
+        return "avro";
+    case CAIRN_CUSTOM:
+        return "custom";
     }
     return UNKNOWN;
 }
@@ -102,6 +112,8 @@ const char *cli_role_name(cairn_file_role role)
         return "database";
     case CAIRN_FILE_OPERATOR_STATE:
         return "operator-state";
+    case CAIRN_FILE_CANONICAL:
+        return "canonical";
     }
     return UNKNOWN;
 }

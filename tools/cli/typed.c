@@ -41,6 +41,10 @@ char *cli_typed_text(cairn_type type, const void *data, size_t size)
         break;
     case CAIRN_STRING:
         return cli_text_quote(data, size);
+    case CAIRN_STRUCT:
+    case CAIRN_AVRO:
+    case CAIRN_CUSTOM:
+        break;
     case CAIRN_BYTES:
         /* Most opaque keys are words all the same. */
         if (cli_text_is_plain(data, size))
