@@ -14,8 +14,9 @@
 #include "backends/storage/storage.h"
 #include "base/file.h"
 #include "base/text.h"
-#include "engine/states/keyed.h"
+#include "engine/backends.h"
 #include "engine/options.h"
+#include "engine/states/keyed.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -62,6 +63,13 @@ static int take_options(struct cairn_job *job, const cairn_job_options *options,
                             "job '%s': restore_fallback is for the newest checkpoint, not for a "
                             "named one",
                             job->name);
+    if (job->backend == NULL) {
+        int r = crn_backend_find(o->state_backend, &job->backend, reterr);
+        if (r < 0) {
+            crn_err_prefix(reterr, "job '%s'", job->name);
+            return r;
+        }
+    }
     if (o->checkpoint_timeout_ms == 0)
         o->checkpoint_timeout_ms = DEFAULT_TIMEOUT_MS;
     if (o->num_retained == 0)
@@ -153,7 +161,7 @@ int crn_job_open(const char *name, const cairn_job_options *options,
 int cairn_job_open(const char *name, const cairn_job_options *options, cairn_job **ret_job,
                    cairn_error **reterr)
 {
-    static const struct crn_job_seams seams = {&crn_rocksdb_backend};
+    static const struct crn_job_seams seams = {NULL};
     return crn_job_open(name, options, &seams, ret_job, reterr);
 }
 
