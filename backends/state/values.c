@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Encoding of values: plain, with the time of the last write in front, and lists.
+ * Encoding of values: plain, with the time of the last write and a schema's tag in front, and
+ * lists.
  *
  * The stored time is that of the write, never that of the expiry. So a restore brings nothing back
  * to life, whatever the clock of the machine it runs on says about the time in between, and the
@@ -41,6 +42,18 @@ int crn_value_append(struct cairn_buffer *out, bool has_ttl, int64_t written_ms,
     if (has_ttl)
         CRN_TRY(crn_buf_append_be64(out, (uint64_t)written_ms));
     return size > 0 ? crn_buf_append(out, data, size) : 0;
+}
+
+bool crn_value_split_tag(const uint8_t **data, size_t *size, uint32_t *ret_tag)
+{
+    struct crn_reader reader = {.data = *data, .size = *size};
+    uint64_t tag;
+    if (!crn_read_varint(&reader, &tag) || tag > UINT32_MAX)
+        return false;
+    *data += reader.position;
+    *size -= reader.position;
+    *ret_tag = (uint32_t)tag;
+    return true;
 }
 
 int crn_list_append_element(struct cairn_buffer *out, bool has_ttl, int64_t written_ms,
