@@ -20,6 +20,8 @@
 #define BUDGET_PER_OBJECT_BYTE 512u
 #define BUDGET_BASE ((size_t)64 << 10)
 
+#define LOCATION_UNKNOWN "?"
+
 struct budget {
     size_t left;
     bool is_out_of_memory;
@@ -100,6 +102,9 @@ static int convert_file(const struct source *source, struct crn_file *to, Cairn_
     info->sequence_last = from->sequence_last;
     take_bytes(&info->smallest, &info->smallest_size, &from->smallest);
     take_bytes(&info->largest, &info->largest_size, &from->largest);
+    info->key_group_first = from->key_group_first;
+    info->key_group_last = from->key_group_last;
+    info->entry_count = from->entry_count;
     if (from->xxh3.len != 0) {
         if (copy_16(info->xxh3, &from->xxh3) < 0)
             return broken(source, "W2", "an xxh3 is not 16 bytes long");
@@ -141,6 +146,27 @@ static int convert_subtask(const struct source *source, struct crn_subtask *to,
     return 0;
 }
 
+static int convert_schemas(const struct source *source, cairn_state_info *to,
+                           Cairn__Pb__State *from)
+{
+    if (from->n_schemas == 0)
+        return 0;
+    cairn_schema_info *schemas = calloc(from->n_schemas, sizeof(*schemas));
+    if (schemas == NULL)
+        return crn_err_nomem(source->reterr);
+    to->schemas = schemas;
+    to->schema_count = from->n_schemas;
+    for (size_t i = 0; i < from->n_schemas; i++) {
+        Cairn__Pb__Schema *schema = from->schemas[i];
+        schemas[i].tag = schema->tag;
+        schemas[i].version = schema->version;
+        take_bytes(&schemas[i].bytes, &schemas[i].size, &schema->bytes);
+        if (take_text(&schemas[i].name, &schema->name) < 0)
+            return crn_err_nomem(source->reterr);
+    }
+    return 0;
+}
+
 static int convert_states(const struct source *source, struct crn_operator *to,
                           Cairn__Pb__Operator *from)
 {
@@ -152,6 +178,7 @@ static int convert_states(const struct source *source, struct crn_operator *to,
         state->value_type = (cairn_type)from->states[i]->value_type;
         state->map_key_type = (cairn_type)from->states[i]->map_key_type;
         state->ttl_ms = from->states[i]->ttl_ms;
+        CRN_TRY(convert_schemas(source, state, from->states[i]));
     }
     return 0;
 }
@@ -178,7 +205,7 @@ static int convert_operator(const struct source *source, struct crn_operator *to
 static int convert_checkpoint(const struct source *source, struct crn_record *to,
                               Cairn__Pb__Checkpoint *from)
 {
-    if ((from != NULL) != (to->info.kind == CAIRN_RECORD_CHECKPOINT))
+    if ((from != NULL) != crn_record_is_restorable(to))
         return broken(source, "W1", "the part of a checkpoint does not fit the record's kind");
     if (from == NULL)
         return 0;
@@ -197,14 +224,15 @@ static int convert_history(const struct source *source, struct crn_record *to,
                            Cairn__Pb__History *from)
 {
     struct crn_history *entry = crn_record_add_history(to);
-    if (entry == NULL || take_text(&entry->info.reason, &from->reason) < 0)
+    if (entry == NULL || take_text(&entry->info.reason, &from->reason) < 0 ||
+        take_text(&entry->info.location, &from->location) < 0 ||
+        take_text(&entry->info.source_location, &from->source_location) < 0)
         return crn_err_nomem(source->reterr);
     cairn_record_info *info = &entry->info;
     info->id = from->id;
     info->kind = (cairn_record_kind)from->kind;
-    info->state = crn_record_state_of(info->kind);
-    if (info->state == CAIRN_STATE_COMPLETE)
-        info->state = CAIRN_STATE_SUBSUMED; /* known from history: its files may be gone */
+    info->state = crn_history_state_of(info->kind);
+    info->format = (cairn_savepoint_format)from->format;
     info->epoch = from->epoch;
     info->trigger_time_ms = from->trigger_time_ms;
     info->commit_time_ms = from->commit_time_ms;
@@ -215,6 +243,43 @@ static int convert_history(const struct source *source, struct crn_record *to,
     info->file_count = from->file_count;
     info->new_file_count = from->new_file_count;
     info->is_full = from->is_full != 0;
+    return 0;
+}
+
+/* A savepoint that says neither what it holds nor where it is was written before there was a place
+ * to say it: a pointer to somewhere. */
+static int convert_savepoint(const struct source *source, struct crn_record *to,
+                             Cairn__Pb__Record *from)
+{
+    const bool is_savepoint = to->info.kind == CAIRN_RECORD_SAVEPOINT;
+    const bool is_early = is_savepoint && from->savepoint == NULL && from->checkpoint == NULL;
+    if (!is_early && (from->savepoint != NULL) != is_savepoint)
+        return broken(source, "W4", "the part of a savepoint does not fit the record's kind");
+    if (from->savepoint != NULL)
+        to->info.format = (cairn_savepoint_format)from->savepoint->format;
+    const int r = from->savepoint != NULL
+                      ? take_text(&to->info.location, &from->savepoint->location)
+                      : crn_record_set_text(&to->info.location, is_early ? LOCATION_UNKNOWN : "");
+    return r < 0 ? crn_err_nomem(source->reterr) : 0;
+}
+
+static int convert_source(const struct source *source, cairn_record_info *to,
+                          Cairn__Pb__Source *from)
+{
+    if (from == NULL)
+        return crn_record_set_text(&to->source_location, "") < 0 ||
+                       crn_record_set_text(&to->source_job, "") < 0
+                   ? crn_err_nomem(source->reterr)
+                   : 0;
+    if (from->id == 0)
+        return broken(source, "W5", "the source has no id");
+    if (copy_16(to->source_uuid, &from->uuid) < 0)
+        return broken(source, "W2", "the source's uuid is not 16 bytes long");
+    to->source_id = from->id;
+    to->source_mode = (cairn_claim_mode)from->mode;
+    if (take_text(&to->source_location, &from->location) < 0 ||
+        take_text(&to->source_job, &from->job) < 0)
+        return crn_err_nomem(source->reterr);
     return 0;
 }
 
@@ -246,6 +311,8 @@ static int convert_record(const struct source *source, struct crn_record *to,
         take_text(&info->library_version, &from->library_version) < 0 ||
         take_text(&info->reason, &from->reason) < 0)
         return crn_err_nomem(source->reterr);
+    CRN_TRY(convert_savepoint(source, to, from));
+    CRN_TRY(convert_source(source, info, from->source));
     for (size_t i = 0; i < from->n_history; i++)
         CRN_TRY(convert_history(source, to, from->history[i]));
     return convert_checkpoint(source, to, from->checkpoint);

@@ -19,7 +19,9 @@ struct messages {
 struct tree {
     Cairn__Pb__Record record;
     Cairn__Pb__Checkpoint checkpoint;
-    struct messages operators, states, subtasks, files, history;
+    Cairn__Pb__Savepoint savepoint;
+    Cairn__Pb__Source source;
+    struct messages operators, states, schemas, subtasks, files, history;
 };
 
 static int reserve(struct messages *messages, size_t count, size_t message_size)
@@ -39,6 +41,7 @@ static void tree_done(struct tree *tree)
 {
     release(&tree->operators);
     release(&tree->states);
+    release(&tree->schemas);
     release(&tree->subtasks);
     release(&tree->files);
     release(&tree->history);
@@ -46,16 +49,19 @@ static void tree_done(struct tree *tree)
 
 static int tree_reserve(struct tree *tree, const struct crn_record *record)
 {
-    size_t states = 0, subtasks = 0, files = 0;
+    size_t states = 0, schemas = 0, subtasks = 0, files = 0;
     for (size_t i = 0; i < record->operator_count; i++) {
         const struct crn_operator *op = &record->operators[i];
         states += op->state_count;
         subtasks += op->subtask_count;
+        for (size_t j = 0; j < op->state_count; j++)
+            schemas += op->states[j].schema_count;
         for (size_t j = 0; j < op->subtask_count; j++)
             files += op->subtasks[j].file_count;
     }
     CRN_TRY(reserve(&tree->operators, record->operator_count, sizeof(Cairn__Pb__Operator)));
     CRN_TRY(reserve(&tree->states, states, sizeof(Cairn__Pb__State)));
+    CRN_TRY(reserve(&tree->schemas, schemas, sizeof(Cairn__Pb__Schema)));
     CRN_TRY(reserve(&tree->subtasks, subtasks, sizeof(Cairn__Pb__Subtask)));
     CRN_TRY(reserve(&tree->files, files, sizeof(Cairn__Pb__File)));
     return reserve(&tree->history, record->history_count, sizeof(Cairn__Pb__History));
@@ -96,6 +102,9 @@ static void fill_file(Cairn__Pb__File *to, const struct crn_file *from)
     to->sequence_last = info->sequence_last;
     to->smallest = bytes(info->smallest, info->smallest_size);
     to->largest = bytes(info->largest, info->largest_size);
+    to->key_group_first = info->key_group_first;
+    to->key_group_last = info->key_group_last;
+    to->entry_count = info->entry_count;
 }
 
 static void fill_subtask(Cairn__Pb__Subtask *to, const struct crn_subtask *from, struct tree *tree)
@@ -121,6 +130,22 @@ static void fill_subtask(Cairn__Pb__Subtask *to, const struct crn_subtask *from,
     }
 }
 
+static void fill_schemas(Cairn__Pb__State *to, const cairn_state_info *from, struct tree *tree)
+{
+    to->n_schemas = from->schema_count;
+    to->schemas = (Cairn__Pb__Schema **)(tree->schemas.pointers + tree->schemas.used);
+    for (size_t i = 0; i < from->schema_count; i++) {
+        const cairn_schema_info *info = &from->schemas[i];
+        Cairn__Pb__Schema *schema = (Cairn__Pb__Schema *)tree->schemas.items + tree->schemas.used++;
+        cairn__pb__schema__init(schema);
+        schema->tag = info->tag;
+        schema->name = text(info->name);
+        schema->version = info->version;
+        schema->bytes = bytes(info->bytes, info->size);
+        to->schemas[i] = schema;
+    }
+}
+
 static void fill_states(Cairn__Pb__Operator *to, const struct crn_operator *from, struct tree *tree)
 {
     to->n_states = from->state_count;
@@ -134,6 +159,7 @@ static void fill_states(Cairn__Pb__Operator *to, const struct crn_operator *from
         state->value_type = info->value_type;
         state->map_key_type = info->map_key_type;
         state->ttl_ms = info->ttl_ms;
+        fill_schemas(state, info, tree);
         to->states[i] = state;
     }
 }
@@ -191,6 +217,29 @@ static void fill_history(Cairn__Pb__History *to, const cairn_record_info *from)
     to->new_file_count = from->new_file_count;
     to->is_full = from->is_full != 0;
     to->reason = text(from->reason);
+    to->format = from->format;
+    to->location = text(from->location);
+    to->source_location = text(from->source_location);
+}
+
+static void fill_savepoint(struct tree *tree, const cairn_record_info *info)
+{
+    cairn__pb__savepoint__init(&tree->savepoint);
+    tree->savepoint.format = info->format;
+    tree->savepoint.location = text(info->location);
+    tree->record.savepoint = &tree->savepoint;
+}
+
+static void fill_source(struct tree *tree, const cairn_record_info *info)
+{
+    Cairn__Pb__Source *to = &tree->source;
+    cairn__pb__source__init(to);
+    to->location = text(info->source_location);
+    to->job = text(info->source_job);
+    to->id = info->source_id;
+    to->uuid = bytes(info->source_uuid, sizeof(info->source_uuid));
+    to->mode = info->source_mode;
+    tree->record.source = to;
 }
 
 static void fill_record(struct tree *tree, const struct crn_record *record)
@@ -220,8 +269,12 @@ static void fill_record(struct tree *tree, const struct crn_record *record)
         to->history[i] = (Cairn__Pb__History *)tree->history.items + i;
         fill_history(to->history[i], &record->history[i].info);
     }
-    if (info->kind == CAIRN_RECORD_CHECKPOINT)
+    if (crn_record_is_restorable(record))
         fill_checkpoint(tree, record);
+    if (info->kind == CAIRN_RECORD_SAVEPOINT)
+        fill_savepoint(tree, info);
+    if (info->source_id != 0)
+        fill_source(tree, info);
 }
 
 int crn_record_encode(const struct crn_record *record, struct cairn_buffer *out,

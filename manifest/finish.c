@@ -57,19 +57,19 @@ static void make_clean(const char *text, size_t max_size)
     *at = '\0';
 }
 
-cairn_record_state crn_record_state_of(cairn_record_kind kind)
+cairn_record_state crn_history_state_of(cairn_record_kind kind)
 {
     switch (kind) {
     case CAIRN_RECORD_CHECKPOINT:
-        return CAIRN_STATE_COMPLETE;
+        return CAIRN_STATE_SUBSUMED; /* its files may be gone */
     case CAIRN_RECORD_ABORTED:
         return CAIRN_STATE_ABORTED;
     case CAIRN_RECORD_FENCE:
         return CAIRN_STATE_FENCE;
     case CAIRN_RECORD_SAVEPOINT:
-        break; /* listed; its files are elsewhere, and this version cannot restore from it */
+        return CAIRN_STATE_SAVEPOINT;
     }
-    return CAIRN_STATE_SUBSUMED;
+    return CAIRN_STATE_SUBSUMED; /* no kind at all: the rules will say so */
 }
 
 static void sum_subtask(struct crn_subtask *subtask, cairn_record_info *total)
@@ -96,17 +96,20 @@ static void sum_subtask(struct crn_subtask *subtask, cairn_record_info *total)
 void crn_record_finish(struct crn_record *record)
 {
     cairn_record_info *total = &record->info;
-    total->state = crn_record_state_of(total->kind);
+    const bool is_restorable = crn_record_is_restorable(record);
+    total->state = is_restorable ? CAIRN_STATE_COMPLETE : crn_history_state_of(total->kind);
     total->full_bytes = 0;
     total->new_bytes = 0;
     total->file_count = 0;
     total->new_file_count = 0;
     total->barrier_max_us = 0;
     if (total->kind != CAIRN_RECORD_CHECKPOINT)
-        total->is_full = 0; /* what an attempt was meant to be is not stored */
+        total->is_full = is_restorable; /* what an attempt was meant to be is not stored */
     make_clean(total->reason, CRN_REASON_MAX);
     make_clean(total->host, CRN_HOST_MAX);
     make_clean(total->library_version, CRN_LIBRARY_VERSION_MAX);
+    make_clean(total->location, CRN_LOCATION_MAX);
+    make_clean(total->source_location, CRN_LOCATION_MAX);
 
     if (record->operator_count > 1)
         qsort(record->operators, record->operator_count, sizeof record->operators[0], by_uid);

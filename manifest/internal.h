@@ -49,12 +49,13 @@ int crn_rules_operator(const struct crn_rule_scope *scope);
 int crn_rules_file(const struct crn_rule_scope *scope);
 bool crn_state_kind_is_keyed(cairn_state_kind kind);
 
-/* What a record of this kind is called in a listing. */
-cairn_record_state crn_record_state_of(cairn_record_kind kind);
+/* What a record of this kind is called in a listing when only history knows it. */
+cairn_record_state crn_history_state_of(cairn_record_kind kind);
 
 /* Longest free texts, in bytes. */
 #define CRN_REASON_MAX 1024u
 #define CRN_HOST_MAX 255u
 #define CRN_LIBRARY_VERSION_MAX 64u
+#define CRN_LOCATION_MAX 4096u
 
 #endif

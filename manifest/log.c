@@ -52,6 +52,11 @@ uint64_t crn_log_next_start_without(size_t checkpoint_count, size_t unreadable_c
     return checkpoint_count == 0 && unreadable_count == 0 ? id : old_start;
 }
 
+static int set_text_or_empty(const char **field, const char *text)
+{
+    return crn_record_set_text(field, text != NULL ? text : "");
+}
+
 static int copy_history(struct crn_record *record, const cairn_record_info *from)
 {
     struct crn_history *entry = crn_record_add_history(record);
@@ -60,8 +65,7 @@ static int copy_history(struct crn_record *record, const cairn_record_info *from
     entry->info = (cairn_record_info){
         .id = from->id,
         .kind = from->kind,
-        .state = from->kind == CAIRN_RECORD_CHECKPOINT ? CAIRN_STATE_SUBSUMED
-                                                       : crn_record_state_of(from->kind),
+        .state = crn_history_state_of(from->kind),
         .epoch = from->epoch,
         .trigger_time_ms = from->trigger_time_ms,
         .commit_time_ms = from->commit_time_ms,
@@ -72,8 +76,11 @@ static int copy_history(struct crn_record *record, const cairn_record_info *from
         .file_count = from->file_count,
         .new_file_count = from->new_file_count,
         .is_full = from->is_full,
+        .format = from->format,
     };
-    return crn_record_set_text(&entry->info.reason, from->reason != NULL ? from->reason : "");
+    CRN_TRY(set_text_or_empty(&entry->info.reason, from->reason));
+    CRN_TRY(set_text_or_empty(&entry->info.location, from->location));
+    return set_text_or_empty(&entry->info.source_location, from->source_location);
 }
 
 int crn_log_extend_history(struct crn_record *record, const struct crn_record *head)

@@ -20,8 +20,8 @@
 #define CRN_LIMIT_OPERATORS 4096u
 #define CRN_LIMIT_STATES 4096u
 #define CRN_LIMIT_SUBTASKS 32768u
-#define CRN_LIMIT_FILES 4194304u /* per subtask */
-#define CRN_LIMIT_SCHEMAS 1024u    /* of one state */
+#define CRN_LIMIT_FILES 4194304u    /* per subtask */
+#define CRN_LIMIT_SCHEMAS 1024u     /* of one state */
 #define CRN_LIMIT_SCHEMA (1u << 20) /* bytes of one */
 #define CRN_LIMIT_INLINE (1u << 20)
 #define CRN_LIMIT_HISTORY 64u
@@ -88,7 +88,7 @@ int crn_state_copy(cairn_state_info *to, const cairn_state_info *from);
 int crn_subtask_copy(struct crn_subtask *to, const struct crn_subtask *from);
 int crn_operator_copy(struct crn_operator *to, const struct crn_operator *from);
 void crn_state_done(cairn_state_info *state); /* what a copy owns */
-/* One more schema at the end of a state that is a copy: deep. */
+/* One more schema at the end of a state that is a copy: deep. CAIRN_EINVAL beyond the limit. */
 int crn_state_add_schema(cairn_state_info *state, const cairn_schema_info *schema);
 void crn_subtask_done(struct crn_subtask *subtask);
 /* Has everything of an operator's state: a checkpoint, or a savepoint in its own directory. */
@@ -104,7 +104,8 @@ void crn_file_done(struct crn_file *file);
  * new_file_count, barrier_max_us, ...; sums stop at UINT64_MAX), sets info.state from the kind,
  * sorts operators by uid, subtasks by index, and makes the free texts (reason, host,
  * library_version) fit for the format: what is not clean UTF-8 becomes '?', what is too long is
- * cut. is_full is cleared unless it is a checkpoint, since no other kind stores it. */
+ * cut. Of what is no checkpoint, is_full is set if it is a savepoint in its own directory, which is
+ * whole by itself, and else cleared. */
 void crn_record_finish(struct crn_record *record);
 
 /* validate.c, rules.c, rules_file.c: every rule that a record must meet, before it is written and

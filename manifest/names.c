@@ -98,6 +98,8 @@ static bool parse_object(const char *key, struct crn_key_info *ret)
 struct crn_key_info crn_key_parse(const char *key)
 {
     struct crn_key_info info = {0};
+    if (strcmp(key, CRN_MARK_CLAIMED) == 0 || strcmp(key, CRN_MARK_DISPOSING) == 0)
+        return (struct crn_key_info){.type = CRN_KEY_MARK};
     if (parse_manifest(key, &info))
         return info;
     info = (struct crn_key_info){0};

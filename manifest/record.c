@@ -32,21 +32,43 @@ void crn_file_done(struct crn_file *file)
     *file = (struct crn_file){0};
 }
 
-static void subtask_done(struct crn_subtask *subtask)
+void crn_subtask_done(struct crn_subtask *subtask)
 {
     for (size_t i = 0; i < subtask->file_count; i++)
         crn_file_done(&subtask->files[i]);
     free(subtask->files);
     free_text(&subtask->info.backend);
+    *subtask = (struct crn_subtask){0};
+}
+
+/* The array belongs to the state, which shows it as constant to the public. */
+static cairn_schema_info *schemas_of(cairn_state_info *state)
+{
+    return (cairn_schema_info *)(uintptr_t)state->schemas;
+}
+
+static void schema_done(cairn_schema_info *schema)
+{
+    free_text(&schema->name);
+    free_bytes(&schema->bytes);
+}
+
+void crn_state_done(cairn_state_info *state)
+{
+    for (size_t i = 0; i < state->schema_count; i++)
+        schema_done(&schemas_of(state)[i]);
+    free(schemas_of(state));
+    free_text(&state->name);
+    *state = (cairn_state_info){0};
 }
 
 static void operator_done(struct crn_operator *op)
 {
     for (size_t i = 0; i < op->state_count; i++)
-        free_text(&op->states[i].name);
+        crn_state_done(&op->states[i]);
     free(op->states);
     for (size_t i = 0; i < op->subtask_count; i++)
-        subtask_done(&op->subtasks[i]);
+        crn_subtask_done(&op->subtasks[i]);
     free(op->subtasks);
     free_text(&op->info.uid);
     free_text(&op->info.name);
@@ -57,6 +79,9 @@ static void record_info_done(cairn_record_info *info)
     free_text(&info->reason);
     free_text(&info->host);
     free_text(&info->library_version);
+    free_text(&info->location);
+    free_text(&info->source_location);
+    free_text(&info->source_job);
 }
 
 struct crn_record *crn_record_new(void)
@@ -205,11 +230,93 @@ int crn_file_copy(struct crn_file *to, const struct crn_file *from)
     return r;
 }
 
+int crn_state_add_schema(cairn_state_info *state, const cairn_schema_info *schema)
+{
+    if (state->schema_count >= CRN_LIMIT_SCHEMAS)
+        return CAIRN_EINVAL;
+    cairn_schema_info copy = *schema;
+    copy.name = NULL;
+    copy.bytes = NULL;
+    cairn_schema_info *larger =
+        realloc(schemas_of(state), (state->schema_count + 1) * sizeof(*larger));
+    if (larger == NULL)
+        return CAIRN_ENOMEM;
+    state->schemas = larger;
+    int r = crn_record_set_text(&copy.name, schema->name);
+    if (r == 0)
+        r = crn_record_set_bytes(&copy.bytes, &copy.size, schema->bytes, schema->size);
+    if (r < 0) {
+        schema_done(&copy);
+        return r;
+    }
+    larger[state->schema_count++] = copy;
+    return 0;
+}
+
 int crn_state_copy(cairn_state_info *to, const cairn_state_info *from)
 {
-    const char *name = NULL;
-    CRN_TRY(crn_record_set_text(&name, from->name));
     *to = *from;
-    to->name = name;
+    to->name = NULL;
+    to->schemas = NULL;
+    to->schema_count = 0;
+    int r = crn_record_set_text(&to->name, from->name);
+    for (size_t i = 0; r == 0 && i < from->schema_count; i++)
+        r = crn_state_add_schema(to, &from->schemas[i]);
+    if (r < 0)
+        crn_state_done(to);
+    return r;
+}
+
+static int copy_subtask_parts(struct crn_subtask *to, const struct crn_subtask *from)
+{
+    CRN_TRY(crn_record_set_text(&to->info.backend, from->info.backend));
+    for (size_t i = 0; i < from->file_count; i++) {
+        struct crn_file *file = crn_subtask_add_file(to);
+        if (file == NULL)
+            return CAIRN_ENOMEM;
+        CRN_TRY(crn_file_copy(file, &from->files[i]));
+    }
     return 0;
+}
+
+int crn_subtask_copy(struct crn_subtask *to, const struct crn_subtask *from)
+{
+    *to = (struct crn_subtask){.info = from->info};
+    to->info.backend = NULL;
+    const int r = copy_subtask_parts(to, from);
+    if (r < 0)
+        crn_subtask_done(to);
+    return r;
+}
+
+static int copy_operator_parts(struct crn_operator *to, const struct crn_operator *from)
+{
+    CRN_TRY(crn_record_set_text(&to->info.uid, from->info.uid));
+    CRN_TRY(crn_record_set_text(&to->info.name, from->info.name));
+    for (size_t i = 0; i < from->state_count; i++) {
+        cairn_state_info *state = crn_operator_add_state(to);
+        if (state == NULL)
+            return CAIRN_ENOMEM;
+        CRN_TRY(crn_state_copy(state, &from->states[i]));
+    }
+    for (size_t i = 0; i < from->subtask_count; i++) {
+        struct crn_subtask *subtask = crn_operator_add_subtask(to);
+        if (subtask == NULL)
+            return CAIRN_ENOMEM;
+        CRN_TRY(crn_subtask_copy(subtask, &from->subtasks[i]));
+    }
+    return 0;
+}
+
+int crn_operator_copy(struct crn_operator *to, const struct crn_operator *from)
+{
+    *to = (struct crn_operator){.info = from->info};
+    to->info.uid = NULL;
+    to->info.name = NULL;
+    const int r = copy_operator_parts(to, from);
+    if (r < 0) {
+        operator_done(to);
+        *to = (struct crn_operator){0};
+    }
+    return r;
 }

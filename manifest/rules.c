@@ -10,11 +10,18 @@
 #include <string.h>
 
 #define BACKEND_NAME_MAX 32u
+#define BACKEND_CANONICAL "canonical"
 
 static bool is_type(cairn_type type)
 {
     return type == CAIRN_BYTES || type == CAIRN_INT64 || type == CAIRN_DOUBLE ||
            type == CAIRN_STRING;
+}
+
+/* Values of these are written under schemas, which may change. */
+static bool has_schemas(cairn_type type)
+{
+    return type == CAIRN_STRUCT || type == CAIRN_AVRO || type == CAIRN_CUSTOM;
 }
 
 bool crn_state_kind_is_keyed(cairn_state_kind kind)
@@ -128,8 +135,8 @@ static int rule_s2(const struct crn_rule_scope *s)
 {
     for (size_t i = 0; i < s->op->state_count; i++) {
         const cairn_state_info *state = &s->op->states[i];
-        if (!is_state_kind(state->kind) || !is_type(state->value_type) ||
-            !is_type(state->map_key_type))
+        if (!is_state_kind(state->kind) || !is_type(state->map_key_type) ||
+            !(is_type(state->value_type) || has_schemas(state->value_type)))
             return crn_rule_broken(s, "S2", "state '%s' has unknown kind %d or type %d, %d",
                                    state->name, (int)state->kind, (int)state->value_type,
                                    (int)state->map_key_type);
@@ -143,9 +150,34 @@ static int rule_s3(const struct crn_rule_scope *s)
         const cairn_state_info *state = &s->op->states[i];
         const bool is_map = state->kind == CAIRN_KIND_MAP || state->kind == CAIRN_KIND_BROADCAST;
         if ((!is_map && state->map_key_type != CAIRN_BYTES) ||
-            (!crn_state_kind_is_keyed(state->kind) && state->ttl_ms != 0))
+            (!crn_state_kind_is_keyed(state->kind) &&
+             (state->ttl_ms != 0 || !is_type(state->value_type))))
             return crn_rule_broken(s, "S3", "state '%s' has a field that its kind cannot have",
                                    state->name);
+    }
+    return 0;
+}
+
+static bool is_schema(const cairn_schema_info *schema, cairn_type type)
+{
+    return (schema->name == NULL || schema->name[0] == '\0' || crn_text_is_name(schema->name)) &&
+           schema->size <= CRN_LIMIT_SCHEMA && (schema->version == 0 || type == CAIRN_CUSTOM);
+}
+
+/* Each value says by a tag which of them it was written under. */
+static int rule_s4(const struct crn_rule_scope *s)
+{
+    for (size_t i = 0; i < s->op->state_count; i++) {
+        const cairn_state_info *state = &s->op->states[i];
+        const size_t count = state->schema_count;
+        if ((count > 0) != has_schemas(state->value_type) || count > CRN_LIMIT_SCHEMAS)
+            return crn_rule_broken(s, "S4", "state '%s' has %zu schemas", state->name, count);
+        for (size_t j = 0; j < count; j++)
+            if (!is_schema(&state->schemas[j], state->value_type) ||
+                (j > 0 && state->schemas[j].tag <= state->schemas[j - 1].tag))
+                return crn_rule_broken(s, "S4",
+                                       "schema %zu of state '%s' is not valid or out of order", j,
+                                       state->name);
     }
     return 0;
 }
@@ -212,10 +244,39 @@ static int rule_t5(const struct crn_rule_scope *s)
     return count <= 1 ? 0 : crn_rule_broken(s, "T5", "%zu files of operator state", count);
 }
 
+static int rule_t6(const struct crn_rule_scope *s)
+{
+    const struct crn_subtask *subtask = s->subtask;
+    const bool is_canonical = strcmp(subtask->info.backend, BACKEND_CANONICAL) == 0;
+    for (size_t i = 0; i < subtask->file_count; i++) {
+        const cairn_file_info *info = &subtask->files[i].info;
+        if (info->role != CAIRN_FILE_OPERATOR_STATE &&
+            (info->role == CAIRN_FILE_CANONICAL) != is_canonical)
+            return crn_rule_broken(s, "T6", "file '%s' is not of backend '%s'", info->name,
+                                   subtask->info.backend);
+    }
+    return 0;
+}
+
+static int rule_t7(const struct crn_rule_scope *s)
+{
+    const cairn_file_info *last = NULL;
+    for (size_t i = 0; i < s->subtask->file_count; i++) {
+        const cairn_file_info *info = &s->subtask->files[i].info;
+        if (info->role != CAIRN_FILE_CANONICAL)
+            continue;
+        if (last != NULL && info->key_group_first <= last->key_group_last)
+            return crn_rule_broken(s, "T7", "the key groups of '%s' are not above those of '%s'",
+                                   info->name, last->name);
+        last = info;
+    }
+    return 0;
+}
+
 static int check_subtask(struct crn_rule_scope *scope)
 {
     static const crn_rule_fn before[] = {rule_t1, rule_t2};
-    static const crn_rule_fn behind[] = {rule_t3, rule_t4, rule_t5};
+    static const crn_rule_fn behind[] = {rule_t3, rule_t4, rule_t5, rule_t6, rule_t7};
     const struct crn_subtask *subtask = scope->subtask;
     CRN_TRY(crn_rules_run(before, CRN_COUNT(before), scope));
     if (subtask->file_count > CRN_LIMIT_FILES)
@@ -232,7 +293,7 @@ static int check_subtask(struct crn_rule_scope *scope)
 int crn_rules_operator(const struct crn_rule_scope *outer)
 {
     static const crn_rule_fn rules[] = {rule_o2, rule_o3, rule_o4, rule_o5,
-                                        rule_s1, rule_s2, rule_s3};
+                                        rule_s1, rule_s2, rule_s3, rule_s4};
     struct crn_rule_scope scope = *outer;
     CRN_TRY(crn_rules_run(rules, CRN_COUNT(rules), &scope));
     for (size_t i = 0; i < scope.op->subtask_count; i++) {

@@ -17,7 +17,7 @@ static bool is_table(const struct crn_rule_scope *s)
 static int rule_f1(const struct crn_rule_scope *s)
 {
     const cairn_file_role role = s->file->info.role;
-    return role >= CAIRN_FILE_TABLE && role <= CAIRN_FILE_OPERATOR_STATE
+    return role >= CAIRN_FILE_TABLE && role <= CAIRN_FILE_CANONICAL
                ? 0
                : crn_rule_broken(s, "F1", "unknown role %d", (int)role);
 }
@@ -99,9 +99,10 @@ static int rule_f8(const struct crn_rule_scope *s)
     const cairn_file_info *file = &s->file->info;
     if (file->object == NULL)
         return 0;
+    const bool is_shared = is_table(s) && s->record->info.kind == CAIRN_RECORD_CHECKPOINT;
     const struct crn_key_info key = crn_key_parse(file->object);
-    return key.type == CRN_KEY_OBJECT && key.shared == is_table(s) &&
-                   key.id == file->checkpoint_id && key.epoch == file->epoch
+    return key.type == CRN_KEY_OBJECT && key.shared == is_shared && key.id == file->checkpoint_id &&
+                   key.epoch == file->epoch
                ? 0
                : crn_rule_broken(s, "F8", "the object's key does not fit");
 }
@@ -154,9 +155,27 @@ static int rule_f12(const struct crn_rule_scope *s)
                : crn_rule_broken(s, "F12", "its smallest key is above its largest");
 }
 
+static int rule_f13(const struct crn_rule_scope *s)
+{
+    const cairn_file_info *info = &s->file->info;
+    const cairn_subtask_info *subtask = &s->subtask->info;
+    if (info->role != CAIRN_FILE_CANONICAL)
+        return info->key_group_first == 0 && info->key_group_last == 0 && info->entry_count == 0
+                   ? 0
+                   : crn_rule_broken(s, "F13", "it has fields that only a canonical file has");
+    return info->key_group_first <= info->key_group_last &&
+                   info->key_group_first >= subtask->key_group_first &&
+                   info->key_group_last <= subtask->key_group_last
+               ? 0
+               : crn_rule_broken(
+                     s, "F13", "key groups %" PRIu32 " to %" PRIu32 " are not within the subtask's",
+                     info->key_group_first, info->key_group_last);
+}
+
 int crn_rules_file(const struct crn_rule_scope *scope)
 {
-    static const crn_rule_fn rules[] = {rule_f1, rule_f2, rule_f3, rule_f4,  rule_f5,  rule_f6,
-                                        rule_f7, rule_f8, rule_f9, rule_f10, rule_f11, rule_f12};
+    static const crn_rule_fn rules[] = {rule_f1,  rule_f2,  rule_f3, rule_f4, rule_f5,
+                                        rule_f6,  rule_f7,  rule_f8, rule_f9, rule_f10,
+                                        rule_f11, rule_f12, rule_f13};
     return crn_rules_run(rules, CRN_COUNT(rules), scope);
 }

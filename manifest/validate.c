@@ -63,6 +63,20 @@ static bool is_kind(cairn_record_kind kind)
     return kind >= CAIRN_RECORD_CHECKPOINT && kind <= CAIRN_RECORD_FENCE;
 }
 
+static bool is_empty(const char *text)
+{
+    return text == NULL || text[0] == '\0';
+}
+
+/* Format and location, which only savepoints have. */
+static bool is_place_right(const cairn_record_info *info)
+{
+    if (info->kind != CAIRN_RECORD_SAVEPOINT)
+        return info->format == 0 && is_empty(info->location);
+    return (info->format == CAIRN_CANONICAL || info->format == CAIRN_NATIVE) &&
+           is_clean(info->location, CRN_LOCATION_MAX);
+}
+
 static bool is_reason_right(const cairn_record_info *info)
 {
     const bool has_reason = info->reason != NULL && info->reason[0] != '\0';
@@ -147,9 +161,11 @@ static int rule_r11(const struct crn_rule_scope *s)
 {
     const struct crn_record *record = s->record;
     const bool has_content = record->operator_count > 0 || record->info.base_id != 0;
-    return record->info.kind == CAIRN_RECORD_CHECKPOINT || !has_content
+    return crn_record_is_restorable(record) || !has_content
                ? 0
-               : crn_rule_broken(s, "R11", "only a checkpoint has operators and a base_id");
+               : crn_rule_broken(s, "R11",
+                                 "only a checkpoint, or a savepoint in its own directory, has "
+                                 "operators and a base_id");
 }
 
 static int rule_r12(const struct crn_rule_scope *s)
@@ -159,6 +175,43 @@ static int rule_r12(const struct crn_rule_scope *s)
                ? 0
                : crn_rule_broken(s, "R12", "base_id is %" PRIu64 ", is_full %d", info->base_id,
                                  info->is_full != 0);
+}
+
+/* A savepoint is alone in its directory and needs nobody (P9). */
+static int rule_r13(const struct crn_rule_scope *s)
+{
+    const struct crn_record *record = s->record;
+    if (!is_place_right(&record->info))
+        return crn_rule_broken(s, "R13",
+                               "format or location does not fit the kind, or is not valid");
+    if (record->info.kind != CAIRN_RECORD_SAVEPOINT || !crn_record_is_restorable(record))
+        return 0;
+    return record->info.base_id == 0 && record->info.log_start == record->info.id &&
+                   record->history_count == 0
+               ? 0
+               : crn_rule_broken(s, "R13",
+                                 "a savepoint in its own directory has a base or a past: base_id "
+                                 "%" PRIu64 ", log_start %" PRIu64 ", %zu entries of history",
+                                 record->info.base_id, record->info.log_start,
+                                 record->history_count);
+}
+
+static int rule_r14(const struct crn_rule_scope *s)
+{
+    const cairn_record_info *info = &s->record->info;
+    const bool has_uuid = !is_zero(info->source_uuid, sizeof(info->source_uuid));
+    if (info->source_id == 0)
+        return is_empty(info->source_location) && is_empty(info->source_job) && !has_uuid &&
+                       info->source_mode == 0
+                   ? 0
+                   : crn_rule_broken(s, "R14", "it has parts of a source, but no source_id");
+    return has_uuid && crn_text_is_job_name(info->source_job) &&
+                   is_clean(info->source_location, CRN_LOCATION_MAX) &&
+                   info->source_mode >= CAIRN_NO_CLAIM && info->source_mode <= CAIRN_LEGACY
+               ? 0
+               : crn_rule_broken(s, "R14",
+                                 "the uuid, job, location or mode of its source is not "
+                                 "valid");
 }
 
 static int rule_h1(const struct crn_rule_scope *s)
@@ -198,6 +251,18 @@ static int rule_h3(const struct crn_rule_scope *s)
     return 0;
 }
 
+static int rule_h4(const struct crn_rule_scope *s)
+{
+    for (size_t i = 0; i < s->record->history_count; i++) {
+        const cairn_record_info *info = &s->record->history[i].info;
+        if (!is_place_right(info) || !is_clean(info->source_location, CRN_LOCATION_MAX))
+            return crn_rule_broken(s, "H4",
+                                   "format or a location of id %" PRIu64 " in history is not valid",
+                                   info->id);
+    }
+    return 0;
+}
+
 /* Operators stand in the order of their uids' bytes, each once. */
 static int rule_o1(const struct crn_rule_scope *s)
 {
@@ -218,8 +283,9 @@ static int rule_o1(const struct crn_rule_scope *s)
 int crn_record_validate(const struct crn_record *record, cairn_error **reterr)
 {
     static const crn_rule_fn rules[] = {
-        rule_r1, rule_r2,  rule_r3,  rule_r4,  rule_r5, rule_r6, rule_r7, rule_r8,
-        rule_r9, rule_r10, rule_r11, rule_r12, rule_h1, rule_h2, rule_h3, rule_o1,
+        rule_r1, rule_r2, rule_r3,  rule_r4,  rule_r5,  rule_r6,  rule_r7,
+        rule_r8, rule_r9, rule_r10, rule_r11, rule_r12, rule_r13, rule_r14,
+        rule_h1, rule_h2, rule_h3,  rule_h4,  rule_o1,
     };
     struct crn_rule_scope scope = {.record = record, .reterr = reterr};
     CRN_TRY(crn_rules_run(rules, CRN_COUNT(rules), &scope));

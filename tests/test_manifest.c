@@ -70,8 +70,17 @@ static void check_round_trip(const struct crn_record *record)
 
 START_TEST(fixed_records_survive)
 {
-    struct crn_record *records[] = {crn_test_fence(), crn_test_aborted(), crn_test_savepoint(),
-                                    crn_test_full(), crn_test_checkpoint()};
+    struct crn_record *records[] = {
+        crn_test_fence(),
+        crn_test_aborted(),
+        crn_test_savepoint(),
+        crn_test_full(),
+        crn_test_checkpoint(),
+        crn_test_canonical_savepoint(),
+        crn_test_native_savepoint(),
+        crn_test_canonical_checkpoint(),
+        crn_test_claim(),
+    };
     for (size_t i = 0; i < CRN_COUNT(records); i++) {
         check_round_trip(records[i]);
         crn_record_free(records[i]);
@@ -396,6 +405,49 @@ static void check_good(const char *name, const struct cairn_buffer *golden, bool
     ck_assert_msg(is_same == is_canonical, "%s", name);
 }
 
+/* What was written before a savepoint said where it is, is a pointer to somewhere; and whatever can
+ * be restored says so by its state. */
+START_TEST(savepoints_are_told_from_pointers)
+{
+    CRN_AUTO_RECORD struct crn_record *pointer = crn_test_savepoint();
+    CRN_AUTO_RECORD struct crn_record *whole = crn_test_canonical_savepoint();
+    ck_assert(!crn_record_is_restorable(pointer));
+    ck_assert_int_eq(pointer->info.state, CAIRN_STATE_SAVEPOINT);
+    ck_assert_uint_eq(pointer->info.is_full, 0);
+    ck_assert(crn_record_is_restorable(whole));
+    ck_assert_int_eq(whole->info.state, CAIRN_STATE_COMPLETE);
+    ck_assert_uint_eq(whole->info.is_full, 1);
+    ck_assert_uint_eq(whole->info.new_bytes, whole->info.full_bytes);
+
+    CRN_AUTO_RECORD struct crn_record *early = NULL;
+    CRN_AUTO_BUFFER struct cairn_buffer bytes = {0};
+    read_golden("tolerated-early-savepoint", &bytes);
+    ck_assert_int_eq(decode(bytes.data, bytes.size, &early), 0);
+    ck_assert(!crn_record_is_restorable(early));
+    ck_assert_int_eq(early->info.state, CAIRN_STATE_SAVEPOINT);
+    ck_assert_str_eq(early->info.location, "?");
+}
+END_TEST
+
+/* The copy is complete, and outlives what it was made of. */
+START_TEST(operators_are_copied_whole)
+{
+    struct crn_record *original = crn_test_canonical_savepoint();
+    CRN_AUTO_RECORD struct crn_record *expected = crn_test_canonical_savepoint();
+    CRN_AUTO_RECORD struct crn_record *copy = crn_test_canonical_savepoint();
+    struct crn_operator *op = crn_record_add_operator(copy);
+    ck_assert_int_eq(crn_operator_copy(op, &original->operators[0]), 0);
+    crn_record_free(original);
+    const struct crn_operator first = copy->operators[0];
+    copy->operators[0] = copy->operators[1];
+    copy->operators[1] = first;
+    copy->operator_count = 1;
+    const char *difference = crn_test_record_difference(expected, copy);
+    ck_assert_msg(difference == NULL, "%s", difference);
+    copy->operator_count = 2; /* so that both are released */
+}
+END_TEST
+
 START_TEST(golden_files_keep_their_verdict)
 {
     DIR *directory = opendir(GOLDEN_DIRECTORY);
@@ -443,6 +495,8 @@ static Suite *suite(void)
     tcase_add_test(codec, sums_of_hostile_sizes_stop_at_the_top);
     tcase_add_test(codec, free_texts_are_made_fit);
     tcase_add_test(codec, many_files_cost_linear_time);
+    tcase_add_test(codec, savepoints_are_told_from_pointers);
+    tcase_add_test(codec, operators_are_copied_whole);
     tcase_add_test(codec, golden_files_keep_their_verdict);
     suite_add_tcase(s, codec);
 

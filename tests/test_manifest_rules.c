@@ -60,6 +60,47 @@ static void add_states(struct crn_operator *op, size_t count)
     }
 }
 
+static void add_schema(cairn_state_info *state, uint32_t tag, uint32_t version)
+{
+    const cairn_schema_info schema = {.tag = tag, .version = version};
+    ck_assert_int_eq(crn_state_add_schema(state, &schema), 0);
+}
+
+/* So many in all: one more than crn_state_add_schema() would let stand. */
+static void add_schemas(cairn_state_info *state, uint32_t count)
+{
+    for (uint32_t i = 1; i < count; i++)
+        add_schema(state, i, 0);
+    const cairn_schema_info one_more = {.tag = count};
+    ck_assert_int_eq(crn_state_add_schema(state, &one_more), CAIRN_EINVAL);
+    cairn_schema_info *larger =
+        realloc((void *)(uintptr_t)state->schemas, (state->schema_count + 1) * sizeof(*larger));
+    larger[state->schema_count++] = one_more;
+    state->schemas = larger;
+}
+
+static cairn_schema_info *schema_of(struct crn_operator *op, size_t state)
+{
+    return (cairn_schema_info *)(uintptr_t)&op->states[state].schemas[0];
+}
+
+static void set_source(struct crn_record *record)
+{
+    record->info.source_id = 7;
+    record->info.source_uuid[0] = 1;
+    record->info.source_mode = CAIRN_LEGACY;
+    set(&record->info.source_job, "old-orders");
+    set(&record->info.source_location, "elsewhere");
+    ck_assert_int_eq(crn_record_validate(record, NULL), 0);
+}
+
+static void drop_canonical_fields(struct crn_file *file)
+{
+    file->info.key_group_first = 0;
+    file->info.key_group_last = 0;
+    file->info.entry_count = 0;
+}
+
 static void add_operators(struct crn_record *record, size_t count)
 {
     for (size_t i = 0; i < count; i++)
@@ -99,9 +140,17 @@ static void add_history(struct crn_record *record, size_t count)
     X(R10, r->info.kind = CAIRN_RECORD_ABORTED; set(&r->info.reason, "\xff"))                      \
     X(R10, r->info.kind = CAIRN_RECORD_ABORTED; set_long(&r->info.reason, 1025))                   \
     X(R11, r->info.kind = CAIRN_RECORD_FENCE)                                                      \
-    X(R11, r->info.kind = CAIRN_RECORD_SAVEPOINT)                                                  \
+    X(R11, r->info.kind = CAIRN_RECORD_SAVEPOINT; set(&r->info.location, "elsewhere"))             \
     X(R12, r->info.base_id = 17)                                                                   \
     X(R12, r->info.is_full = 1)                                                                    \
+    X(R13, r->info.format = CAIRN_NATIVE)                                                          \
+    X(R13, set(&r->info.location, "elsewhere"))                                                    \
+    X(R13, r->info.kind = CAIRN_RECORD_SAVEPOINT)                                                  \
+    X(R14, set(&r->info.source_location, "elsewhere"))                                             \
+    X(R14, set(&r->info.source_job, "orders"))                                                     \
+    X(R14, r->info.source_uuid[3] = 1)                                                             \
+    X(R14, r->info.source_mode = CAIRN_CLAIM)                                                      \
+    X(R14, r->info.source_id = 1)                                                                  \
     X(H1, r->history[1].info.id = 8)                                                               \
     X(H1, r->history[0].info.id = 0)                                                               \
     X(H1, r->history[1].info.id = 17)                                                              \
@@ -112,6 +161,10 @@ static void add_history(struct crn_record *record, size_t count)
     X(H3, set(&r->history[0].info.reason, ""))                                                     \
     X(H3, set(&r->history[1].info.reason, "because"))                                              \
     X(H3, set_long(&r->history[0].info.reason, 1025))                                              \
+    X(H4, set(&r->history[1].info.location, "elsewhere"))                                          \
+    X(H4, r->history[1].info.format = CAIRN_NATIVE)                                                \
+    X(H4, set(&r->history[1].info.source_location, "\xff"))                                        \
+    X(H4, set_long(&r->history[1].info.source_location, 4097))                                     \
     X(O1, set(&op->info.uid, ""))                                                                  \
     X(O1, set(&op->info.uid, NULL))                                                                \
     X(O1, set(&op->info.uid, "alerts"))                                                            \
@@ -132,10 +185,13 @@ static void add_history(struct crn_record *record, size_t count)
     X(S2, op->states[1].kind = (cairn_state_kind)6)                                                \
     X(S2, op->states[1].kind = (cairn_state_kind)0)                                                \
     X(S2, op->states[2].kind = (cairn_state_kind)19)                                               \
-    X(S2, op->states[0].value_type = (cairn_type)4)                                                \
+    X(S2, op->states[0].value_type = (cairn_type)7)                                                \
     X(S2, op->states[1].map_key_type = (cairn_type)4)                                              \
     X(S3, op->states[0].map_key_type = CAIRN_STRING)                                               \
     X(S3, op->states[2].ttl_ms = 1)                                                                \
+    X(S3, op->states[2].value_type = CAIRN_STRUCT)                                                 \
+    X(S4, op->states[0].value_type = CAIRN_STRUCT)                                                 \
+    X(S4, add_schema(&op->states[0], 1, 0))                                                        \
     X(T1, sub->info.key_group_first = 1)                                                           \
     X(T1, sub->info.key_group_last = 64)                                                           \
     X(T1, op->info.max_parallelism = 4096)                                                         \
@@ -145,8 +201,10 @@ static void add_history(struct crn_record *record, size_t count)
     X(T3, set(&object->info.name, "CURRENT"))                                                      \
     X(T4, table->info.number = old->info.number)                                                   \
     X(T5, inlined->info.role = CAIRN_FILE_OPERATOR_STATE)                                          \
+    X(T6, set(&sub->info.backend, "canonical"))                                                    \
+    X(T6, object->info.role = CAIRN_FILE_CANONICAL)                                                \
     X(F1, object->info.role = (cairn_file_role)0)                                                  \
-    X(F1, object->info.role = (cairn_file_role)4)                                                  \
+    X(F1, object->info.role = (cairn_file_role)5)                                                  \
     X(F2, set(&object->info.name, ""))                                                             \
     X(F2, set(&object->info.name, "."))                                                            \
     X(F2, set(&object->info.name, ".."))                                                           \
@@ -191,13 +249,55 @@ static void add_history(struct crn_record *record, size_t count)
     X(F11, table->info.sequence_first = table->info.sequence_last + 1)                             \
     X(F11, sub->info.sequence = 24)                                                                \
     X(F12, set_smallest(table, "\x7f\x02keys"))                                                    \
-    X(F12, set_smallest(table, "\x80"))
+    X(F12, set_smallest(table, "\x80"))                                                            \
+    X(F13, object->info.key_group_first = 1; object->info.key_group_last = 1)                      \
+    X(F13, table->info.entry_count = 1)
 
-static const char *const break_rules[] = {
+/* The same for the savepoint of crn_test_canonical_savepoint(), id 21, epoch 4, in its own
+ * directory. op is its operator, whose states are cart (map of structs, two schemas), last (Avro),
+ * log (list of a custom type) and total; sub has the canonical files low (key groups 0 to 31) and
+ * high (32 to 63). */
+#define BREAKS_OF_SAVEPOINT(X)                                                                     \
+    X(R13, r->info.log_start = 20; r->has_previous_hash = true)                                    \
+    X(R13, r->info.base_id = 20; r->info.is_full = 0)                                              \
+    X(R13, add_history(r, 1); r->history[0].info.kind = CAIRN_RECORD_FENCE;                        \
+      r->history[0].info.epoch = 1)                                                                \
+    X(R13, r->info.format = (cairn_savepoint_format)2)                                             \
+    X(R11, set(&r->info.location, "elsewhere"))                                                    \
+    X(R14, set_source(r); r->info.source_mode = (cairn_claim_mode)3)                               \
+    X(R14, set_source(r); memset(r->info.source_uuid, 0, 16))                                      \
+    X(R14, set_source(r); set(&r->info.source_job, "a/b"))                                         \
+    X(R14, set_source(r); set(&r->info.source_location, "\xff"))                                   \
+    X(R14, set_source(r); set_long(&r->info.source_location, 4097))                                \
+    X(S4, crn_state_done(&op->states[1]); set(&op->states[1].name, "last");                        \
+      op->states[1].kind = CAIRN_KIND_VALUE; op->states[1].value_type = CAIRN_AVRO)                \
+    X(S4, op->states[3].value_type = CAIRN_CUSTOM)                                                 \
+    X(S4, op->states[0].value_type = CAIRN_INT64)                                                  \
+    X(S4, schema_of(op, 0)->tag = 3)                                                               \
+    X(S4, schema_of(op, 0)->tag = 4)                                                               \
+    X(S4, schema_of(op, 0)->version = 1)                                                           \
+    X(S4, schema_of(op, 1)->version = 1)                                                           \
+    X(S4, set(&schema_of(op, 2)->name, "\x7f"))                                                    \
+    X(S4, set_long(&schema_of(op, 2)->name, 256))                                                  \
+    X(S4, schema_of(op, 2)->size = CRN_LIMIT_SCHEMA + 1)                                           \
+    X(S4, add_schemas(&op->states[2], CRN_LIMIT_SCHEMAS))                                          \
+    X(T6, set(&sub->info.backend, "rocksdb"))                                                      \
+    X(T6, high->info.role = CAIRN_FILE_DATABASE; drop_canonical_fields(high))                      \
+    X(T7, low->info.key_group_last = 32)                                                           \
+    X(T7, high->info.key_group_first = 0)                                                          \
+    X(T7, low->info.key_group_first = 63; low->info.key_group_last = 63;                           \
+      high->info.key_group_last = 62)                                                              \
+    X(F7, low->info.checkpoint_id = 20; low->info.epoch = 3)                                       \
+    X(F8, make_object(low, true))                                                                  \
+    X(F9, low->info.number = 1)                                                                    \
+    X(F13, low->info.key_group_first = 32)                                                         \
+    X(F13, high->info.key_group_last = 64)                                                         \
+    X(F13, op->subtasks[1].files[0].info.key_group_first = 63)
+
 #define X(rule, ...) #rule,
-    BREAKS(X)
+static const char *const break_rules[] = {BREAKS(X)};
+static const char *const break_savepoint_rules[] = {BREAKS_OF_SAVEPOINT(X)};
 #undef X
-};
 
 /* Does the n-th of them. */
 static void break_record(struct crn_record *r, int n)
@@ -216,27 +316,90 @@ static void break_record(struct crn_record *r, int n)
 #undef X
 }
 
+static void break_savepoint(struct crn_record *r, int n)
+{
+    struct crn_operator *op = &r->operators[0];
+    struct crn_subtask *sub = &op->subtasks[0];
+    struct crn_file *low = &sub->files[0], *high = &sub->files[1];
+    int at = 0;
+#define X(rule, ...)                                                                               \
+    if (at++ == n) {                                                                               \
+        __VA_ARGS__;                                                                               \
+        return;                                                                                    \
+    }
+    BREAKS_OF_SAVEPOINT(X)
+#undef X
+}
+
 START_TEST(what_keeps_all_rules_is_accepted)
 {
-    CRN_AUTO_RECORD struct crn_record *record = crn_test_checkpoint();
-    CRN_AUTO_ERROR cairn_error *error = NULL;
-    ck_assert_msg(crn_record_validate(record, &error) == 0, "%s", cairn_error_message(error));
+    struct crn_record *records[] = {crn_test_checkpoint(),           crn_test_savepoint(),
+                                    crn_test_canonical_savepoint(),  crn_test_native_savepoint(),
+                                    crn_test_canonical_checkpoint(), crn_test_claim()};
+    for (size_t i = 0; i < CRN_COUNT(records); i++) {
+        CRN_AUTO_RECORD struct crn_record *record = records[i];
+        CRN_AUTO_ERROR cairn_error *error = NULL;
+        ck_assert_msg(crn_record_validate(record, &error) == 0, "%s", cairn_error_message(error));
+    }
 }
 END_TEST
 
-START_TEST(each_rule_is_enforced_by_its_name)
+static void expect_broken(const struct crn_record *record, const char *name)
 {
-    CRN_AUTO_RECORD struct crn_record *record = crn_test_checkpoint();
     CRN_AUTO_ERROR cairn_error *error = NULL;
     char rule[16];
-    (void)snprintf(rule, sizeof(rule), "(rule %s)", break_rules[_i]);
-    break_record(record, _i);
-    ck_assert_msg(crn_record_validate(record, &error) == CAIRN_ECORRUPT, "case %d, %s", _i, rule);
-    ck_assert_msg(strstr(cairn_error_message(error), rule) != NULL, "case %d, %s: %s", _i, rule,
+    (void)snprintf(rule, sizeof(rule), "(rule %s)", name);
+    ck_assert_msg(crn_record_validate(record, &error) == CAIRN_ECORRUPT, "%s", rule);
+    ck_assert_msg(strstr(cairn_error_message(error), rule) != NULL, "%s: %s", rule,
                   cairn_error_message(error));
     CRN_AUTO_BUFFER struct cairn_buffer bytes = {0};
     ck_assert_int_eq(crn_record_encode(record, &bytes, NULL), CAIRN_ECORRUPT);
     ck_assert_uint_eq(bytes.size, 0);
+}
+
+START_TEST(each_rule_is_enforced_by_its_name)
+{
+    CRN_AUTO_RECORD struct crn_record *record = crn_test_checkpoint();
+    break_record(record, _i);
+    expect_broken(record, break_rules[_i]);
+}
+END_TEST
+
+START_TEST(each_rule_of_savepoints_is_enforced_by_its_name)
+{
+    CRN_AUTO_RECORD struct crn_record *record = crn_test_canonical_savepoint();
+    break_savepoint(record, _i);
+    expect_broken(record, break_savepoint_rules[_i]);
+}
+END_TEST
+
+/* Tables of a savepoint are its own, those of a checkpoint are shared: the same key is right in one
+ * and wrong in the other. */
+START_TEST(savepoints_share_nothing)
+{
+    CRN_AUTO_RECORD struct crn_record *record = crn_test_native_savepoint();
+    struct crn_file *table = &record->operators[0].subtasks[0].files[0];
+    make_object(table, true);
+    expect_broken(record, "F8");
+    make_object(table, false);
+    ck_assert_int_eq(crn_record_validate(record, NULL), 0);
+    record->info.kind = CAIRN_RECORD_CHECKPOINT;
+    record->info.format = CAIRN_CANONICAL;
+    expect_broken(record, "F8");
+}
+END_TEST
+
+START_TEST(places_of_savepoints_are_checked)
+{
+    CRN_AUTO_RECORD struct crn_record *record = crn_test_savepoint();
+    set(&record->info.location, "new\nline");
+    expect_broken(record, "R13");
+    set_long(&record->info.location, 4097);
+    expect_broken(record, "R13");
+    set_long(&record->info.location, 4096);
+    ck_assert_int_eq(crn_record_validate(record, NULL), 0);
+    record->info.format = (cairn_savepoint_format)2;
+    expect_broken(record, "R13");
 }
 END_TEST
 
@@ -327,6 +490,37 @@ START_TEST(wire_rules_are_enforced)
 }
 END_TEST
 
+/* What a savepoint must and others must not have; and what an early one lacked. */
+START_TEST(wire_rules_for_savepoints_are_enforced)
+{
+    static const uint8_t zeros[16] = {0};
+    CRN_AUTO_BUFFER struct cairn_buffer fence = {0}, full = {0}, pointer = {0}, source = {0};
+    payload_of(crn_test_fence(), &fence);
+    crn_test_pb_bytes(&fence, 18, NULL, 0);
+    expect_wire_rule(&fence, "(rule W4)");
+    payload_of(crn_test_full(), &full);
+    crn_test_pb_number(&full, 2, CAIRN_RECORD_SAVEPOINT);
+    expect_wire_rule(&full, "(rule W4)");
+    payload_of(crn_test_savepoint(), &pointer);
+    crn_test_pb_bytes(&pointer, 18, "\x12\x00", 2); /* merged: the location becomes empty */
+    expect_wire_rule(&pointer, "(rule W1)");
+    crn_buf_clear(&pointer);
+    payload_of(crn_test_savepoint(), &pointer);
+    crn_test_pb_bytes(&pointer, 16, NULL, 0);
+    expect_wire_rule(&pointer, "(rule W1)");
+
+    crn_buf_clear(&fence);
+    payload_of(crn_test_fence(), &fence);
+    crn_test_pb_bytes(&source, 4, zeros, 16);
+    crn_test_pb_message(&fence, 19, &source);
+    expect_wire_rule(&fence, "(rule W5)");
+    crn_test_pb_number(&source, 3, 9);
+    crn_test_pb_bytes(&source, 4, zeros, 15);
+    crn_test_pb_message(&fence, 19, &source);
+    expect_wire_rule(&fence, "(rule W2)");
+}
+END_TEST
+
 /* A checkpoint with one subtask of one file, whose fields the caller gives. */
 static void payload_with_file(const struct cairn_buffer *file, size_t generation_size,
                               struct cairn_buffer *out)
@@ -372,12 +566,15 @@ END_TEST
 
 static bool is_tested(const char *rule)
 {
-    static const char *const wire[] = {"W1", "W2", "W3"};
+    static const char *const wire[] = {"W1", "W2", "W3", "W4", "W5"};
     for (size_t i = 0; i < CRN_COUNT(wire); i++)
         if (strcmp(rule, wire[i]) == 0)
             return true;
     for (size_t i = 0; i < CRN_COUNT(break_rules); i++)
         if (strcmp(rule, break_rules[i]) == 0)
+            return true;
+    for (size_t i = 0; i < CRN_COUNT(break_savepoint_rules); i++)
+        if (strcmp(rule, break_savepoint_rules[i]) == 0)
             return true;
     return false;
 }
@@ -412,9 +609,14 @@ static Suite *suite(void)
     tcase_set_timeout(c, 30);
     tcase_add_test(c, what_keeps_all_rules_is_accepted);
     tcase_add_loop_test(c, each_rule_is_enforced_by_its_name, 0, (int)CRN_COUNT(break_rules));
+    tcase_add_loop_test(c, each_rule_of_savepoints_is_enforced_by_its_name, 0,
+                        (int)CRN_COUNT(break_savepoint_rules));
+    tcase_add_test(c, savepoints_share_nothing);
+    tcase_add_test(c, places_of_savepoints_are_checked);
     tcase_add_test(c, odd_names_are_accepted);
     tcase_add_test(c, ranges_are_those_of_the_formula);
     tcase_add_test(c, wire_rules_are_enforced);
+    tcase_add_test(c, wire_rules_for_savepoints_are_enforced);
     tcase_add_test(c, wire_rules_for_files_are_enforced);
     tcase_add_test(c, rules_of_the_document_are_those_tested);
     suite_add_tcase(s, c);

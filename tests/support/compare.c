@@ -38,9 +38,10 @@
         }                                                                                          \
     } while (0)
 
+/* A text that was never set is the empty one, but for an object's key: see manifest.h. */
 static bool differ_text(const char *a, const char *b)
 {
-    return (a == NULL) != (b == NULL) || (a != NULL && strcmp(a, b) != 0);
+    return strcmp(a != NULL ? a : "", b != NULL ? b : "") != 0;
 }
 
 static const char *summary_difference(const cairn_record_info *a, const cairn_record_info *b)
@@ -59,12 +60,24 @@ static const char *summary_difference(const cairn_record_info *a, const cairn_re
     SAME(new_file_count);
     SAME(is_full);
     SAME_TEXT(reason);
+    SAME(format);
+    SAME_TEXT(location);
+    SAME_TEXT(source_location);
     return NULL;
 }
 
 static const char *history_difference(const struct crn_history *a, const struct crn_history *b)
 {
     return summary_difference(&a->info, &b->info);
+}
+
+static const char *schema_difference(const cairn_schema_info *a, const cairn_schema_info *b)
+{
+    SAME(tag);
+    SAME_TEXT(name);
+    SAME(version);
+    SAME_BYTES(bytes, size);
+    return NULL;
 }
 
 static const char *state_difference(const cairn_state_info *a, const cairn_state_info *b)
@@ -74,6 +87,7 @@ static const char *state_difference(const cairn_state_info *a, const cairn_state
     SAME(value_type);
     SAME(map_key_type);
     SAME(ttl_ms);
+    SAME_ALL(schemas, schema_count, schema_difference);
     return NULL;
 }
 
@@ -83,6 +97,8 @@ static const char *file_difference(const struct crn_file *a, const struct crn_fi
     SAME(info.role);
     SAME_TEXT(info.name);
     SAME_TEXT(info.object);
+    if ((a->info.object == NULL) != (b->info.object == NULL))
+        return "info.object";
     SAME(info.size);
     SAME(info.has_xxh3);
     SAME_ARRAY(info.xxh3);
@@ -97,6 +113,9 @@ static const char *file_difference(const struct crn_file *a, const struct crn_fi
     SAME(info.sequence_last);
     SAME_BYTES(info.smallest, info.smallest_size);
     SAME_BYTES(info.largest, info.largest_size);
+    SAME(info.key_group_first);
+    SAME(info.key_group_last);
+    SAME(info.entry_count);
     if (a->info.object == NULL)
         SAME_BYTES(inlined, info.size);
     return NULL;
@@ -145,6 +164,10 @@ const char *crn_test_record_difference(const struct crn_record *a, const struct 
     SAME(info.base_id);
     SAME(info.restored_id);
     SAME_ARRAY(info.uuid);
+    SAME_TEXT(info.source_job);
+    SAME(info.source_id);
+    SAME_ARRAY(info.source_uuid);
+    SAME(info.source_mode);
     SAME_TEXT(info.host);
     SAME(info.pid);
     SAME_TEXT(info.library_version);

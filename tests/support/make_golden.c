@@ -32,9 +32,29 @@ static void good_aborted(struct cairn_buffer *out)
     encode_free(crn_test_aborted(), out);
 }
 
-static void good_savepoint(struct cairn_buffer *out)
+static void good_savepoint_pointer(struct cairn_buffer *out)
 {
     encode_free(crn_test_savepoint(), out);
+}
+
+static void good_canonical_savepoint(struct cairn_buffer *out)
+{
+    encode_free(crn_test_canonical_savepoint(), out);
+}
+
+static void good_native_savepoint(struct cairn_buffer *out)
+{
+    encode_free(crn_test_native_savepoint(), out);
+}
+
+static void good_canonical_checkpoint(struct cairn_buffer *out)
+{
+    encode_free(crn_test_canonical_checkpoint(), out);
+}
+
+static void good_claim(struct cairn_buffer *out)
+{
+    encode_free(crn_test_claim(), out);
 }
 
 static void good_full(struct cairn_buffer *out)
@@ -99,6 +119,16 @@ static void tolerated_not_packed(struct cairn_buffer *out)
 {
     CRN_AUTO_BUFFER struct cairn_buffer payload = {0};
     payload_of(crn_test_checkpoint(), &payload);
+    const struct crn_test_frame frame = crn_test_frame_of(payload.data, payload.size);
+    crn_test_frame_put(&frame, out);
+}
+
+/* As it was before a record could say where a savepoint is. The file there is of that time. */
+static void tolerated_early_savepoint(struct cairn_buffer *out)
+{
+    CRN_AUTO_BUFFER struct cairn_buffer payload = {0};
+    payload_of(crn_test_fence(), &payload);
+    crn_test_pb_number(&payload, 2, CAIRN_RECORD_SAVEPOINT);
     const struct crn_test_frame frame = crn_test_frame_of(payload.data, payload.size);
     crn_test_frame_put(&frame, out);
 }
@@ -303,7 +333,11 @@ static const struct golden {
 } goldens[] = {
     {"good-fence", good_fence},
     {"good-aborted", good_aborted},
-    {"good-savepoint", good_savepoint},
+    {"good-savepoint-pointer", good_savepoint_pointer},
+    {"good-canonical-savepoint", good_canonical_savepoint},
+    {"good-native-savepoint", good_native_savepoint},
+    {"good-canonical-checkpoint", good_canonical_checkpoint},
+    {"good-claim", good_claim},
     {"good-full", good_full},
     {"good-checkpoint", good_checkpoint},
     {"good-many-files", good_many_files},
@@ -312,6 +346,7 @@ static const struct golden {
     {"tolerated-longer-header", tolerated_longer_header},
     {"tolerated-unknown-fields", tolerated_unknown_fields},
     {"tolerated-not-packed", tolerated_not_packed},
+    {"tolerated-early-savepoint", tolerated_early_savepoint},
     {"unsupported-version", unsupported_version},
     {"unsupported-feature", unsupported_feature},
     {"unsupported-other-layout", unsupported_other_layout},

@@ -118,6 +118,15 @@ static void set_object(struct crn_file *file, uint64_t number)
     set_text(&file->info.object, key);
 }
 
+/* A savepoint shares nothing: its tables are where its other files are. */
+static void set_shared(const struct crn_record *record, struct crn_file *file)
+{
+    char key[CRN_KEY_MAX];
+    crn_key_object(key, record->info.kind == CAIRN_RECORD_CHECKPOINT, file->info.epoch,
+                   file->info.checkpoint_id, file->info.number, file->info.name);
+    set_text(&file->info.object, key);
+}
+
 struct crn_file *crn_test_add_table(struct crn_subtask *subtask, uint64_t number, uint64_t size,
                                     uint64_t checkpoint_id, uint64_t epoch)
 {
@@ -181,9 +190,13 @@ static void add_history(struct crn_record *record, uint64_t id, cairn_record_kin
     struct crn_history *entry = have(crn_record_add_history(record));
     entry->info.id = id;
     entry->info.kind = kind;
-    entry->info.state = kind == CAIRN_RECORD_ABORTED ? CAIRN_STATE_ABORTED
-                        : kind == CAIRN_RECORD_FENCE ? CAIRN_STATE_FENCE
-                                                     : CAIRN_STATE_SUBSUMED;
+    entry->info.state = kind == CAIRN_RECORD_ABORTED     ? CAIRN_STATE_ABORTED
+                        : kind == CAIRN_RECORD_FENCE     ? CAIRN_STATE_FENCE
+                        : kind == CAIRN_RECORD_SAVEPOINT ? CAIRN_STATE_SAVEPOINT
+                                                         : CAIRN_STATE_SUBSUMED;
+    set_text(&entry->info.location, kind == CAIRN_RECORD_SAVEPOINT ? "/mnt/elsewhere" : "");
+    entry->info.format =
+        kind == CAIRN_RECORD_SAVEPOINT && id % 2 == 1 ? CAIRN_NATIVE : CAIRN_CANONICAL;
     entry->info.epoch = 1;
     entry->info.trigger_time_ms = (int64_t)(1700000000000u + id * 10000u);
     entry->info.commit_time_ms = entry->info.trigger_time_ms + 100;
@@ -221,7 +234,123 @@ struct crn_record *crn_test_aborted(void)
 
 struct crn_record *crn_test_savepoint(void)
 {
-    struct crn_record *record = start(CAIRN_RECORD_SAVEPOINT, 6, 6, 1);
+    struct crn_record *record = start(CAIRN_RECORD_SAVEPOINT, 6, 4, 1);
+    record->info.format = CAIRN_NATIVE;
+    set_text(&record->info.location, "file:///mnt/savepoints/savepoint-orders-6");
+    add_history(record, 4, CAIRN_RECORD_CHECKPOINT);
+    add_history(record, 5, CAIRN_RECORD_SAVEPOINT);
+    crn_record_finish(record);
+    return record;
+}
+
+/* Started from another job's snapshot. */
+static void set_source(struct crn_record *record, cairn_claim_mode mode)
+{
+    set_text(&record->info.source_location, "s3://archive/savepoint-old-orders-90");
+    set_text(&record->info.source_job, "old-orders");
+    record->info.source_id = 90;
+    for (size_t i = 0; i < sizeof(record->info.source_uuid); i++)
+        record->info.source_uuid[i] = (uint8_t)(0xd0 + i);
+    record->info.source_mode = mode;
+}
+
+struct crn_record *crn_test_claim(void)
+{
+    struct crn_record *record = start(CAIRN_RECORD_FENCE, 1, 1, 1);
+    set_source(record, CAIRN_CLAIM);
+    crn_record_finish(record);
+    return record;
+}
+
+static void add_schema(cairn_state_info *state, uint32_t tag, const char *name, uint32_t version,
+                       const char *data)
+{
+    const cairn_schema_info schema = {.tag = tag,
+                                      .name = name,
+                                      .version = version,
+                                      .bytes = (const uint8_t *)data,
+                                      .size = strlen(data)};
+    if (crn_state_add_schema(state, &schema) < 0)
+        abort();
+}
+
+struct crn_file *crn_test_add_canonical(struct crn_subtask *subtask, uint32_t first, uint32_t last,
+                                        uint64_t checkpoint_id, uint64_t epoch, uint64_t number)
+{
+    struct crn_file *file = have(crn_subtask_add_file(subtask));
+    char name[40];
+    (void)snprintf(name, sizeof(name), "state-%05" PRIu32 ".cairn", first);
+    file->info.role = CAIRN_FILE_CANONICAL;
+    set_text(&file->info.name, name);
+    file->info.size = 50000 + first;
+    file->info.has_xxh3 = 1;
+    memset(file->info.xxh3, (int)(0x50 + number), sizeof(file->info.xxh3));
+    file->info.has_crc32c = 1;
+    file->info.crc32c = (uint32_t)(number * 2654435761u);
+    file->info.checkpoint_id = checkpoint_id;
+    file->info.epoch = epoch;
+    file->info.key_group_first = first;
+    file->info.key_group_last = last;
+    file->info.entry_count = 1200 + last;
+    set_object(file, number);
+    return file;
+}
+
+/* Two subtasks of keyed state with schemas, in canonical files: of a savepoint or a checkpoint. */
+static void add_canonical_operator(struct crn_record *record)
+{
+    const uint64_t id = record->info.id, epoch = record->info.epoch;
+    struct crn_operator *op = add_operator(record, "carts", 2, 128);
+    add_schema(add_state(op, "cart", CAIRN_KIND_MAP, CAIRN_STRUCT), 1, "cart", 0, "\x01items");
+    add_schema(&op->states[0], 3, "cart", 0, "\x02items and prices");
+    op->states[0].map_key_type = CAIRN_STRING;
+    add_schema(add_state(op, "last", CAIRN_KIND_VALUE, CAIRN_AVRO), 1, "Order", 0, "\"long\"");
+    add_schema(add_state(op, "log", CAIRN_KIND_LIST, CAIRN_CUSTOM), 0, "", 7, "");
+    add_state(op, "total", CAIRN_KIND_VALUE, CAIRN_DOUBLE);
+    for (uint32_t i = 0; i < 2; i++) {
+        struct crn_subtask *subtask = add_subtask(op, i);
+        set_text(&subtask->info.backend, "canonical");
+        memset(subtask->info.generation, 0, sizeof(subtask->info.generation));
+        (void)crn_test_add_canonical(subtask, 64 * i, 64 * i + 31, id, epoch, 10 * i);
+        (void)crn_test_add_canonical(subtask, 64 * i + 32, 64 * i + 63, id, epoch, 10 * i + 1);
+        (void)crn_test_add_inlined(subtask, CAIRN_FILE_OPERATOR_STATE, "operator-state",
+                                   "\0\1position", 10, id, epoch);
+    }
+}
+
+struct crn_record *crn_test_canonical_savepoint(void)
+{
+    struct crn_record *record = start(CAIRN_RECORD_SAVEPOINT, 21, 21, 4);
+    record->info.restored_id = 17;
+    add_canonical_operator(record);
+    crn_record_finish(record);
+    return record;
+}
+
+struct crn_record *crn_test_canonical_checkpoint(void)
+{
+    struct crn_record *record = start(CAIRN_RECORD_CHECKPOINT, 3, 2, 2);
+    record->info.is_full = 1;
+    set_source(record, CAIRN_NO_CLAIM);
+    add_history(record, 2, CAIRN_RECORD_CHECKPOINT);
+    set_text(&record->history[0].info.source_location, record->info.source_location);
+    add_canonical_operator(record);
+    crn_record_finish(record);
+    return record;
+}
+
+struct crn_record *crn_test_native_savepoint(void)
+{
+    struct crn_record *record = start(CAIRN_RECORD_SAVEPOINT, 22, 22, 4);
+    record->info.format = CAIRN_NATIVE;
+    struct crn_operator *op = add_operator(record, "count", 1, 128);
+    add_state(op, "count", CAIRN_KIND_VALUE, CAIRN_INT64);
+    struct crn_subtask *subtask = add_subtask(op, 0);
+    set_shared(record, crn_test_add_table(subtask, 8, 4096, 22, 4));
+    set_shared(record, crn_test_add_table(subtask, 9, 8192, 22, 4));
+    (void)add_database_object(subtask, "MANIFEST-000005", 20000, 22, 4, 2);
+    (void)crn_test_add_inlined(subtask, CAIRN_FILE_DATABASE, "CURRENT", "MANIFEST-000005\n", 16, 22,
+                               4);
     crn_record_finish(record);
     return record;
 }
@@ -320,6 +449,7 @@ static void random_table(struct crn_subtask *subtask, const struct crn_record *r
     struct crn_file *file =
         crn_test_add_table(subtask, number, any_number(state) >> 1, id,
                            is_new ? record->info.epoch : 1 + below(state, record->info.epoch));
+    set_shared(record, file);
     file->state = (uint32_t)below(state, state_count);
     file->info.level = (uint32_t)below(state, 7);
     file->info.has_xxh3 = (uint8_t)below(state, 2);
@@ -338,12 +468,47 @@ static void random_table(struct crn_subtask *subtask, const struct crn_record *r
     set_bytes(&file->info.largest, &file->info.largest_size, key, size);
 }
 
+static void random_canonical_files(struct crn_subtask *subtask, const struct crn_record *record,
+                                   uint64_t *state)
+{
+    const uint32_t end = subtask->info.key_group_last + 1;
+    uint32_t first = subtask->info.key_group_first;
+    set_text(&subtask->info.backend, "canonical");
+    while (first < end && below(state, 4) > 0) {
+        first += (uint32_t)below(state, end - first);
+        const uint32_t last = first + (uint32_t)below(state, end - first);
+        struct crn_file *file = crn_test_add_canonical(subtask, first, last, record->info.id,
+                                                       record->info.epoch, any_number(state));
+        file->info.entry_count = any_number(state);
+        first = last + 1;
+    }
+}
+
+static void random_schemas(cairn_state_info *info, uint64_t *state)
+{
+    static const cairn_type types[] = {CAIRN_STRUCT, CAIRN_AVRO, CAIRN_CUSTOM};
+    info->value_type = types[below(state, CRN_COUNT(types))];
+    uint32_t tag = (uint32_t)below(state, 3);
+    for (uint64_t n = 1 + below(state, 4); n > 0; n--) {
+        const uint32_t version = info->value_type == CAIRN_CUSTOM ? (uint32_t)any_number(state) : 0;
+        add_schema(info, tag, any_text(state), version, any_text(state));
+        tag += 1 + (uint32_t)below(state, 200);
+    }
+}
+
 static void random_files(struct crn_subtask *subtask, const struct crn_record *record,
                          uint32_t keyed_count, uint64_t *state)
 {
     const uint64_t id = record->info.id, epoch = record->info.epoch;
     uint8_t data[64];
     memset(data, (int)below(state, 256), sizeof(data));
+    if (below(state, 2) == 0)
+        (void)crn_test_add_inlined(subtask, CAIRN_FILE_OPERATOR_STATE, "operator-state", data,
+                                   below(state, sizeof(data)), id, epoch);
+    if (below(state, 3) == 0) {
+        random_canonical_files(subtask, record, state);
+        return;
+    }
     if (keyed_count > 0)
         for (uint64_t n = below(state, 5), number = any_number(state) / 2; n > 0; n--)
             random_table(subtask, record, number += 1 + below(state, 3), keyed_count, state);
@@ -352,9 +517,6 @@ static void random_files(struct crn_subtask *subtask, const struct crn_record *r
                                   any_number(state));
     if (below(state, 2) == 0)
         (void)crn_test_add_inlined(subtask, CAIRN_FILE_DATABASE, "CURRENT", data,
-                                   below(state, sizeof(data)), id, epoch);
-    if (below(state, 2) == 0)
-        (void)crn_test_add_inlined(subtask, CAIRN_FILE_OPERATOR_STATE, "operator-state", data,
                                    below(state, sizeof(data)), id, epoch);
 }
 
@@ -376,6 +538,8 @@ static void random_operator(struct crn_record *record, size_t i, uint64_t *state
         info->ttl_ms = any_number(state);
         if (info->kind == CAIRN_KIND_MAP)
             info->map_key_type = (cairn_type)below(state, 4);
+        if (below(state, 3) == 0)
+            random_schemas(info, state);
     }
     if (below(state, 2) == 0)
         add_state(op, "state-0", CAIRN_KIND_BROADCAST, CAIRN_STRING)->map_key_type =
@@ -391,8 +555,10 @@ struct crn_record *crn_test_random_record(uint64_t *state)
 {
     const cairn_record_kind kind = (cairn_record_kind)(1 + below(state, 4));
     const uint64_t id = 1 + any_number(state) / 2;
-    struct crn_record *record =
-        start(kind, id, 1 + below(state, id), 1 + below(state, 1 + any_number(state) / 2));
+    const bool is_pointer = kind == CAIRN_RECORD_SAVEPOINT && below(state, 2) == 0;
+    const bool is_alone = kind == CAIRN_RECORD_SAVEPOINT && !is_pointer;
+    struct crn_record *record = start(kind, id, is_alone ? id : 1 + below(state, id),
+                                      1 + below(state, 1 + any_number(state) / 2));
     record->info.restored_id = below(state, id);
     record->info.trigger_time_ms = (int64_t)any_number(state) * (below(state, 2) == 0 ? 1 : -1);
     record->info.duration_us = any_number(state);
@@ -400,11 +566,17 @@ struct crn_record *crn_test_random_record(uint64_t *state)
     set_text(&record->info.host, any_text(state));
     if (kind == CAIRN_RECORD_ABORTED)
         set_text(&record->info.reason, "because");
-    const uint64_t history = below(state, CRN_LIMIT_HISTORY + 1);
+    if (is_pointer)
+        set_text(&record->info.location, "elsewhere \xe2\x82\xac");
+    if (kind == CAIRN_RECORD_SAVEPOINT)
+        record->info.format = (cairn_savepoint_format)below(state, 2);
+    if (below(state, 2) == 0)
+        set_source(record, (cairn_claim_mode)below(state, 3));
+    const uint64_t history = is_alone ? 0 : below(state, CRN_LIMIT_HISTORY + 1);
     for (uint64_t i = 1; i <= history && i < id; i++)
         add_history(record, i, (cairn_record_kind)(1 + below(state, 4)));
-    if (kind == CAIRN_RECORD_CHECKPOINT) {
-        record->info.base_id = below(state, id);
+    if (crn_record_is_restorable(record)) {
+        record->info.base_id = is_alone ? 0 : below(state, id);
         record->info.is_full = record->info.base_id == 0 && below(state, 2) == 0;
         for (size_t i = below(state, 4); i > 0; i--)
             random_operator(record, i, state);

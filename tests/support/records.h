@@ -11,10 +11,14 @@ uint64_t crn_test_random(uint64_t *state);
 /* CAIRN_SEED, or one from the clock; printed as a TAP comment so that a failure can be repeated. */
 uint64_t crn_test_seed(void);
 
-struct crn_record *crn_test_fence(void);     /* id 3, restored from 2 */
-struct crn_record *crn_test_aborted(void);   /* id 5, with a history of 1 to 4 */
-struct crn_record *crn_test_savepoint(void); /* id 6 */
-struct crn_record *crn_test_full(void);      /* id 1: one operator, one subtask, all new */
+struct crn_record *crn_test_fence(void);                /* id 3, restored from 2 */
+struct crn_record *crn_test_aborted(void);              /* id 5, with a history of 1 to 4 */
+struct crn_record *crn_test_savepoint(void);            /* id 6: a pointer */
+struct crn_record *crn_test_canonical_savepoint(void);  /* id 21, in its directory: with schemas */
+struct crn_record *crn_test_native_savepoint(void);     /* id 22, in its directory */
+struct crn_record *crn_test_canonical_checkpoint(void); /* id 3: from a source, with schemas */
+struct crn_record *crn_test_claim(void);                /* id 1: a fence that claims a source */
+struct crn_record *crn_test_full(void); /* id 1: one operator, one subtask, all new */
 struct crn_record *crn_test_checkpoint(
     void); /* id 17 on base 9: two operators, files of every kind */
 struct crn_record *crn_test_many_files(size_t files);
@@ -24,6 +28,9 @@ struct crn_record *crn_test_random_record(uint64_t *state);
  * if checkpoint_id is not the record's. */
 struct crn_file *crn_test_add_table(struct crn_subtask *subtask, uint64_t number, uint64_t size,
                                     uint64_t checkpoint_id, uint64_t epoch);
+/* A canonical file, in an object of its own. */
+struct crn_file *crn_test_add_canonical(struct crn_subtask *subtask, uint32_t first, uint32_t last,
+                                        uint64_t checkpoint_id, uint64_t epoch, uint64_t number);
 /* Bytes of its own in the manifest, with their sums. */
 struct crn_file *crn_test_add_inlined(struct crn_subtask *subtask, cairn_file_role role,
                                       const char *name, const void *data, size_t size,
