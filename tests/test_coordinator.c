@@ -5,8 +5,8 @@
  * A model of the world around the coordinator (tasks, a store, a log, people who ask) offers the
  * events that the driver could bring next, and judges every action that comes back. Two ways to
  * choose the events:
- *   exhaustive   all reachable states of 2 tasks and 3 checkpoints, each with every event, and from
- *                each of them the way to CLOSED;
+ *   exhaustive   all reachable states of 2 tasks, 2 checkpoints and a savepoint, with and without
+ *                periodic ones, each with every event, and from each of them the way to CLOSED;
  *   random       more than a million steps with up to 5 tasks, periodic checkpoints, pauses and
  * real retry times; with events that are late, repeated or of nobody thrown in, which must change
  * nothing. The seed is printed; CAIRN_SEED=<number> replays it.
@@ -24,14 +24,15 @@
  * ------------------------------------------------------------------------------------------ */
 
 #define SMALL_TASKS 2u
-#define SMALL_CHECKPOINTS 3u
+#define SMALL_CHECKPOINTS 2u
 #define SMALL_WAITING 2u /* requests that wait at once */
-#define STATES_MAX (1u << 14)
+#define SMALL_SAVEPOINTS 1u
+#define STATES_MAX (1u << 16)
 
 /* All that can influence what happens next, without absolute times, ids and tickets. */
 struct state_key {
-    uint8_t phase, checkpoints, waiting, unsettled, acks, retries;
-    uint8_t flags[16];
+    uint8_t phase, checkpoints, savepoints, waiting, unsettled, acks, retries;
+    uint8_t flags[19];
 };
 
 static struct state_key key_of(const struct world *w)
@@ -39,14 +40,16 @@ static struct state_key key_of(const struct world *w)
     struct state_key key;
     memset(&key, 0, sizeof key);
     key.phase = (uint8_t)w->c.phase;
-    key.checkpoints = (uint8_t)w->checkpoints;
+    key.checkpoints =
+        (uint8_t)(w->checkpoints < SMALL_CHECKPOINTS ? w->checkpoints : SMALL_CHECKPOINTS);
+    key.savepoints = (uint8_t)w->savepoints;
     key.waiting = (uint8_t)(w->c.requested - w->c.taken);
     key.unsettled = (uint8_t)(w->tickets - w->settled);
     key.retries = (uint8_t)(w->c.retries < 3 ? w->c.retries : 3);
     for (unsigned i = 0; i < SMALL_TASKS; i++)
         key.acks |=
             (uint8_t)((w->task_acked[i] && w->open) << i | (w->acked[i] && w->open) << (i + 4));
-    const bool flags[16] = {
+    const bool flags[sizeof key.flags] = {
         w->close_sent,
         w->fenced,
         w->closed,
@@ -63,8 +66,11 @@ static struct state_key key_of(const struct world *w)
         w->c.requested_full,
         w->c.retry_at_us <= w->now_us,
         w->c.retry_at_us == UINT64_MAX,
+        w->c.savepoint,
+        w->savepoint_waits,
+        w->now_us >= w->c.next_periodic_us && w->now_us >= w->c.not_before_us,
     };
-    for (unsigned i = 0; i < 16; i++)
+    for (unsigned i = 0; i < sizeof key.flags; i++)
         key.flags[i] = flags[i];
     return key;
 }
@@ -96,18 +102,20 @@ static void discover(struct explored *explored, const struct world *w)
 
 static bool is_small(const struct world *w, unsigned move)
 {
+    if (move == MOVE_SAVEPOINT)
+        return w->savepoints + (w->open && w->savepoint) < SMALL_SAVEPOINTS;
     if (move != MOVE_REQUEST && move != MOVE_REQUEST_FULL)
         return true;
     return w->checkpoints < SMALL_CHECKPOINTS && w->c.requested - w->c.taken < SMALL_WAITING &&
            w->tickets - w->settled < 2 * SMALL_WAITING;
 }
 
-START_TEST(test_every_reachable_state)
+static void explore(uint64_t interval_us)
 {
     struct explored *explored = calloc(1, sizeof *explored);
     ck_assert_ptr_nonnull(explored);
     struct world w;
-    world_init(&w, 0, 0, SMALL_TASKS);
+    world_init(&w, interval_us, 0, SMALL_TASKS);
     world_start(&w);
     discover(explored, &w);
     uint64_t transitions = 0;
@@ -126,6 +134,18 @@ START_TEST(test_every_reachable_state)
     printf("# exhaustive: %zu states, %" PRIu64 " transitions\n", explored->count, transitions);
     ck_assert_uint_gt(explored->count, 500);
     free(explored);
+}
+
+START_TEST(test_every_reachable_state)
+{
+    explore(0);
+}
+END_TEST
+
+/* So often that the next one is due as soon as any time has passed. */
+START_TEST(test_every_reachable_state_with_periodic_ones)
+{
+    explore(1);
 }
 END_TEST
 
@@ -204,6 +224,8 @@ static uint64_t random_schedule(uint64_t *random)
     w.now_us = 1 + next_random(random) % 1000000;
     if (next_random(random) % 8 == 0)
         world_play(&w, MOVE_REQUEST); /* before START: waits */
+    if (next_random(random) % 8 == 0)
+        world_play(&w, MOVE_SAVEPOINT);
     world_start(&w);
     while (steps < length && !w.closed) {
         unsigned move = (unsigned)(next_random(random) % MOVES);
@@ -393,12 +415,81 @@ START_TEST(test_requests_that_wait_become_one_and_keep_full)
 }
 END_TEST
 
+START_TEST(test_savepoints_and_periodic_checkpoints_take_turns)
+{
+    struct world w;
+    world_init(&w, 100, 0, 1);
+    world_start(&w);
+    world_play(&w, MOVE_TICK);
+    for (unsigned i = 0; i < 3; i++) {
+        ck_assert(!w.savepoint);
+        world_play(&w, MOVE_SAVEPOINT); /* there is always one that waits */
+        w.now_us += 500;                /* and always a checkpoint that is due */
+        complete_attempt(&w);
+        ck_assert(w.savepoint);
+        world_play(&w, MOVE_SAVEPOINT);
+        w.now_us += 500;
+        complete_attempt(&w);
+        ck_assert(!w.savepoint);
+        complete_attempt(&w);
+        ck_assert(w.savepoint);
+        w.now_us += 500;
+        complete_attempt(&w);
+    }
+    ck_assert_uint_eq(w.savepoints, 6);
+    ck_assert_uint_eq(w.checkpoints, 6);
+}
+END_TEST
+
+START_TEST(test_a_savepoint_moves_no_checkpoint)
+{
+    struct world w;
+    world_init(&w, 1000, 300, 1);
+    world_start(&w);
+    world_play(&w, MOVE_SAVEPOINT);
+    w.now_us = 950;
+    complete_attempt(&w);
+    ck_assert_int_eq(w.c.phase, CRN_PHASE_IDLE);
+    ck_assert_uint_eq(crn_coordinator_next_tick_us(&w.c), 1000);
+}
+END_TEST
+
+START_TEST(test_a_requested_checkpoint_goes_before_a_savepoint)
+{
+    struct world w;
+    world_init(&w, 0, 0, 1);
+    world_start(&w);
+    world_play(&w, MOVE_SAVEPOINT);
+    world_play(&w, MOVE_SAVEPOINT);
+    world_play(&w, MOVE_REQUEST_FULL);
+    complete_attempt(&w);
+    ck_assert(!w.savepoint && w.c.full);
+    complete_attempt(&w);
+    ck_assert(w.savepoint && !w.c.full);
+    complete_attempt(&w);
+    ck_assert_int_eq(w.c.phase, CRN_PHASE_IDLE);
+}
+END_TEST
+
+START_TEST(test_a_savepoint_has_its_own_deadline)
+{
+    struct world w;
+    world_init(&w, 0, 0, 1);
+    world_start(&w);
+    world_play(&w, MOVE_SAVEPOINT);
+    ck_assert_uint_eq(crn_coordinator_next_tick_us(&w.c), SAVEPOINT_TIMEOUT_US);
+    world_play(&w, MOVE_TICK);
+    ck_assert_int_eq(w.c.phase, CRN_PHASE_ABORTING);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("coordinator");
     TCase *tcase = tcase_create("schedules");
     tcase_set_timeout(tcase, 120);
     tcase_add_test(tcase, test_every_reachable_state);
+    tcase_add_test(tcase, test_every_reachable_state_with_periodic_ones);
     tcase_add_test(tcase, test_random_schedules);
     suite_add_tcase(suite, tcase);
     tcase = tcase_create("times");
@@ -409,6 +500,10 @@ int main(void)
     tcase_add_test(tcase, test_waiters_are_told_when_the_log_cannot_be);
     tcase_add_test(tcase, test_times_at_the_end_of_the_clock_do_not_wrap);
     tcase_add_test(tcase, test_requests_that_wait_become_one_and_keep_full);
+    tcase_add_test(tcase, test_savepoints_and_periodic_checkpoints_take_turns);
+    tcase_add_test(tcase, test_a_savepoint_moves_no_checkpoint);
+    tcase_add_test(tcase, test_a_requested_checkpoint_goes_before_a_savepoint);
+    tcase_add_test(tcase, test_a_savepoint_has_its_own_deadline);
     suite_add_tcase(suite, tcase);
     return crn_test_run(suite);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The checkpoint coordinator as a pure state machine; coordinator.h has its states and invariants.
+/* The coordinator of snapshots as a pure state machine; coordinator.h has its states and
+ * invariants.
  */
 #include "engine/job/coordinator.h"
 
@@ -29,7 +30,8 @@ static struct crn_action *act(struct crn_coordinator *c, struct crn_actions *out
 {
     assert(out->count < CRN_ACTIONS_MAX);
     struct crn_action *action = &out->items[out->count++];
-    *action = (struct crn_action){.kind = kind, .id = c->id, .full = c->full, .ticket = c->taken};
+    *action = (struct crn_action){
+        .kind = kind, .id = c->id, .full = c->full, .savepoint = c->savepoint, .ticket = c->taken};
     return action;
 }
 
@@ -46,36 +48,59 @@ static void schedule_retry(struct crn_coordinator *c, uint64_t now_us)
     c->retry_at_us = later(now_us, delay < RETRY_MAX_US ? delay : RETRY_MAX_US);
 }
 
-static void begin_if_due(struct crn_coordinator *c, uint64_t now_us, struct crn_actions *out)
+static void begin(struct crn_coordinator *c, uint64_t now_us, uint64_t timeout_us,
+                  struct crn_actions *out)
 {
-    if (c->phase != CRN_PHASE_IDLE || c->closing)
-        return;
-    bool asked = c->requested > c->taken;
-    bool periodic = now_us >= c->next_periodic_us && now_us >= c->not_before_us;
-    if (!asked && !periodic)
-        return;
     c->phase = CRN_PHASE_RUNNING;
     c->id = c->head_id + 1;
-    c->full = c->requested_full;
-    c->requested_full = false;
-    c->taken = c->requested;
     c->ack_count = 0;
     c->drained = false;
     c->overdue = false;
     c->retries = 0;
     c->retry_at_us = UINT64_MAX;
     memset(c->acked, 0, c->task_count);
-    c->deadline_us = later(now_us, c->timeout_us);
+    c->deadline_us = later(now_us, timeout_us);
+    act(c, out, CRN_ACTION_BEGIN);
+}
+
+static void begin_checkpoint(struct crn_coordinator *c, uint64_t now_us, struct crn_actions *out)
+{
+    c->savepoint = false;
+    c->full = c->requested_full;
+    c->requested_full = false;
+    c->taken = c->requested;
     if (c->interval_us > 0)
         c->next_periodic_us = later(now_us, c->interval_us);
-    act(c, out, CRN_ACTION_BEGIN);
+    begin(c, now_us, c->timeout_us, out);
+}
+
+static void begin_savepoint(struct crn_coordinator *c, uint64_t now_us, struct crn_actions *out)
+{
+    c->savepoint = true;
+    c->full = false;
+    c->savepoint_waits = false;
+    begin(c, now_us, c->savepoint_timeout_us, out);
+}
+
+static void begin_if_due(struct crn_coordinator *c, uint64_t now_us, struct crn_actions *out)
+{
+    if (c->phase != CRN_PHASE_IDLE || c->closing)
+        return;
+    bool asked = c->requested > c->taken;
+    bool periodic = now_us >= c->next_periodic_us && now_us >= c->not_before_us;
+    /* c->savepoint is still what the last attempt was. */
+    if (asked || (periodic && (c->savepoint || !c->savepoint_waits)))
+        begin_checkpoint(c, now_us, out);
+    else if (c->savepoint_waits)
+        begin_savepoint(c, now_us, out);
 }
 
 /* The attempt is over and nothing of it is left to do. */
 static void to_idle(struct crn_coordinator *c, uint64_t now_us, struct crn_actions *out)
 {
     c->phase = CRN_PHASE_IDLE;
-    c->not_before_us = later(now_us, c->min_pause_us);
+    if (!c->savepoint)
+        c->not_before_us = later(now_us, c->min_pause_us);
     c->retry_at_us = UINT64_MAX;
     if (c->closing) {
         c->phase = CRN_PHASE_CLOSED;
@@ -266,6 +291,12 @@ void crn_coordinator_step(struct crn_coordinator *c, const struct crn_coordinato
         c->requested_full |= event->full;
         begin_if_due(c, event->now_us, ret);
         break;
+    case CRN_EVENT_SAVEPOINT:
+        assert(!c->savepoint_waits);
+        c->savepoint_waits = true;
+        c->savepoint_timeout_us = event->timeout_us;
+        begin_if_due(c, event->now_us, ret);
+        break;
     case CRN_EVENT_TICK:
         on_tick(c, event->now_us, ret);
         break;
@@ -314,7 +345,7 @@ uint64_t crn_coordinator_next_tick_us(const struct crn_coordinator *c)
 {
     switch (c->phase) {
     case CRN_PHASE_IDLE: {
-        if (c->requested > c->taken)
+        if (c->requested > c->taken || c->savepoint_waits)
             return 0;
         if (c->next_periodic_us == UINT64_MAX)
             return UINT64_MAX;

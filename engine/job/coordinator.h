@@ -7,9 +7,9 @@
 #include <stdint.h>
 
 /*
- * When to begin, commit and abort checkpoints: a pure state machine. Events in, actions out; no
- * clock, no thread, no I/O, no memory of its own, so that a test can run it through millions of
- * schedules. driver.c feeds it and carries the actions out.
+ * When to begin, commit and abort snapshots, which are checkpoints and savepoints: a pure state
+ * machine. Events in, actions out; no clock, no thread, no I/O, no memory of its own, so that a
+ * test can run it through millions of schedules. driver.c feeds it and carries the actions out.
  *
  *   STOPPED --START--> IDLE --due or asked--> RUNNING --all tasks acked--> COMMITTING --> IDLE
  *                                              |  decline, timeout             | taken, failed
@@ -18,6 +18,11 @@
  *   COMMITTING, ABORTING --fenced--> FENCED
  *   any of them --CLOSE--> (ABORTING, DRAINING) --> CLOSED
  *
+ * Both kinds go the same way. Whose turn it is, in IDLE: a checkpoint that was asked for; else a
+ * savepoint that waits and a periodic checkpoint that is due take turns, so that neither starves
+ * the other. A savepoint has a deadline of its own, and leaves alone when the next periodic
+ * checkpoint is due. One savepoint waits here at a time; the driver keeps the others in line.
+ *
  * Invariants, checked by tests/test_coordinator.c over random and exhaustive schedules:
  *   - one attempt at a time; its id is the log's head + 1 and is resolved (COMMIT or ABORT record)
  *     before the next begins (the log is dense);
@@ -25,7 +30,8 @@
  *   - what was uploaded is DISCARDed only after the id was resolved as aborted and all uploads have
  *     ended (P5), and always then (P6);
  *   - an outcome that is not known stays COMMITTING and is tried again: it is never guessed;
- *   - after FENCED nothing is committed any more (P7).
+ *   - after FENCED nothing is committed any more (P7);
+ *   - a savepoint serves no request for a checkpoint, and the reverse.
  */
 
 enum crn_coordinator_phase {
@@ -40,15 +46,17 @@ enum crn_coordinator_phase {
 };
 
 enum crn_event_kind {
-    CRN_EVENT_START,        /* tasks: their number; id: the log's head */
-    CRN_EVENT_REQUEST,      /* id: the newest ticket given out to who asks; full: for any of them */
-    CRN_EVENT_TICK,         /* time passed */
-    CRN_EVENT_BEGIN_FAILED, /* the attempt could not even be made: nothing happened under its id */
-    CRN_EVENT_ACK,          /* task, id */
-    CRN_EVENT_DECLINE,      /* id (of a task's or the driver's failure) */
-    CRN_EVENT_COMMIT_OK,    /* id */
-    CRN_EVENT_COMMIT_TAKEN, /* the id was resolved as aborted by maintenance */
-    CRN_EVENT_COMMIT_FENCED,  /* also for the aborted record */
+    CRN_EVENT_START,     /* tasks: their number; id: the log's head */
+    CRN_EVENT_REQUEST,   /* id: the newest ticket given out to who asks; full: for any of them */
+    CRN_EVENT_SAVEPOINT, /* timeout_us: one is asked for; not while another waits: savepoint_waits
+                          */
+    CRN_EVENT_TICK,      /* time passed */
+    CRN_EVENT_BEGIN_FAILED,  /* the attempt could not even be made: nothing happened under its id */
+    CRN_EVENT_ACK,           /* task, id */
+    CRN_EVENT_DECLINE,       /* id (of a task's or the driver's failure) */
+    CRN_EVENT_COMMIT_OK,     /* id */
+    CRN_EVENT_COMMIT_TAKEN,  /* the id was resolved as aborted by maintenance */
+    CRN_EVENT_COMMIT_FENCED, /* also for the aborted record */
     CRN_EVENT_COMMIT_UNKNOWN, /* the outcome could not be learnt */
     CRN_EVENT_COMMIT_FAILED,  /* it did not happen */
     CRN_EVENT_ABORT_OK,       /* the aborted record (ours or another's) stands */
@@ -63,11 +71,12 @@ struct crn_coordinator_event {
     uint64_t id;
     uint32_t task;
     bool full;
+    uint64_t timeout_us;
 };
 
 enum crn_action_kind {
     CRN_ACTION_BEGIN,    /* ask every task for the barrier of id */
-    CRN_ACTION_COMMIT,   /* commit the checkpoint's record */
+    CRN_ACTION_COMMIT,   /* commit the snapshot's record */
     CRN_ACTION_COMPLETE, /* it is committed: tell tasks and waiters, subsume */
     CRN_ACTION_CANCEL,   /* withdraw the barrier, stop uploads */
     CRN_ACTION_ABORT,    /* commit the aborted record */
@@ -83,6 +92,7 @@ struct crn_action {
     enum crn_action_kind kind;
     uint64_t id;
     bool full;
+    bool savepoint;  /* the attempt is one */
     bool timed_out;  /* CANCEL: because of the timeout */
     uint64_t ticket; /* BEGIN, COMPLETE, ABORTED: requests up to this one are served by it */
 };
@@ -98,8 +108,9 @@ struct crn_coordinator {
     /* State; read by tests and the driver, changed by crn_coordinator_step() only. */
     enum crn_coordinator_phase phase;
     uint64_t head_id;
-    uint64_t id; /* of the attempt in flight */
+    uint64_t id; /* of the attempt in flight, or the last one */
     bool full;
+    bool savepoint; /* what it is */
     bool drained;
     bool overdue; /* the deadline is over, waiters were told; the id is still tried */
     bool closing;
@@ -110,6 +121,8 @@ struct crn_coordinator {
     uint64_t requested; /* newest ticket given out */
     uint64_t taken;     /* tickets taken over by the attempt in flight or served before */
     bool requested_full;
+    bool savepoint_waits;
+    uint64_t savepoint_timeout_us; /* of the one that waits */
 };
 
 void crn_coordinator_init(struct crn_coordinator *coordinator, uint64_t interval_us,

@@ -10,6 +10,9 @@ void world_init(struct world *w, uint64_t interval_us, uint64_t min_pause_us, ui
 {
     memset(w, 0, sizeof *w);
     w->tasks = tasks;
+    w->interval_us = interval_us;
+    w->min_pause_us = min_pause_us;
+    w->next_periodic_us = UINT64_MAX;
     crn_coordinator_init(&w->c, interval_us, TIMEOUT_US, min_pause_us, w->acked);
 }
 
@@ -25,21 +28,65 @@ static bool all_acked(const struct world *w)
  * Judging actions
  * ------------------------------------------------------------------------------------------ */
 
+static uint64_t sum_of(uint64_t a, uint64_t b)
+{
+    return a > UINT64_MAX - b ? UINT64_MAX : a + b;
+}
+
+static bool is_periodic_due(const struct world *w)
+{
+    return w->now_us >= w->next_periodic_us && w->now_us >= w->not_before_us;
+}
+
+static void judge_begin_checkpoint(struct world *w, const struct crn_action *action)
+{
+    bool asked = w->tickets > w->taken;
+    ck_assert_msg(asked || is_periodic_due(w), "a checkpoint that nobody asked for");
+    ck_assert_msg(asked || !w->savepoint_waits || w->savepoint,
+                  "periodic checkpoints starve a savepoint");
+    ck_assert_uint_eq(action->ticket, w->tickets); /* serves everybody who asked before */
+    ck_assert(action->full == w->full_asked);
+    w->full_asked = false;
+    w->taken = w->tickets;
+    w->next_periodic_us = w->interval_us > 0 ? sum_of(w->now_us, w->interval_us) : UINT64_MAX;
+    w->deadline_us = sum_of(w->now_us, w->c.timeout_us);
+}
+
+static void judge_begin_savepoint(struct world *w, const struct crn_action *action)
+{
+    ck_assert_msg(w->savepoint_waits, "a savepoint that nobody asked for");
+    ck_assert_msg(w->tickets == w->taken, "a requested checkpoint goes first");
+    ck_assert_msg(!w->savepoint || !is_periodic_due(w), "savepoints starve a periodic checkpoint");
+    ck_assert_uint_eq(action->ticket, w->taken); /* serves none of them */
+    ck_assert(!action->full);
+    w->savepoint_waits = false;
+    w->deadline_us = sum_of(w->now_us, SAVEPOINT_TIMEOUT_US);
+}
+
 static void judge_begin(struct world *w, const struct crn_action *action)
 {
     ck_assert_msg(!w->open, "one attempt at a time");
     ck_assert_msg(w->started && !w->close_sent && !w->fenced, "begins only while it runs");
     ck_assert_uint_eq(action->id, w->log_head + 1); /* ids are dense */
-    ck_assert_uint_eq(action->ticket, w->tickets);  /* serves everybody who asked before */
-    ck_assert(action->full == w->full_asked);
-    w->full_asked = false;
+    if (action->savepoint)
+        judge_begin_savepoint(w, action);
+    else
+        judge_begin_checkpoint(w, action);
+    w->savepoint = action->savepoint;
     w->open = true;
     w->cancelled = w->drained = w->commit_runs = w->abort_runs = false;
     w->in_doubt = w->stands_aborted = w->wants_retry = w->overdue = false;
     memset(w->task_acked, 0, sizeof w->task_acked);
     w->id = action->id;
     w->ticket = action->ticket;
-    w->deadline_us = w->now_us + TIMEOUT_US;
+}
+
+/* A savepoint leaves alone when the next periodic checkpoint is due. */
+static void attempt_ended(struct world *w)
+{
+    w->open = false;
+    if (!w->savepoint)
+        w->not_before_us = sum_of(w->now_us, w->min_pause_us);
 }
 
 static void judge_commit(struct world *w)
@@ -75,8 +122,11 @@ static void judge_outcome(struct world *w, const struct crn_action *action,
         ck_assert_int_eq(event->kind, CRN_EVENT_COMMIT_OK);
         ck_assert(!w->cancelled);
         w->log_head = w->id;
-        w->checkpoints++;
-        w->open = false;
+        if (w->savepoint)
+            w->savepoints++;
+        else
+            w->checkpoints++;
+        attempt_ended(w);
         settle(w, action->ticket);
         ck_assert_uint_eq(action->ticket, w->ticket);
         break;
@@ -91,7 +141,7 @@ static void judge_outcome(struct world *w, const struct crn_action *action,
     case CRN_ACTION_DISCARD:
         ck_assert_msg(w->stands_aborted, "DISCARD before the id is resolved (P5)");
         ck_assert_msg(w->drained, "DISCARD while uploads run (P5)");
-        w->open = false;
+        attempt_ended(w);
         break;
     case CRN_ACTION_OVERDUE:
         ck_assert_msg(w->now_us >= w->deadline_us && !w->stands_aborted,
@@ -133,6 +183,7 @@ static void judge(struct world *w, const struct crn_action *action,
     }
     ck_assert_msg(w->open, "action %d without an attempt", (int)action->kind);
     ck_assert_uint_eq(action->id, w->id);
+    ck_assert(action->savepoint == w->savepoint);
     if (action->kind == CRN_ACTION_CANCEL) {
         ck_assert(!action->timed_out || w->now_us >= w->deadline_us);
         w->cancelled = true;
@@ -155,6 +206,10 @@ void world_step(struct world *w, struct crn_coordinator_event event)
     for (size_t i = 0; i < actions.count; i++)
         judge(w, &actions.items[i], &event);
     ck_assert_uint_eq(w->c.head_id, w->log_head);
+    ck_assert(w->c.savepoint_waits == w->savepoint_waits);
+    ck_assert_msg(w->open || w->closed || w->close_sent || w->fenced || !w->started ||
+                      (!w->savepoint_waits && w->tickets == w->taken),
+                  "idle although somebody waits");
     ck_assert_msg(!w->stands_aborted || !w->drained || !w->open,
                   "resolved and drained, but not DISCARDed (P6)");
     if (w->open && w->wants_retry)
@@ -175,6 +230,8 @@ bool world_can(const struct world *w, unsigned move)
     case MOVE_REQUEST:
     case MOVE_REQUEST_FULL:
         return !w->close_sent;
+    case MOVE_SAVEPOINT:
+        return !w->close_sent && !w->savepoint_waits;
     case MOVE_TICK:
         return crn_coordinator_next_tick_us(&w->c) != UINT64_MAX;
     case MOVE_DECLINE:
@@ -241,6 +298,11 @@ void world_play(struct world *w, unsigned move)
     case MOVE_REQUEST_FULL:
         play_request(w, move == MOVE_REQUEST_FULL);
         break;
+    case MOVE_SAVEPOINT:
+        w->savepoint_waits = true;
+        world_step(w, (struct crn_coordinator_event){.kind = CRN_EVENT_SAVEPOINT,
+                                                     .timeout_us = SAVEPOINT_TIMEOUT_US});
+        break;
     case MOVE_TICK: {
         uint64_t next_us = crn_coordinator_next_tick_us(&w->c);
         w->now_us = next_us > w->now_us ? next_us : w->now_us;
@@ -256,7 +318,7 @@ void world_play(struct world *w, unsigned move)
         break;
     case MOVE_BEGIN_FAILED:
         /* The driver tells the waiters itself, and nothing was done under the id. */
-        w->open = false;
+        attempt_ended(w);
         settle(w, w->ticket);
         world_step(w, (struct crn_coordinator_event){.kind = CRN_EVENT_BEGIN_FAILED, .id = w->id});
         break;
@@ -280,6 +342,8 @@ void world_start(struct world *w)
 {
     w->started = true;
     w->log_head = 7;
+    if (w->interval_us > 0)
+        w->next_periodic_us = sum_of(w->now_us, w->interval_us);
     world_step(w, (struct crn_coordinator_event){
                       .kind = CRN_EVENT_START, .id = 7, .task = (uint32_t)w->tasks});
 }
@@ -295,7 +359,9 @@ void world_check_ends(struct world w)
                                     MOVE_ACK,       MOVE_ACK + 1,  MOVE_ACK + 2,
                                     MOVE_ACK + 3,   MOVE_ACK + 4,  MOVE_TICK};
     for (unsigned steps = 0; steps < 200; steps++) {
-        bool over = w.close_sent ? w.closed : w.fenced || (w.settled == w.tickets && !w.open);
+        bool over = w.close_sent
+                        ? w.closed
+                        : w.fenced || (w.settled == w.tickets && !w.savepoint_waits && !w.open);
         if (over)
             return;
         unsigned i = 0;

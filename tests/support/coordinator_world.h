@@ -10,6 +10,7 @@
 
 #define MAX_TASKS 5u
 #define TIMEOUT_US 1000000u
+#define SAVEPOINT_TIMEOUT_US 700000u
 
 /* What the world knows; everything that the coordinator must not get wrong is decided here again,
  * from the events alone. */
@@ -21,9 +22,14 @@ struct world {
     bool started, close_sent, fenced, closed;
     uint64_t log_head;    /* newest id that stands in the log */
     uint64_t checkpoints; /* committed */
+    uint64_t savepoints;
+    uint64_t interval_us, min_pause_us, next_periodic_us, not_before_us;
+    bool savepoint_waits;
     uint64_t tickets, settled;
     bool full_asked; /* by a ticket that no attempt has taken */
-    /* The attempt in flight. */
+    uint64_t taken;  /* by the newest attempt at a checkpoint */
+    /* The attempt in flight, or the last one. */
+    bool savepoint;
     bool open, cancelled, drained, commit_runs, abort_runs, in_doubt, stands_aborted;
     bool overdue;     /* waiters were told once */
     bool wants_retry; /* a record is neither committed nor given up: only time may try it again */
@@ -35,6 +41,7 @@ struct world {
 enum move {
     MOVE_REQUEST,
     MOVE_REQUEST_FULL,
+    MOVE_SAVEPOINT,
     MOVE_TICK, /* at the time that the coordinator asked for */
     MOVE_DECLINE,
     MOVE_DRAINED,
