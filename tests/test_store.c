@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/thread.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -314,6 +315,102 @@ START_TEST(keys_are_not_trusted)
 }
 END_TEST
 
+/* ---- objects of other objects ---- */
+
+/* A second handle of the same kind: its own memory, or another directory. */
+static cairn_store *open_second(int kind)
+{
+    if (kind == STORE_MEMORY || kind == STORE_FAULT)
+        return stores_open(kind);
+    static const enum crn_transfer transfers[] = {[STORE_AUTO] = CRN_TRANSFER_AUTO,
+                                                  [STORE_LINK] = CRN_TRANSFER_LINK,
+                                                  [STORE_COPY] = CRN_TRANSFER_COPY};
+    CRN_AUTO_FREE char *root = stores_path("second");
+    cairn_store *second = NULL;
+    ck_assert_int_eq(crn_posix_store_open(root, transfers[kind], true, &second, NULL), 0);
+    return second;
+}
+
+static cairn_put_how how_of(int kind)
+{
+    return kind == STORE_COPY                            ? CAIRN_PUT_COPIED
+           : kind == STORE_MEMORY || kind == STORE_FAULT ? CAIRN_PUT_CLONED
+                                                         : CAIRN_PUT_LINKED;
+}
+
+START_TEST(objects_are_made_of_others)
+{
+    enum { SIZE = (9 << 20) + 3 };
+    store = stores_open(_i);
+    cairn_store *second = open_second(_i);
+    CRN_AUTO_FREE uint8_t *data = stores_bytes(SIZE, 5);
+    ck_assert_int_eq(stores_put(store, "job/shared/a", data, SIZE), 0);
+    ck_assert_int_eq(stores_put_text(store, "job/empty", ""), 0);
+    cairn_put_how how = (cairn_put_how)7;
+    /* within one store, and into another */
+    ck_assert_int_eq(crn_store_copy(store, "save/chk-1/b", store, "job/shared/a", &how, NULL), 0);
+    ck_assert_int_eq(how, how_of(_i));
+    stores_expect(store, "save/chk-1/b", data, SIZE);
+    ck_assert_int_eq(crn_store_copy(second, "x/y/c", store, "job/shared/a", &how, NULL), 0);
+    ck_assert_int_eq(how, how_of(_i));
+    ck_assert_int_eq(crn_store_copy(second, "x/empty", store, "job/empty", NULL, NULL), 0);
+    ck_assert_int_eq(second->ops->flush(second, NULL), 0);
+    /* what it was made of may go */
+    ck_assert_int_eq(stores_remove(store, "job/shared/a"), 0);
+    stores_expect(store, "save/chk-1/b", data, SIZE);
+    stores_expect(second, "x/y/c", data, SIZE);
+    stores_expect(second, "x/empty", "", 0);
+    second->ops->close(second);
+    close_store();
+}
+END_TEST
+
+START_TEST(copies_keep_the_rules_of_puts)
+{
+    store = stores_open(_i);
+    cairn_store *second = open_second(_i);
+    CRN_AUTO_ERROR cairn_error *error = NULL;
+    cairn_put_how how;
+    ck_assert_int_eq(stores_put_text(store, "a", "first"), 0);
+    ck_assert_int_eq(stores_put_text(second, "same", "first"), 0);
+    ck_assert_int_eq(stores_put_text(second, "other", "other"), 0);
+    ck_assert_int_eq(stores_put_text(second, "longer", "longer text"), 0);
+    ck_assert_int_eq(crn_store_copy(second, "same", store, "a", &how, NULL), 0);
+    ck_assert_int_eq(crn_store_copy(second, "b", store, "a", &how, NULL), 0);
+    ck_assert_int_eq(crn_store_copy(second, "b", store, "a", &how, NULL), 0);
+    ck_assert_int_eq(crn_store_copy(second, "other", store, "a", &how, NULL), CAIRN_EEXIST);
+    ck_assert_int_eq(crn_store_copy(second, "longer", store, "a", &how, NULL), CAIRN_EEXIST);
+    stores_expect(second, "other", "other", 5);
+    ck_assert_int_eq(crn_store_copy(second, "d/c", store, "missing", &how, &error),
+                     CAIRN_ENOTFOUND);
+    ck_assert_str_eq(cairn_error_object(error), "missing");
+    ck_assert_int_eq(crn_store_copy(second, "../c", store, "a", &how, NULL), CAIRN_EINVAL);
+    ck_assert_int_eq(crn_store_copy(second, "c", store, "../a", &how, NULL), CAIRN_EINVAL);
+    CRN_AUTO_FREE char *keys = stores_list(second, "");
+    ck_assert_str_eq(keys, "b\nlonger\nother\nsame\n");
+    second->ops->close(second);
+    close_store();
+}
+END_TEST
+
+/* A store that cannot, and one that is of another backend: nothing happens. */
+START_TEST(what_cannot_be_copied_is_said)
+{
+    store = stores_open(_i);
+    const bool is_memory = _i == STORE_MEMORY || _i == STORE_FAULT;
+    cairn_store *other = stores_open(is_memory ? STORE_AUTO : STORE_MEMORY);
+    ck_assert_int_eq(stores_put_text(other, "a", "first"), 0);
+    ck_assert_int_eq(crn_store_copy(store, "copied", other, "a", NULL, NULL), CAIRN_EUNSUPPORTED);
+    stores_expect_missing(store, "copied");
+    cairn_store_ops old = *store->ops;
+    cairn_store without = {.ops = &old};
+    old.struct_size = offsetof(cairn_store_ops, copy);
+    ck_assert_int_eq(crn_store_copy(&without, "b", store, "a", NULL, NULL), CAIRN_EUNSUPPORTED);
+    other->ops->close(other);
+    close_store();
+}
+END_TEST
+
 /* ---- objects that go while they are used ---- */
 
 struct removing_sink {
@@ -486,6 +583,9 @@ int main(void)
     tcase_add_loop_test(contract, segments_are_one_level, 0, STORE_KINDS);
     tcase_add_loop_test(contract, remove_tries_all, 0, STORE_KINDS);
     tcase_add_loop_test(contract, keys_are_not_trusted, 0, STORE_KINDS);
+    tcase_add_loop_test(contract, objects_are_made_of_others, 0, STORE_KINDS);
+    tcase_add_loop_test(contract, copies_keep_the_rules_of_puts, 0, STORE_KINDS);
+    tcase_add_loop_test(contract, what_cannot_be_copied_is_said, 0, STORE_KINDS);
     tcase_add_loop_test(contract, a_read_survives_removal, 0, STORE_KINDS);
     tcase_add_loop_test(contract, a_listing_survives_removal, 0, STORE_KINDS);
     tcase_add_loop_test(contract, of_many_threads_one_creates, 0, STORE_KINDS);

@@ -77,7 +77,8 @@ START_TEST(every_operation_can_fail)
     ck_assert_int_eq(store->ops->list(store, "", nothing, NULL, NULL), CAIRN_EIO);
     ck_assert_int_eq(store->ops->list_segments(store, "", nothing, NULL, NULL), CAIRN_EIO);
     ck_assert_int_eq(stores_remove(store, "have"), CAIRN_EIO);
-    ck_assert_uint_eq(crn_fault_store_calls(store), 8);
+    ck_assert_int_eq(crn_store_copy(store, "x", store, "have", NULL, NULL), CAIRN_EIO);
+    ck_assert_uint_eq(crn_fault_store_calls(store), 9);
     ck_assert(store->ops->link_out == NULL); /* the memory store has none */
     ck_assert(store->ops->reap == NULL);
     CRN_AUTO_FREE char *keys = stores_list(inner, "");
@@ -93,9 +94,10 @@ START_TEST(a_lost_reply_comes_after_the_deed)
     ck_assert_int_eq(store->ops->create(store, "c", "c", 1, NULL), CAIRN_EUNKNOWN);
     ck_assert_int_eq(store->ops->create(store, "c", "d", 1, NULL), CAIRN_EEXIST);
     ck_assert_int_eq(store->ops->flush(store, NULL), CAIRN_EUNKNOWN);
+    ck_assert_int_eq(crn_store_copy(store, "copy", store, "have", NULL, NULL), CAIRN_EUNKNOWN);
     ck_assert_int_eq(store->ops->remove(store, keys, 2, NULL), CAIRN_EUNKNOWN);
     CRN_AUTO_FREE char *left = stores_list(inner, "");
-    ck_assert_str_eq(left, "c\np\n");
+    ck_assert_str_eq(left, "c\ncopy\np\n");
 }
 END_TEST
 

@@ -464,6 +464,8 @@ END_TEST
 START_TEST(emptied_directories_go)
 {
     static const char *const keys[] = {"job/chk-1/a", "job/chk-1/b", "job/shared/c", "job/x"};
+    CRN_AUTO_FREE char *root = stores_path("store");
+    CRN_AUTO_FREE char *job = stores_path("store/job");
     CRN_AUTO_FREE char *chk = stores_path("store/job/chk-1");
     CRN_AUTO_FREE char *shared = stores_path("store/job/shared");
     store = stores_open(STORE_AUTO);
@@ -471,9 +473,21 @@ START_TEST(emptied_directories_go)
         ck_assert_int_eq(stores_put_text(store, keys[i], "x"), 0);
     ck_assert_int_eq(store->ops->remove(store, keys, 1, NULL), 0);
     ck_assert(crn_file_is_dir(chk));
-    ck_assert_int_eq(store->ops->remove(store, keys, CRN_COUNT(keys), NULL), 0);
+    ck_assert_int_eq(store->ops->remove(store, keys, 3, NULL), 0);
     ck_assert(!crn_file_is_dir(chk));
-    ck_assert(crn_file_is_dir(shared));
+    ck_assert(crn_file_is_dir(shared)); /* the job is there, and will need it */
+    ck_assert_int_eq(store->ops->remove(store, keys, CRN_COUNT(keys), NULL), 0);
+    ck_assert(!crn_file_is_dir(job));
+    ck_assert(crn_file_is_dir(root));
+
+    /* The last object may be deep, and a file of somebody else's keeps its directories. */
+    ck_assert_int_eq(stores_put_text(store, "a/b/c/d", "d"), 0);
+    ck_assert_int_eq(stores_put_text(store, "a/b/theirs", "t"), 0);
+    ck_assert_int_eq(stores_remove(store, "a/b/c/d"), 0);
+    stores_expect(store, "a/b/theirs", "t", 1);
+    ck_assert_int_eq(stores_remove(store, "a/b/theirs"), 0);
+    CRN_AUTO_FREE char *top = stores_path("store/a");
+    ck_assert(!crn_file_is_dir(top));
     store->ops->close(store);
 }
 END_TEST

@@ -266,6 +266,26 @@ static int fault_link_out(cairn_store *base, const char *key, const char *path,
     return happened(mode, store->inner->ops->link_out(store->inner, key, path, ret_how, reterr));
 }
 
+static void fault_close(cairn_store *base);
+
+/* Inner stores copy among themselves: a source that is decorated as well is unwrapped. */
+static int fault_copy(cairn_store *base, const char *key, cairn_store *from, const char *from_key,
+                      cairn_put_how *ret_how, cairn_error **reterr)
+{
+    struct fault_store *store = self(base);
+    cairn_store *inner = store->inner;
+    cairn_put_how how;
+    int code;
+    enum crn_fault_mode mode = begin(store, CRN_FAULT_COPY, &code);
+    if (from->ops->close == fault_close)
+        from = self(from)->inner;
+    if (mode == CRN_FAULT_BEFORE || mode == CRN_FAULT_SHORT)
+        return refuse(code, key, reterr);
+    if (mode == CRN_FAULT_LOST_REPLY)
+        return lose_reply(inner->ops->copy(inner, key, from, from_key, &how, reterr), key, reterr);
+    return happened(mode, inner->ops->copy(inner, key, from, from_key, ret_how, reterr));
+}
+
 static int fault_reap(cairn_store *base, const char *prefix, uint64_t min_age_ms,
                       uint64_t *ret_count, cairn_error **reterr)
 {
@@ -302,6 +322,7 @@ int crn_fault_store_open(cairn_store *inner, cairn_store **ret_store, cairn_erro
         .remove = fault_remove,
         .link_out = inner->ops->link_out != NULL ? fault_link_out : NULL,
         .reap = inner->ops->reap != NULL ? fault_reap : NULL,
+        .copy = inner->ops->copy != NULL ? fault_copy : NULL,
     };
     store->store.ops = &store->ops;
     store->inner = inner;

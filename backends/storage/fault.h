@@ -19,7 +19,8 @@ enum crn_fault_op {
     CRN_FAULT_LIST = 1 << 5, /* list and list_segments */
     CRN_FAULT_REMOVE = 1 << 6,
     CRN_FAULT_LINK_OUT = 1 << 7,
-    CRN_FAULT_ANY = (1 << 8) - 1
+    CRN_FAULT_COPY = 1 << 8,
+    CRN_FAULT_ANY = (1 << 9) - 1
 };
 enum crn_fault_mode {
     CRN_FAULT_NEVER,

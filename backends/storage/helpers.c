@@ -96,6 +96,15 @@ int crn_store_link_out(cairn_store *store, const char *key, const char *path,
     return store->ops->link_out(store, key, path, ret_how, reterr);
 }
 
+int crn_store_copy(cairn_store *store, const char *key, cairn_store *from, const char *from_key,
+                   cairn_put_how *ret_how, cairn_error **reterr)
+{
+    if (!REACHES(store->ops, copy) || store->ops->copy == NULL)
+        return crn_err_fail(reterr, CAIRN_EUNSUPPORTED, key,
+                            "this store cannot make '%s' of another object", key);
+    return store->ops->copy(store, key, from, from_key, ret_how, reterr);
+}
+
 int crn_store_reap(cairn_store *store, const char *prefix, uint64_t min_age_ms, uint64_t *ret_count,
                    cairn_error **reterr)
 {

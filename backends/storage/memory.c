@@ -109,6 +109,8 @@ static struct blob *find(struct memory_store *store, const char *key)
     return blob;
 }
 
+static void memory_close(cairn_store *store);
+
 static int find_or_fail(struct memory_store *store, const char *key, struct blob **ret,
                         cairn_error **reterr)
 {
@@ -153,12 +155,26 @@ static int exists_already(const char *key, cairn_error **reterr)
     return crn_err_fail(reterr, CAIRN_EEXIST, key, "object '%s' exists", key);
 }
 
+/* Consumes the reference to `blob`, unless the key is there with other bytes or there is no memory.
+ */
+static int insert_or_compare(struct memory_store *store, struct blob **blob, cairn_error **reterr)
+{
+    AUTO_BLOB struct blob *other = NULL;
+    int r = insert(store, *blob, &other);
+    if (r == 0)
+        *blob = NULL;
+    else if (r == CAIRN_ENOMEM)
+        return crn_err_nomem(reterr);
+    else if (other->size != (*blob)->size || memcmp(other->data, (*blob)->data, other->size) != 0)
+        return exists_already((*blob)->key, reterr);
+    return 0;
+}
+
 static int memory_put(cairn_store *store, const char *key, cairn_source *source,
                       cairn_put_how *ret_how, cairn_error **reterr)
 {
     CRN_TRY(crn_store_check_key(key, reterr));
     AUTO_BLOB struct blob *blob = blob_new(key, source->size);
-    AUTO_BLOB struct blob *other = NULL;
     if (blob == NULL)
         return crn_err_nomem(reterr);
     for (size_t done = 0; done < blob->size;) {
@@ -166,15 +182,29 @@ static int memory_put(cairn_store *store, const char *key, cairn_source *source,
         CRN_TRY(source->read(source, done, blob->data + done, n, reterr));
         done += n;
     }
-    int r = insert(self(store), blob, &other);
-    if (r == 0)
-        blob = NULL;
-    else if (r == CAIRN_ENOMEM)
-        return crn_err_nomem(reterr);
-    else if (other->size != blob->size || memcmp(other->data, blob->data, blob->size) != 0)
-        return exists_already(key, reterr);
+    CRN_TRY(insert_or_compare(self(store), &blob, reterr));
     if (ret_how != NULL)
         *ret_how = CAIRN_PUT_COPIED;
+    return 0;
+}
+
+/* The bytes go from one array to the other: nobody outside moves them. */
+static int memory_copy(cairn_store *store, const char *key, cairn_store *from, const char *from_key,
+                       cairn_put_how *ret_how, cairn_error **reterr)
+{
+    AUTO_BLOB struct blob *source = NULL;
+    if (from->ops->close != memory_close)
+        return crn_err_fail(reterr, CAIRN_EUNSUPPORTED, from_key, "'%s' is not in memory",
+                            from_key);
+    CRN_TRY(crn_store_check_key(key, reterr));
+    CRN_TRY(find_or_fail(self(from), from_key, &source, reterr));
+    AUTO_BLOB struct blob *blob = blob_new(key, source->size);
+    if (blob == NULL)
+        return crn_err_nomem(reterr);
+    memcpy(blob->data, source->data, source->size);
+    CRN_TRY(insert_or_compare(self(store), &blob, reterr));
+    if (ret_how != NULL)
+        *ret_how = CAIRN_PUT_CLONED;
     return 0;
 }
 
@@ -348,6 +378,7 @@ static const cairn_store_ops memory_ops = {
     .list = memory_list,
     .list_segments = memory_list_segments,
     .remove = memory_remove,
+    .copy = memory_copy,
 };
 
 int crn_memory_store_open(cairn_store **ret_store, cairn_error **reterr)

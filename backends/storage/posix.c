@@ -5,16 +5,17 @@
  *
  *   posix.c       open and close, reading, removal
  *   posix_path.c  from keys to descriptors, never out of the root
- *   posix_put.c   put, create, link_out
+ *   posix_put.c   put, copy, create, link_out
  *   posix_temp.c  files on their way to a name
  *   posix_list.c  listings, and clearing up temporary files
  *   posix_sync.c  flush: which directories have to be synced
  *
  * A key cannot be an object and a directory of others at once; Cairn's never are.
  *
- * remove() also drops the directory that it emptied, so that subsumed checkpoints leave no chk-N
- * behind (P6): any directory below the job's own but `shared`, which is needed again at once. A put
- * that loses its directory to this starts over.
+ * remove() also drops the directory that it emptied, and those above that have become empty by it,
+ * so that a subsumed checkpoint leaves no chk-N behind and a removed job or savepoint nothing at
+ * all (P6). Only `shared`, which is needed again at once, stays as long as anything stands beside
+ * it. A put that loses its directory to this starts over.
  *
  * The only lock guards the marks of posix_sync.c; everything else is left to the kernel.
  */
@@ -23,12 +24,15 @@
 
 #include "base/file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #define READ_PIECE_BYTES ((size_t)1 << 20)
+#define SHARED "shared"
 
 static struct crn_posix_store *self(cairn_store *store)
 {
@@ -63,15 +67,56 @@ static int posix_stat(cairn_store *store, const char *key, cairn_object_stat *re
     return crn_posix_open_object(self(store), key, O_PATH, &fd, ret_stat, reterr);
 }
 
+/* Is there nothing in it but a directory `shared`? Not if that cannot be told. */
+static bool has_only_shared(const struct crn_posix_place *place)
+{
+    int fd = openat(place->dir_fd, place->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *stream = fd >= 0 ? fdopendir(fd) : NULL;
+    if (stream == NULL) {
+        crn_cleanup_fd(&fd);
+        return false;
+    }
+    bool has_shared = false, has_other = false;
+    const struct dirent *entry;
+    while (!has_other && (entry = readdir(stream)) != NULL) {
+        const char *name = entry->d_name;
+        if (strcmp(name, SHARED) == 0)
+            has_shared = true;
+        else
+            has_other = strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
+    }
+    (void)closedir(stream);
+    return has_shared && !has_other;
+}
+
+static bool drop_one(struct crn_posix_store *store, const struct crn_posix_place *place)
+{
+    if (unlinkat(place->dir_fd, place->name, AT_REMOVEDIR) < 0)
+        return false;
+    crn_posix_mark_dirty(store, place->dir);
+    return true;
+}
+
+/* Whatever speaks against a removal (it is not empty, say) is a good reason to leave it. */
 void crn_posix_drop_empty(struct crn_posix_store *store, const char *dir)
 {
-    CRN_AUTO_PLACE struct crn_posix_place place = CRN_POSIX_NO_PLACE;
-    if (strchr(dir, '/') == NULL || crn_posix_find_place(store, dir, false, &place) < 0 ||
-        strcmp(place.name, "shared") == 0)
-        return;
-    /* Whatever speaks against it (it is not empty, say) is a good reason to leave it. */
-    if (unlinkat(place.dir_fd, place.name, AT_REMOVEDIR) == 0)
-        crn_posix_mark_dirty(store, place.dir);
+    char path[CRN_STORE_KEY_MAX + 1];
+    (void)snprintf(path, sizeof(path), "%s", dir);
+    while (path[0] != 0 && strcmp(path, ".") != 0) {
+        CRN_AUTO_PLACE struct crn_posix_place place = CRN_POSIX_NO_PLACE;
+        if (crn_posix_find_place(store, path, false, &place) < 0)
+            return;
+        if (strcmp(place.name, SHARED) != 0 && !drop_one(store, &place)) {
+            char below[sizeof(path) + sizeof(SHARED)];
+            CRN_AUTO_PLACE struct crn_posix_place shared = CRN_POSIX_NO_PLACE;
+            (void)snprintf(below, sizeof(below), "%s/" SHARED, path);
+            if (errno != ENOTEMPTY || !has_only_shared(&place) ||
+                crn_posix_find_place(store, below, false, &shared) < 0 ||
+                !drop_one(store, &shared) || !drop_one(store, &place))
+                return;
+        }
+        memcpy(path, place.dir, sizeof(path));
+    }
 }
 
 static int remove_one(struct crn_posix_store *store, const char *key, struct crn_posix_place *place,
@@ -129,7 +174,13 @@ static const cairn_store_ops posix_ops = {
     .remove = posix_remove,
     .link_out = crn_posix_link_out,
     .reap = crn_posix_reap,
+    .copy = crn_posix_copy,
 };
+
+bool crn_posix_is(const cairn_store *store)
+{
+    return store->ops == &posix_ops;
+}
 
 const char *crn_posix_store_root(const cairn_store *store)
 {

@@ -28,6 +28,9 @@ struct crn_posix_store {
     uint64_t anchored[CRN_POSIX_ANCHORED_SLOTS];
 };
 
+/* posix.c */
+bool crn_posix_is(const cairn_store *store);
+
 /* posix_path.c: everything below the root is named relative to it; "." is the root. */
 struct crn_posix_place { /* where a key lives */
     int dir_fd;
@@ -72,6 +75,8 @@ int crn_posix_put(cairn_store *store, const char *key, cairn_source *source, cai
                   cairn_error **reterr);
 int crn_posix_create(cairn_store *store, const char *key, const void *data, size_t size,
                      cairn_error **reterr);
+int crn_posix_copy(cairn_store *store, const char *key, cairn_store *from, const char *from_key,
+                   cairn_put_how *ret_how, cairn_error **reterr);
 int crn_posix_link_out(cairn_store *store, const char *key, const char *path,
                        cairn_put_how *ret_how, cairn_error **reterr);
 
@@ -100,8 +105,8 @@ int crn_posix_list_segments(cairn_store *store, const char *prefix, cairn_list_f
 int crn_posix_reap(cairn_store *store, const char *prefix, uint64_t min_age_ms, uint64_t *ret_count,
                    cairn_error **reterr);
 
-/* posix.c: remove a directory that an object or a temporary file left, if it is empty and may go.
- */
+/* posix.c: remove a directory that an object or a temporary file left, if it is empty and may go,
+ * and those above it that are empty then. */
 void crn_posix_drop_empty(struct crn_posix_store *store, const char *dir);
 
 #endif

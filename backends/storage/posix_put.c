@@ -9,6 +9,8 @@
  * its tables, but not everything it writes. The name becomes durable with the next flush()
  * (posix_sync.c); create() does that itself.
  *
+ * copy() is a put() from another object, which is synced already.
+ *
  * put() never replaces. A key that exists is compared byte by byte with the source: same bytes mean
  * that an earlier put of them was not acknowledged, so this one succeeds; others are CAIRN_EEXIST.
  *
@@ -40,6 +42,15 @@
 /* Outcomes of one way or one try; above 0, so that they cannot be mistaken for results. */
 enum { START_OVER = 1, NEXT_WAY = 2 };
 
+/* Where an object's bytes come from. */
+struct origin {
+    cairn_source *source;
+    int dir_fd;       /* where `name` begins */
+    const char *name; /* a file that may be linked, NULL: there is none */
+    bool is_object;   /* it is synced already, and was looked at */
+    int fd;           /* of an object: the file; else -1 */
+};
+
 static struct crn_posix_store *self(cairn_store *store)
 {
     return (struct crn_posix_store *)store;
@@ -65,46 +76,69 @@ static bool cannot_clone(int os_errno)
            os_errno == EINVAL || os_errno == ENOSYS || os_errno == EPERM || os_errno == ETXTBSY;
 }
 
-/* The source's file, checked to be what it was said to be. */
-static int open_link_source(const cairn_source *source, int *ret_fd, struct stat *ret_stat,
+/* The file to link, checked to be what it was said to be. */
+static int open_link_source(const struct origin *origin, int *ret_fd, struct stat *ret_stat,
                             cairn_error **reterr)
 {
-    const char *path = source->link_path;
-    CRN_AUTO_FD int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    const char *path = origin->name;
+    CRN_AUTO_FD int fd =
+        openat(origin->dir_fd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT && origin->is_object)
+        return START_OVER;
     if (fd < 0 || fstat(fd, ret_stat) < 0)
         return crn_posix_fail(reterr, errno, path, "cannot open");
-    if (!S_ISREG(ret_stat->st_mode) || (uint64_t)ret_stat->st_size != source->size)
+    if (!S_ISREG(ret_stat->st_mode) || (uint64_t)ret_stat->st_size != origin->source->size)
         return crn_err_fail(reterr, CAIRN_ECORRUPT, path,
                             "'%s' is not a file of %llu bytes, as was said", path,
-                            (unsigned long long)source->size);
+                            (unsigned long long)origin->source->size);
     *ret_fd = fd;
     fd = -1;
     return 0;
 }
 
 static int put_link(const struct crn_posix_place *place, const char *key,
-                    const cairn_source *source, cairn_error **reterr)
+                    const struct origin *origin, cairn_error **reterr)
 {
     CRN_AUTO_FD int fd = -1;
     struct stat from, to;
-    CRN_TRY(open_link_source(source, &fd, &from, reterr));
+    const int r = open_link_source(origin, &fd, &from, reterr);
+    if (r != 0)
+        return r;
     if (fstat(place->dir_fd, &to) == 0 && from.st_dev != to.st_dev)
         return NEXT_WAY; /* known before the file is synced for nothing */
-    if (fdatasync(fd) < 0)
-        return crn_posix_fail(reterr, errno, source->link_path, "cannot sync");
-    if (linkat(AT_FDCWD, source->link_path, place->dir_fd, place->name, 0) == 0)
+    if (!origin->is_object && fdatasync(fd) < 0)
+        return crn_posix_fail(reterr, errno, origin->name, "cannot sync");
+    if (linkat(origin->dir_fd, origin->name, place->dir_fd, place->name, 0) == 0)
         return 0;
     return cannot_link(errno) ? NEXT_WAY : failed(reterr, errno, key, "cannot link");
 }
 
-static int clone_bytes(int to, const char *key, const cairn_source *source, cairn_error **reterr)
+static int clone_bytes(int to, const char *key, const struct origin *origin, cairn_error **reterr)
 {
     CRN_AUTO_FD int fd = -1;
     struct stat from;
-    CRN_TRY(open_link_source(source, &fd, &from, reterr));
+    const int r = open_link_source(origin, &fd, &from, reterr);
+    if (r != 0)
+        return r;
     if (ioctl(to, FICLONE, fd) == 0)
         return 0;
     return cannot_clone(errno) ? NEXT_WAY : crn_posix_fail(reterr, errno, key, "cannot reflink");
+}
+
+/* Within the kernel, or by the server of a network file system. What it did not do, for whatever
+ * reason, is copied again by reading and writing, which has better words for errors. */
+static bool copy_in_kernel(int to, const struct origin *origin)
+{
+    uint64_t done = 0;
+    while (done < origin->source->size) {
+        loff_t from_offset = (loff_t)done, to_offset = (loff_t)done;
+        const ssize_t n = copy_file_range(origin->fd, &from_offset, to, &to_offset,
+                                          origin->source->size - done, 0);
+        if (n <= 0)
+            return false;
+        done += (uint64_t)n;
+    }
+    return true;
 }
 
 static int copy_bytes(int fd, const char *key, cairn_source *source, cairn_error **reterr)
@@ -173,8 +207,9 @@ static int not_possible(const char *key, const char *way, cairn_error **reterr)
 }
 
 /* A new file of its own: reflinked if the mode lets us and the file system can, else copied. */
-static int put_file(const struct crn_posix_place *place, const char *key, cairn_source *source,
-                    enum crn_transfer mode, cairn_put_how *how, cairn_error **reterr)
+static int put_file(const struct crn_posix_place *place, const char *key,
+                    const struct origin *origin, enum crn_transfer mode, cairn_put_how *how,
+                    cairn_error **reterr)
 {
     CRN_AUTO_TEMP struct crn_posix_temp temp = CRN_POSIX_NO_TEMP;
     if (crn_posix_temp_open(place->dir_fd, &temp) < 0)
@@ -182,15 +217,17 @@ static int put_file(const struct crn_posix_place *place, const char *key, cairn_
     int r = NEXT_WAY;
     if (mode != CRN_TRANSFER_COPY) {
         *how = CAIRN_PUT_CLONED;
-        r = clone_bytes(temp.fd, key, source, reterr);
+        r = clone_bytes(temp.fd, key, origin, reterr);
     }
     if (r == NEXT_WAY && mode == CRN_TRANSFER_REFLINK)
         return not_possible(key, "reflink", reterr);
     if (r == NEXT_WAY) {
         *how = CAIRN_PUT_COPIED;
-        r = copy_bytes(temp.fd, key, source, reterr);
+        r = origin->is_object && mode != CRN_TRANSFER_COPY && copy_in_kernel(temp.fd, origin)
+                ? 0
+                : copy_bytes(temp.fd, key, origin->source, reterr);
     }
-    return r < 0 ? r : publish(&temp, place, key, reterr);
+    return r != 0 ? r : publish(&temp, place, key, reterr);
 }
 
 static int exists_already(const char *key, cairn_error **reterr)
@@ -199,9 +236,10 @@ static int exists_already(const char *key, cairn_error **reterr)
 }
 
 /* The key exists. 0 if the object is the source, byte by byte. */
-static int compare(struct crn_posix_store *store, const char *key, cairn_source *source,
+static int compare(struct crn_posix_store *store, const char *key, const struct origin *origin,
                    cairn_put_how *how, cairn_error **reterr)
 {
+    cairn_source *source = origin->source;
     CRN_AUTO_FD int fd = -1;
     CRN_AUTO_ERROR cairn_error *error = NULL;
     cairn_object_stat stat;
@@ -211,9 +249,9 @@ static int compare(struct crn_posix_store *store, const char *key, cairn_source 
     if (r < 0)
         return crn_err_move(reterr, &error, r);
     struct stat ours, theirs;
-    if (source->link_path != NULL && fstat(fd, &theirs) == 0 &&
-        lstat(source->link_path, &ours) == 0 && ours.st_ino == theirs.st_ino &&
-        ours.st_dev == theirs.st_dev) {
+    if (origin->name != NULL && fstat(fd, &theirs) == 0 &&
+        fstatat(origin->dir_fd, origin->name, &ours, AT_SYMLINK_NOFOLLOW) == 0 &&
+        ours.st_ino == theirs.st_ino && ours.st_dev == theirs.st_dev) {
         *how = CAIRN_PUT_LINKED;
         return 0;
     }
@@ -233,24 +271,24 @@ static int compare(struct crn_posix_store *store, const char *key, cairn_source 
     return 0;
 }
 
-static int put_once(struct crn_posix_store *store, const char *key, cairn_source *source,
+static int put_once(struct crn_posix_store *store, const char *key, const struct origin *origin,
                     struct crn_posix_place *place, cairn_put_how *how, cairn_error **reterr)
 {
     if (crn_posix_find_place(store, key, true, place) < 0)
         return failed(reterr, errno, key, "cannot make the directory of");
     struct stat st;
     if (fstatat(place->dir_fd, place->name, &st, AT_SYMLINK_NOFOLLOW) == 0)
-        return compare(store, key, source, how, reterr);
-    enum crn_transfer mode = source->link_path != NULL ? store->transfer : CRN_TRANSFER_COPY;
+        return compare(store, key, origin, how, reterr);
+    enum crn_transfer mode = origin->name != NULL ? store->transfer : CRN_TRANSFER_COPY;
     if (mode == CRN_TRANSFER_AUTO || mode == CRN_TRANSFER_LINK) {
         *how = CAIRN_PUT_LINKED;
-        int r = put_link(place, key, source, reterr);
+        int r = put_link(place, key, origin, reterr);
         if (r != NEXT_WAY)
             return r;
         if (mode == CRN_TRANSFER_LINK)
             return not_possible(key, "hard link", reterr);
     }
-    return put_file(place, key, source, mode, how, reterr);
+    return put_file(place, key, origin, mode, how, reterr);
 }
 
 static int restless(const char *key, cairn_error **reterr)
@@ -260,22 +298,78 @@ static int restless(const char *key, cairn_error **reterr)
                         key);
 }
 
+static int put_and_mark(struct crn_posix_store *store, const char *key, const struct origin *origin,
+                        cairn_put_how *ret_how, cairn_error **reterr)
+{
+    CRN_AUTO_PLACE struct crn_posix_place place = CRN_POSIX_NO_PLACE;
+    cairn_put_how how = CAIRN_PUT_COPIED;
+    int r = put_once(store, key, origin, &place, &how, reterr);
+    if (r != 0)
+        return r;
+    crn_posix_mark_dirty(store, place.dir);
+    if (ret_how != NULL)
+        *ret_how = how;
+    return 0;
+}
+
 int crn_posix_put(cairn_store *store, const char *key, cairn_source *source, cairn_put_how *ret_how,
                   cairn_error **reterr)
 {
+    const struct origin origin = {
+        .source = source, .dir_fd = AT_FDCWD, .name = source->link_path, .fd = -1};
     CRN_TRY(crn_store_check_key(key, reterr));
     for (int i = 0; i < TRIES; i++) {
-        CRN_AUTO_PLACE struct crn_posix_place place = CRN_POSIX_NO_PLACE;
-        cairn_put_how how = CAIRN_PUT_COPIED;
-        int r = put_once(self(store), key, source, &place, &how, reterr);
-        if (r == START_OVER)
-            continue;
-        if (r < 0)
+        int r = put_and_mark(self(store), key, &origin, ret_how, reterr);
+        if (r != START_OVER)
             return r;
-        crn_posix_mark_dirty(self(store), place.dir);
-        if (ret_how != NULL)
-            *ret_how = how;
-        return 0;
+    }
+    return restless(key, reterr);
+}
+
+/* Another object as a source. */
+struct object_source {
+    cairn_source source;
+    const char *key;
+    int fd;
+};
+
+static int read_object(cairn_source *base, uint64_t offset, void *data, size_t n,
+                       cairn_error **reterr)
+{
+    const struct object_source *source = (const struct object_source *)base;
+    return crn_file_pread_all(source->fd, data, n, offset, source->key, reterr);
+}
+
+static int copy_once(struct crn_posix_store *store, const char *key, struct crn_posix_store *from,
+                     const char *from_key, cairn_put_how *ret_how, cairn_error **reterr)
+{
+    CRN_AUTO_FD int fd = -1;
+    CRN_AUTO_PLACE struct crn_posix_place place = CRN_POSIX_NO_PLACE;
+    cairn_object_stat stat;
+    CRN_TRY(crn_posix_open_object(from, from_key, O_RDONLY, &fd, &stat, reterr));
+    if (crn_posix_find_place(from, from_key, false, &place) < 0)
+        return failed(reterr, errno, from_key, "cannot open the directory of");
+    struct object_source source = {
+        .source = {.size = stat.size, .read = read_object}, .key = from_key, .fd = fd};
+    const struct origin origin = {.source = &source.source,
+                                  .dir_fd = place.dir_fd,
+                                  .name = place.name,
+                                  .is_object = true,
+                                  .fd = fd};
+    return put_and_mark(store, key, &origin, ret_how, reterr);
+}
+
+int crn_posix_copy(cairn_store *store, const char *key, cairn_store *from, const char *from_key,
+                   cairn_put_how *ret_how, cairn_error **reterr)
+{
+    if (!crn_posix_is(from))
+        return crn_err_fail(reterr, CAIRN_EUNSUPPORTED, from_key,
+                            "'%s' is not in a directory: it cannot be linked or cloned", from_key);
+    CRN_TRY(crn_store_check_key(key, reterr));
+    for (int i = 0; i < TRIES; i++) {
+        int r = copy_once(self(store), key, self(from), from_key, ret_how, reterr);
+        if (r != START_OVER)
+            return r;
     }
     return restless(key, reterr);
 }
