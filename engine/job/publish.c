@@ -12,6 +12,8 @@
  */
 #include "engine/job/job.h"
 
+#include "engine/states/keyed.h"
+
 #include <assert.h>
 #include <string.h>
 
@@ -106,12 +108,17 @@ static int merge_state(struct crn_operator *op, const cairn_state_info *state, u
                        cairn_error **reterr)
 {
     for (size_t i = 0; i < op->state_count; i++) {
-        const cairn_state_info *known = &op->states[i];
+        cairn_state_info *known = &op->states[i];
         if (strcmp(known->name, state->name) != 0)
             continue;
-        if (known->kind != state->kind || known->value_type != state->value_type ||
-            known->map_key_type != state->map_key_type ||
-            (known->ttl_ms == 0) != (state->ttl_ms == 0))
+        int r = known->kind != state->kind || known->value_type != state->value_type ||
+                        known->map_key_type != state->map_key_type ||
+                        (known->ttl_ms == 0) != (state->ttl_ms == 0)
+                    ? CAIRN_EMISMATCH
+                    : crn_schemas_merge(known, state);
+        if (r == CAIRN_ENOMEM)
+            return crn_err_nomem(reterr);
+        if (r < 0)
             return crn_err_fail(reterr, CAIRN_EMISMATCH, NULL,
                                 "state '%s' of operator '%s' was registered differently by two "
                                 "subtasks",

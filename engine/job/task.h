@@ -20,8 +20,10 @@ struct crn_keyed {
     struct cairn_task *task;
     struct crn_keyed *next; /* in task->keyed */
     struct crn_state *state;
-    cairn_state_info info; /* name owned */
+    cairn_state_info info; /* parts owned */
+    struct crn_schemas *schemas; /* of values of types that have them, else NULL */
     bool has_ttl;
+    bool is_framed; /* values have more than their bytes: a time or a tag */
     bool ttl_on_read;
     void (*free)(struct crn_keyed *keyed); /* the handle's own parts, then itself */
 };
@@ -39,6 +41,7 @@ struct cairn_task {
     struct cairn_job *job;
     cairn_task_options options; /* strings owned by the task */
     char *uid;
+    bool has_made_uid; /* of its operator's name, for want of one */
     uint32_t ordinal; /* of this task in its job: names local directories */
     uint32_t max_parallelism, key_group_first, key_group_last;
     struct crn_state_db *db;
@@ -53,6 +56,7 @@ struct cairn_task {
     struct crn_keyed *keyed; /* registered */
     struct crn_operator_states *operators;
     struct cairn_iterator *iterators; /* open ones */
+    const char *half_rewritten; /* a state that could not be registered; its values are of no use */
     bool has_key;
     struct crn_refused_key refused; /* why has_key is false, if a call was refused */
     uint32_t key_group;
@@ -84,7 +88,8 @@ int crn_keyed_register(struct cairn_task *task, struct crn_keyed *keyed, const c
 void crn_keyed_detach(struct cairn_task *task);
 /* Frees the handles and the task's buffers; after crn_keyed_detach(). */
 void crn_keyed_free_all(struct cairn_task *task);
-/* Descriptors for the manifest: registered ones, then stored keyed ones that nobody registered. */
+/* Descriptors for the manifest: registered ones, then stored keyed ones that nobody registered. No
+ * checkpoint of a state that is half rewritten. */
 int crn_keyed_describe(const struct cairn_task *task, struct crn_operator *op,
                        cairn_error **reterr);
 

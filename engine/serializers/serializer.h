@@ -19,6 +19,10 @@ struct cairn_serializer {
     cairn_schema_info schema; /* tag 0; owned */
 };
 cairn_serializer *crn_serializer_retain(const cairn_serializer *serializer);
+/* Name, version and bytes; tags are not compared. */
+bool crn_schema_is_same(const cairn_schema_info *a, const cairn_schema_info *b);
+/* False if these bytes are certainly no value of the serializer's. */
+bool crn_serializer_is_value(const cairn_serializer *serializer, const void *data, size_t size);
 
 /* May values of `stored` be read as `serializer` has them? `why` gets words for a person: what
  * changes, or what is in the way, field by field. A negative code: the comparison itself failed. */

@@ -2,7 +2,8 @@
 
 /*
  * Iterators over a whole keyed state or over one map: the backend's iterator, with composite keys
- * taken apart, time stamps taken off, expired entries left out and lists given out by element.
+ * taken apart, time stamps and tags taken off, values of older schemas converted, expired entries
+ * left out and lists given out by element.
  *
  * An iterator sees the state as of its creation, so writing (also by renewal, which happens here
  * for maps) while iterating is fine. Open iterators are linked in their task:
@@ -19,8 +20,9 @@ struct cairn_iterator {
     struct crn_state_iterator *inner;
     bool renew;
     struct crn_key_parts parts;
-    struct crn_reader elements; /* lists: what is left of the current entry */
-    struct cairn_buffer key;    /* copy of the key of an entry that is renewed */
+    struct crn_reader elements;    /* lists: what is left of the current entry */
+    struct cairn_buffer key;       /* copy of the key of an entry that is renewed */
+    struct cairn_buffer converted; /* a value of an older schema */
 };
 
 static void detach(struct cairn_iterator *iterator)
@@ -46,6 +48,7 @@ void cairn_iterator_close(cairn_iterator *iterator)
         return;
     detach(iterator);
     crn_buf_done(&iterator->key);
+    crn_buf_done(&iterator->converted);
     free(iterator);
 }
 
@@ -106,13 +109,16 @@ static void fill(const struct cairn_iterator *iterator, const uint8_t *value, si
 static int next_element(struct cairn_iterator *iterator, cairn_entry *ret_entry,
                         cairn_error **reterr)
 {
-    const struct crn_keyed *keyed = iterator->keyed;
+    struct crn_keyed *keyed = iterator->keyed;
     struct crn_list_element element;
     int r;
     while ((r = crn_list_next_element(&iterator->elements, keyed->has_ttl, &element)) > 0) {
         if (keyed->has_ttl &&
             crn_ttl_expired(element.written_ms, keyed->info.ttl_ms, crn_keyed_now(keyed)))
             continue;
+        if (keyed->schemas != NULL)
+            CRN_TRY(
+                crn_keyed_untag(keyed, &element.data, &element.size, &iterator->converted, reterr));
         fill(iterator, element.data, element.size, ret_entry);
         return 1;
     }
@@ -125,7 +131,7 @@ static int renew(struct cairn_iterator *iterator, const uint8_t *key, size_t key
     crn_buf_clear(&iterator->key);
     if (crn_buf_append(&iterator->key, key, key_size) < 0)
         return crn_err_nomem(reterr);
-    return crn_keyed_write(iterator->keyed, &iterator->key, value, value_size, reterr);
+    return crn_keyed_write_stored(iterator->keyed, &iterator->key, value, value_size, reterr);
 }
 
 /* One entry that is not a list: 1, or 0 if it is expired. */
@@ -144,6 +150,8 @@ static int take_value(struct cairn_iterator *iterator, const uint8_t *key, size_
         if (iterator->renew && now > written)
             CRN_TRY(renew(iterator, key, key_size, value, value_size, reterr));
     }
+    if (keyed->schemas != NULL)
+        CRN_TRY(crn_keyed_untag(keyed, &value, &value_size, &iterator->converted, reterr));
     fill(iterator, value, value_size, ret_entry);
     return 1;
 }

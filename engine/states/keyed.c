@@ -19,6 +19,7 @@
  */
 
 #include "engine/states/keyed.h"
+#include "engine/serializers/serializer.h"
 #include "engine/states/operator_state.h"
 #include "engine/options.h"
 #include "base/text.h"
@@ -120,11 +121,26 @@ static int fail_mismatch(const cairn_state_info *stored, const cairn_state_info 
                         (const char *)was.data, (const char *)is.data);
 }
 
-bool crn_state_is_same(const cairn_state_info *a, const cairn_state_info *b)
+/* Values of a state may get and lose their expiry: registering rewrites them. */
+static bool is_alike(const cairn_state_info *a, const cairn_state_info *b)
 {
     bool has_keys = a->kind == CAIRN_KIND_MAP || a->kind == CAIRN_KIND_BROADCAST;
     return a->kind == b->kind && a->value_type == b->value_type &&
-           (!has_keys || a->map_key_type == b->map_key_type) && (a->ttl_ms > 0) == (b->ttl_ms > 0);
+           (!has_keys || a->map_key_type == b->map_key_type);
+}
+
+static bool has_same_schema(const cairn_state_info *a, const cairn_state_info *b)
+{
+    if (a->schema_count == 0 || b->schema_count == 0)
+        return a->schema_count == b->schema_count;
+    const cairn_schema_info *last_a = &a->schemas[a->schema_count - 1];
+    const cairn_schema_info *last_b = &b->schemas[b->schema_count - 1];
+    return last_a->tag == last_b->tag && crn_schema_is_same(last_a, last_b);
+}
+
+bool crn_state_is_same(const cairn_state_info *a, const cairn_state_info *b)
+{
+    return is_alike(a, b) && (a->ttl_ms > 0) == (b->ttl_ms > 0) && has_same_schema(a, b);
 }
 
 static const struct crn_keyed *find_keyed(const struct cairn_task *task, const char *name)
@@ -144,20 +160,35 @@ int crn_task_check_new_state(const struct cairn_task *task, const cairn_state_in
         return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
                             "a state's name has 1 to 255 bytes of UTF-8 without control "
                             "characters");
-    if (!crn_type_is_known(info->value_type) || !crn_type_is_known(info->map_key_type))
+    if ((unsigned)info->value_type > CAIRN_CUSTOM || (unsigned)info->map_key_type > CAIRN_CUSTOM)
         return crn_err_fail(reterr, CAIRN_EINVAL, NULL, "state '%s': no such type", info->name);
+    bool is_operator = info->kind >= CAIRN_KIND_OPERATOR_LIST;
+    if (!crn_type_is_plain(info->map_key_type) ||
+        (is_operator && !crn_type_is_plain(info->value_type)))
+        return crn_err_fail(
+            reterr, CAIRN_EINVAL, NULL, "state '%s': %s are bytes, int64, double or string, not %s",
+            info->name, is_operator ? "elements, keys and values of operator state" : "map keys",
+            crn_type_name(crn_type_is_plain(info->map_key_type) ? info->value_type
+                                                                : info->map_key_type));
     const struct crn_operator_state *restored =
         crn_operator_states_find(task->operators, info->name);
     if (find_keyed(task, info->name) != NULL || (restored != NULL && restored->task != NULL))
         return crn_err_fail(reterr, CAIRN_EEXIST, NULL,
                             "state '%s' of task '%s' is registered already", info->name, task->uid);
-    if (restored != NULL && !crn_state_is_same(&restored->info, info))
+    if (restored != NULL && !is_alike(&restored->info, info))
         return fail_mismatch(&restored->info, info, reterr);
     for (size_t i = 0; i < task->stored_count; i++)
-        if (strcmp(task->stored[i].name, info->name) == 0 &&
-            !crn_state_is_same(&task->stored[i], info))
+        if (strcmp(task->stored[i].name, info->name) == 0 && !is_alike(&task->stored[i], info))
             return fail_mismatch(&task->stored[i], info, reterr);
     return 0;
+}
+
+static const cairn_state_info *find_stored(const struct cairn_task *task, const char *name)
+{
+    for (size_t i = 0; i < task->stored_count; i++)
+        if (strcmp(task->stored[i].name, name) == 0)
+            return &task->stored[i];
+    return NULL;
 }
 
 /* From here on other subtasks see the state: what they register later must agree. */
@@ -185,34 +216,76 @@ static void unlink_keyed(struct cairn_task *task, struct crn_keyed *keyed)
     crn_siblings_unlock(task);
 }
 
+/* What the handle owns besides itself. */
+static void done_keyed(struct crn_keyed *keyed)
+{
+    crn_state_done(&keyed->info);
+    crn_schemas_free(CRN_TAKE(keyed->schemas));
+}
+
+/* Everything that can be refused without touching the database. */
+static int settle(struct cairn_task *task, struct crn_keyed *keyed, cairn_state_info *info,
+                  const cairn_state_options *options, const cairn_state_info **ret_stored,
+                  cairn_error **reterr)
+{
+    cairn_state_options settled;
+    CRN_TRY(copy_options(options, &settled, reterr));
+    info->ttl_ms = settled.ttl_ms;
+    CRN_TRY(crn_task_check_new_state(task, info, reterr));
+    CRN_TRY(crn_schemas_check_option(info, settled.serializer, reterr));
+    const cairn_state_info *stored = find_stored(task, info->name);
+    if (stored != NULL && settled.serializer != NULL) {
+        info->schemas = stored->schemas;
+        info->schema_count = stored->schema_count;
+    }
+    if (crn_state_copy(&keyed->info, info) < 0)
+        return crn_err_nomem(reterr);
+    keyed->task = task;
+    keyed->has_ttl = settled.ttl_ms > 0;
+    keyed->is_framed = keyed->has_ttl || settled.serializer != NULL;
+    keyed->ttl_on_read = settled.ttl_on_read == 1;
+    if (settled.serializer != NULL)
+        CRN_TRY(crn_schemas_new(settled.serializer, stored, &keyed->info, &keyed->schemas, reterr));
+    *ret_stored = stored;
+    return 0;
+}
+
+/* The database opens the state as it is stored; then expiry comes or goes. */
+static int open_settled(struct crn_keyed *keyed, const cairn_state_info *stored,
+                        cairn_error **reterr)
+{
+    struct cairn_task *task = keyed->task;
+    bool switches = stored != NULL && (stored->ttl_ms > 0) != keyed->has_ttl;
+    cairn_state_info desc = keyed->info;
+    if (switches)
+        desc.ttl_ms = stored->ttl_ms;
+    CRN_TRY(task->db->ops->open_state(task->db, &desc, &keyed->state, reterr));
+    if (!switches)
+        return 0;
+    int r = crn_keyed_switch_expiry(keyed, stored->ttl_ms, reterr);
+    if (r < 0)
+        task->half_rewritten = stored->name;
+    return r;
+}
+
 int crn_keyed_register(struct cairn_task *task, struct crn_keyed *keyed, const char *name,
                        cairn_state_kind kind, cairn_type value_type, cairn_type map_key_type,
                        const cairn_state_options *options, cairn_error **reterr)
 {
     cairn_state_info info = {
         .name = name, .kind = kind, .value_type = value_type, .map_key_type = map_key_type};
-    cairn_state_options settled;
-    CRN_TRY(copy_options(options, &settled, reterr));
-    info.ttl_ms = settled.ttl_ms;
-    CRN_TRY(crn_task_check_new_state(task, &info, reterr));
-    struct crn_state *state = NULL;
-    CRN_AUTO_FREE char *owned_name = crn_str_dup_n(name, strlen(name));
-    if (owned_name == NULL)
-        return crn_err_nomem(reterr);
-    info.name = owned_name;
-    keyed->task = task;
-    keyed->info = info;
-    keyed->has_ttl = settled.ttl_ms > 0;
-    keyed->ttl_on_read = settled.ttl_on_read == 1;
-    CRN_TRY(link_keyed(task, keyed, reterr));
-    int r = task->db->ops->open_state(task->db, &info, &state, reterr);
-    if (r < 0) {
-        unlink_keyed(task, keyed);
-        return r;
+    const cairn_state_info *stored = NULL;
+    int r = settle(task, keyed, &info, options, &stored, reterr);
+    if (r == 0)
+        r = link_keyed(task, keyed, reterr);
+    if (r == 0) {
+        r = open_settled(keyed, stored, reterr);
+        if (r < 0)
+            unlink_keyed(task, keyed);
     }
-    keyed->state = state;
-    owned_name = NULL;
-    return 0;
+    if (r < 0)
+        done_keyed(keyed);
+    return r;
 }
 
 void crn_keyed_detach(struct cairn_task *task)
@@ -226,7 +299,7 @@ void crn_keyed_free_all(struct cairn_task *task)
     while (task->keyed != NULL) {
         struct crn_keyed *keyed = task->keyed;
         task->keyed = keyed->next;
-        free((void *)(uintptr_t)keyed->info.name);
+        done_keyed(keyed);
         keyed->free(keyed);
     }
     crn_buf_done(&task->key_prefix);
@@ -248,6 +321,11 @@ static int add_descriptor(struct crn_operator *op, const cairn_state_info *info,
 
 int crn_keyed_describe(const struct cairn_task *task, struct crn_operator *op, cairn_error **reterr)
 {
+    if (task->half_rewritten != NULL)
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
+                            "state '%s' of task '%s' was left half rewritten when registering it "
+                            "failed: close the job, and open it again",
+                            task->half_rewritten, task->uid);
     for (const struct crn_keyed *k = task->keyed; k != NULL; k = k->next)
         CRN_TRY(add_descriptor(op, &k->info, reterr));
     for (size_t i = 0; i < task->stored_count; i++) {
@@ -262,44 +340,9 @@ int crn_keyed_describe(const struct cairn_task *task, struct crn_operator *op, c
  * Reads and writes
  * ------------------------------------------------------------------------------------------ */
 
-/* Drops what expired, and renews what did not if the state is so; 1 live, 0 expired. */
-static int apply_expiry(struct crn_keyed *keyed, const struct cairn_buffer *key, bool renew,
-                        const uint8_t **data, size_t *size, cairn_error **reterr)
-{
-    int64_t written;
-    if (!crn_value_split(*data, *size, true, &written, data, size))
-        return crn_keyed_corrupt(keyed, "a value is too short for its time stamp", reterr);
-    int64_t now = crn_keyed_now(keyed);
-    if (crn_ttl_expired(written, keyed->info.ttl_ms, now))
-        return 0;
-    if (!renew || !keyed->ttl_on_read || now <= written)
-        return 1;
-    CRN_TRY(crn_keyed_write(keyed, key, *data, *size, reterr));
-    return 1;
-}
-
-int crn_keyed_read(struct crn_keyed *keyed, const struct cairn_buffer *key, struct crn_pin *pin,
-                   bool renew, const uint8_t **ret_data, size_t *ret_size, cairn_error **reterr)
-{
-    struct cairn_task *task = keyed->task;
-    crn_task_unpin(task, pin);
-    int r = task->db->ops->get(task->db, keyed->state, key->data, key->size, pin, reterr);
-    if (r <= 0)
-        return r;
-    const uint8_t *data = pin->data;
-    size_t size = pin->size;
-    if (keyed->has_ttl) {
-        r = apply_expiry(keyed, key, renew, &data, &size, reterr);
-        if (r <= 0)
-            return r;
-    }
-    *ret_data = size > 0 ? data : (const uint8_t *)"";
-    *ret_size = size;
-    return 1;
-}
-
-int crn_keyed_write(struct crn_keyed *keyed, const struct cairn_buffer *key, const void *data,
-                    size_t size, cairn_error **reterr)
+/* Bytes as they stand in the database, behind the time if the state expires. */
+int crn_keyed_write_stored(struct crn_keyed *keyed, const struct cairn_buffer *key,
+                           const void *data, size_t size, cairn_error **reterr)
 {
     struct cairn_task *task = keyed->task;
     if (!keyed->has_ttl)
@@ -313,13 +356,64 @@ int crn_keyed_write(struct crn_keyed *keyed, const struct cairn_buffer *key, con
     return r;
 }
 
+/* Drops what expired, and renews what did not if the state is so; 1 live, 0 expired. */
+static int apply_expiry(struct crn_keyed *keyed, const struct cairn_buffer *key, bool renew,
+                        const uint8_t **data, size_t *size, cairn_error **reterr)
+{
+    int64_t written;
+    if (!crn_value_split(*data, *size, true, &written, data, size))
+        return crn_keyed_corrupt(keyed, "a value is too short for its time stamp", reterr);
+    int64_t now = crn_keyed_now(keyed);
+    if (crn_ttl_expired(written, keyed->info.ttl_ms, now))
+        return 0;
+    if (!renew || !keyed->ttl_on_read || now <= written)
+        return 1;
+    CRN_TRY(crn_keyed_write_stored(keyed, key, *data, *size, reterr));
+    return 1;
+}
+
+int crn_keyed_read(struct crn_keyed *keyed, const struct cairn_buffer *key, struct crn_pin *pin,
+                   struct cairn_buffer *converted, bool renew, const uint8_t **ret_data,
+                   size_t *ret_size, cairn_error **reterr)
+{
+    struct cairn_task *task = keyed->task;
+    crn_task_unpin(task, pin);
+    int r = task->db->ops->get(task->db, keyed->state, key->data, key->size, pin, reterr);
+    if (r <= 0)
+        return r;
+    const uint8_t *data = pin->data;
+    size_t size = pin->size;
+    if (keyed->is_framed) {
+        if (keyed->has_ttl)
+            r = apply_expiry(keyed, key, renew, &data, &size, reterr);
+        if (r > 0 && keyed->schemas != NULL)
+            CRN_TRY(crn_keyed_untag(keyed, &data, &size, converted, reterr));
+        if (r <= 0)
+            return r;
+    }
+    *ret_data = size > 0 ? data : (const uint8_t *)"";
+    *ret_size = size;
+    return 1;
+}
+
+int crn_keyed_write(struct crn_keyed *keyed, const struct cairn_buffer *key, const void *data,
+                    size_t size, cairn_error **reterr)
+{
+    struct cairn_task *task = keyed->task;
+    if (!keyed->is_framed)
+        return task->db->ops->put(task->db, keyed->state, key->data, key->size, data, size, reterr);
+    if (keyed->schemas != NULL)
+        CRN_TRY(crn_keyed_tag(keyed, &data, &size, reterr));
+    return crn_keyed_write_stored(keyed, key, data, size, reterr);
+}
+
 int crn_keyed_get(struct crn_keyed *keyed, const void **ret_data, size_t *ret_size,
                   cairn_error **reterr)
 {
     CRN_TRY(crn_keyed_ready(keyed, reterr));
     const uint8_t *data;
-    int r =
-        crn_keyed_read(keyed, &keyed->task->key, &keyed->task->pin, true, &data, ret_size, reterr);
+    int r = crn_keyed_read(keyed, &keyed->task->key, &keyed->task->pin, &keyed->task->result, true,
+                           &data, ret_size, reterr);
     if (r > 0)
         *ret_data = data;
     return r;

@@ -3,27 +3,14 @@
 #define CRN_ENGINE_KEYED_H
 
 #include "engine/job/task.h"
+#include "engine/types.h"
 
 /* What the kinds of keyed state and the iterators share; everything here runs in the task's thread.
  */
 
-/* types.c: words for messages. */
-const char *crn_type_name(cairn_type type);
-const char *crn_kind_name(cairn_state_kind kind);
-static inline bool crn_type_is_known(cairn_type type)
-{
-    return (unsigned)type <= CAIRN_STRING;
-}
-/* The sizes that a type allows. Text is not checked: it would cost every write a pass over it, and
- * nothing in here depends on it. */
-static inline bool crn_type_fits(cairn_type type, size_t size)
-{
-    return (type != CAIRN_INT64 && type != CAIRN_DOUBLE) || size == 8;
-}
-
 /* keyed.c. "map of string to int64 with expiry" */
 int crn_state_describe(const cairn_state_info *info, struct cairn_buffer *out);
-/* May a state that is one be registered as the other? Names are not compared. */
+/* Have two subtasks registered the same state? Names are not compared. */
 bool crn_state_is_same(const cairn_state_info *a, const cairn_state_info *b);
 
 /* siblings.c. The other subtasks of the operator look at the states of a task when they register
@@ -45,6 +32,39 @@ int crn_keyed_wrong_type(const struct crn_keyed *keyed, cairn_type asked, cairn_
 int crn_keyed_callback_failed(const struct crn_keyed *keyed, const char *which, int code,
                               cairn_error **reterr);
 int crn_keyed_corrupt(const struct crn_keyed *keyed, const char *what, cairn_error **reterr);
+
+/* schemas.c. What the tags in a state's values mean: of states whose values have schemas, else
+ * keyed->schemas is NULL.
+ *
+ * new() compares what is stored (NULL: nothing) with the serializer, before anything is changed,
+ * and lists in `info`, a copy that owns its parts, what the state has from now on. */
+int crn_schemas_new(const cairn_serializer *serializer, const cairn_state_info *stored,
+                    cairn_state_info *info, struct crn_schemas **ret, cairn_error **reterr);
+void crn_schemas_free(struct crn_schemas *schemas);
+/* A serializer for a type with schemas, and for no other. */
+int crn_schemas_check_option(const cairn_state_info *info, const cairn_serializer *serializer,
+                             cairn_error **reterr);
+int crn_keyed_check_schema(const struct crn_keyed *keyed, const void *data, size_t size,
+                           cairn_error **reterr); /* CAIRN_EINVAL: it is no value */
+/* Stored bytes to a value of the present schema: the tag comes off, and a value of an older schema
+ * is converted into `converted`. */
+int crn_keyed_untag(struct crn_keyed *keyed, const uint8_t **data, size_t *size,
+                    struct cairn_buffer *converted, cairn_error **reterr);
+/* The way back; the bytes are valid until the next call. */
+int crn_keyed_tag(struct crn_keyed *keyed, const void **data, size_t *size, cairn_error **reterr);
+/* Where reads that serve a write convert to. */
+struct cairn_buffer *crn_keyed_converted(struct crn_keyed *keyed);
+bool crn_keyed_tag_is_present(const struct crn_keyed *keyed, const uint8_t *data, size_t size);
+/* After every value was migrated: only the present schema is listed. */
+void crn_schemas_forget(struct crn_keyed *keyed);
+/* Into a state's description those schemas that only `other`, of another subtask, has: values may
+ * have each of them. CAIRN_EMISMATCH: a tag means two schemas; CAIRN_EINVAL: too many;
+ * CAIRN_ENOMEM. */
+int crn_schemas_merge(cairn_state_info *state, const cairn_state_info *other);
+
+/* rewrite.c. Registration found the state stored with expiry, and it is to have none, or the
+ * reverse. On failure the task's database is of no use. */
+int crn_keyed_switch_expiry(struct crn_keyed *keyed, uint64_t stored_ttl_ms, cairn_error **reterr);
 
 /* A handle that a caller did not get: most likely it did not look at what registering returned. */
 int crn_handle_is_null(cairn_error **reterr);
@@ -72,6 +92,8 @@ static inline int crn_keyed_check_bytes(const struct crn_keyed *keyed, const cha
 static inline int crn_keyed_check_value(const struct crn_keyed *keyed, const void *data,
                                         size_t size, cairn_error **reterr)
 {
+    if (__builtin_expect(keyed->schemas != NULL, 0))
+        return crn_keyed_check_schema(keyed, data, size, reterr);
     return crn_keyed_check_bytes(keyed, "value", keyed->info.value_type, data, size,
                                  CRN_VALUE_SIZE_MAX, reterr);
 }
@@ -95,14 +117,20 @@ static inline void crn_task_unpin(struct cairn_task *task, struct crn_pin *pin)
 }
 
 /* The live value at a composite key: 1 found, 0 absent or expired. The bytes stay in place as long
- * as the pin does. Getters use task->pin; what reads in order to write uses a pin of its own, so
+ * as the pin does, or as `converted` does if they had to be converted. Getters use task->pin and
+ * task->result; what reads in order to write uses a pin of its own and crn_keyed_converted(), so
  * that a pointer from a getter may be handed to the next call. With `renew` a state that renews on
  * read is written anew. */
 int crn_keyed_read(struct crn_keyed *keyed, const struct cairn_buffer *key, struct crn_pin *pin,
-                   bool renew, const uint8_t **ret_data, size_t *ret_size, cairn_error **reterr);
-/* Checked bytes, stamped with the time if the state expires. */
+                   struct cairn_buffer *converted, bool renew, const uint8_t **ret_data,
+                   size_t *ret_size, cairn_error **reterr);
+/* Checked bytes, with the present schema's tag if values have schemas, stamped with the time if
+ * the state expires. */
 int crn_keyed_write(struct crn_keyed *keyed, const struct cairn_buffer *key, const void *data,
                     size_t size, cairn_error **reterr);
+/* The same of bytes that have their tag: what the database holds is only renewed. */
+int crn_keyed_write_stored(struct crn_keyed *keyed, const struct cairn_buffer *key,
+                           const void *data, size_t size, cairn_error **reterr);
 /* The public getter and clear() of all kinds that keep one value per key. */
 int crn_keyed_get(struct crn_keyed *keyed, const void **ret_data, size_t *ret_size,
                   cairn_error **reterr);

@@ -68,7 +68,8 @@ int cairn_aggregating_add(cairn_aggregating *state, const void *input, size_t si
     struct crn_pin pin = {0};
     const uint8_t *stored = NULL;
     size_t stored_size = 0;
-    int r = crn_keyed_read(keyed, &task->key, &pin, false, &stored, &stored_size, reterr);
+    int r = crn_keyed_read(keyed, &task->key, &pin, crn_keyed_converted(keyed), false, &stored,
+                           &stored_size, reterr);
     if (r >= 0) {
         r = fold(state, r > 0 ? stored : NULL, r > 0 ? stored_size : 0, size > 0 ? input : "", size,
                  reterr);
@@ -86,9 +87,11 @@ int cairn_aggregating_get(cairn_aggregating *state, const void **ret_data, size_
     struct cairn_buffer *result = &keyed->task->result;
     if (state->functions.result == NULL)
         return crn_keyed_get(keyed, ret_data, ret_size, reterr);
-    const void *accumulator;
+    CRN_TRY(crn_keyed_ready(keyed, reterr));
+    const uint8_t *accumulator;
     size_t size;
-    int r = crn_keyed_get(keyed, &accumulator, &size, reterr);
+    int r = crn_keyed_read(keyed, &keyed->task->key, &keyed->task->pin, crn_keyed_converted(keyed),
+                           true, &accumulator, &size, reterr);
     if (r <= 0)
         return r;
     crn_buf_clear(result);

@@ -6,20 +6,23 @@
  * add() appends through the backend's merge and reads nothing, so that filling a list costs the
  * same at every length. load() copies the whole value into the handle, since reading other states
  * between two elements is what a caller does, and a pin would not outlast that. With expiry each
- * element has its own time; load() leaves out those whose time is over.
+ * element has its own time; load() leaves out those whose time is over. Elements of older schemas
+ * are converted into a second buffer, which grows, so elements are remembered by where they start.
  */
 
 #include "engine/states/keyed.h"
 #include <string.h>
 
 struct element {
-    const uint8_t *data; /* in the handle's bytes */
+    size_t start; /* in the handle's bytes, or in what was converted */
     size_t size;
+    bool is_converted;
 };
 
 struct cairn_list {
     struct crn_keyed keyed;
-    struct cairn_buffer bytes; /* the stored value, as load() found it */
+    struct cairn_buffer bytes;     /* the stored value, as load() found it */
+    struct cairn_buffer converted; /* its elements of older schemas, one after another */
     struct element *elements;
     size_t count;
     size_t capacity;
@@ -29,6 +32,7 @@ static void free_list(struct crn_keyed *keyed)
 {
     struct cairn_list *list = (struct cairn_list *)keyed;
     crn_buf_done(&list->bytes);
+    crn_buf_done(&list->converted);
     free(list->elements);
     free(list);
 }
@@ -55,6 +59,8 @@ int cairn_list_add(cairn_list *state, const void *data, size_t size, cairn_error
     struct cairn_task *task = keyed->task;
     CRN_TRY(crn_keyed_ready(keyed, reterr));
     CRN_TRY(crn_keyed_check_value(keyed, data, size, reterr));
+    if (keyed->schemas != NULL)
+        CRN_TRY(crn_keyed_tag(keyed, &data, &size, reterr));
     crn_buf_clear(&task->scratch);
     if (crn_list_append_element(&task->scratch, keyed->has_ttl,
                                 keyed->has_ttl ? crn_keyed_now(keyed) : 0, data, size) < 0)
@@ -74,18 +80,31 @@ int cairn_list_add_int64(cairn_list *state, int64_t value, cairn_error **reterr)
     return cairn_list_add(state, bytes, sizeof(bytes), reterr);
 }
 
-static int push(struct cairn_list *list, const struct crn_list_element *element)
+static int push(struct cairn_list *list, const struct element *element, cairn_error **reterr)
 {
     if (list->count == list->capacity) {
         size_t capacity = list->capacity > 0 ? 2 * list->capacity : 16;
         struct element *grown = reallocarray(list->elements, capacity, sizeof(*grown));
         if (grown == NULL)
-            return CAIRN_ENOMEM;
+            return crn_err_nomem(reterr);
         list->elements = grown;
         list->capacity = capacity;
     }
-    list->elements[list->count++] =
-        (struct element){element->size > 0 ? element->data : (const uint8_t *)"", element->size};
+    list->elements[list->count++] = *element;
+    return 0;
+}
+
+/* Takes the tag off; what has to be converted is kept in list->converted. */
+static int untag(struct cairn_list *list, const uint8_t *data, size_t size, struct element *ret,
+                 cairn_error **reterr)
+{
+    struct cairn_buffer *converted = crn_keyed_converted(&list->keyed);
+    CRN_TRY(crn_keyed_untag(&list->keyed, &data, &size, converted, reterr));
+    ret->is_converted = data == converted->data;
+    ret->start = ret->is_converted ? list->converted.size : (size_t)(data - list->bytes.data);
+    ret->size = size;
+    if (ret->is_converted && crn_buf_append(&list->converted, data, size) < 0)
+        return crn_err_nomem(reterr);
     return 0;
 }
 
@@ -95,13 +114,15 @@ static int index_elements(struct cairn_list *list, cairn_error **reterr)
     const struct crn_keyed *keyed = &list->keyed;
     struct crn_reader reader = {.data = list->bytes.data, .size = list->bytes.size};
     int64_t now = keyed->has_ttl ? crn_keyed_now(keyed) : 0;
-    struct crn_list_element element;
+    struct crn_list_element stored;
     int r;
-    while ((r = crn_list_next_element(&reader, keyed->has_ttl, &element)) > 0) {
-        if (keyed->has_ttl && crn_ttl_expired(element.written_ms, keyed->info.ttl_ms, now))
+    while ((r = crn_list_next_element(&reader, keyed->has_ttl, &stored)) > 0) {
+        if (keyed->has_ttl && crn_ttl_expired(stored.written_ms, keyed->info.ttl_ms, now))
             continue;
-        if (push(list, &element) < 0)
-            return crn_err_nomem(reterr);
+        struct element element = {(size_t)(stored.data - list->bytes.data), stored.size, false};
+        if (keyed->schemas != NULL)
+            CRN_TRY(untag(list, stored.data, stored.size, &element, reterr));
+        CRN_TRY(push(list, &element, reterr));
     }
     return r < 0 ? crn_keyed_corrupt(keyed, "a list's elements are damaged", reterr) : 0;
 }
@@ -113,6 +134,7 @@ int64_t cairn_list_load(cairn_list *state, cairn_error **reterr)
     CRN_TRY(crn_keyed_ready(&state->keyed, reterr));
     state->count = 0;
     crn_buf_clear(&state->bytes);
+    crn_buf_clear(&state->converted);
     struct crn_pin pin = {0};
     int r = task->db->ops->get(task->db, state->keyed.state, task->key.data, task->key.size, &pin,
                                reterr);
@@ -132,8 +154,10 @@ int cairn_list_at(const cairn_list *state, size_t i, const void **ret_data, size
 {
     if (state == NULL || i >= state->count)
         return CAIRN_EINVAL;
-    *ret_data = state->elements[i].data;
-    *ret_size = state->elements[i].size;
+    const struct element *element = &state->elements[i];
+    const struct cairn_buffer *from = element->is_converted ? &state->converted : &state->bytes;
+    *ret_data = element->size > 0 ? from->data + element->start : (const uint8_t *)"";
+    *ret_size = element->size;
     return 0;
 }
 

@@ -54,8 +54,8 @@ int cairn_map_get(cairn_map *state, const void *key, size_t key_size, const void
     struct cairn_task *task = state->keyed.task;
     CRN_TRY(start_entry(state, key, key_size, reterr));
     const uint8_t *data;
-    int r =
-        crn_keyed_read(&state->keyed, &task->map_key, &task->pin, true, &data, ret_size, reterr);
+    int r = crn_keyed_read(&state->keyed, &task->map_key, &task->pin, &task->result, true, &data,
+                           ret_size, reterr);
     if (r > 0)
         *ret_data = data;
     return r;

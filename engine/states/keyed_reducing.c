@@ -65,7 +65,8 @@ int cairn_reducing_add(cairn_reducing *state, const void *data, size_t size, cai
     struct crn_pin pin = {0};
     const uint8_t *stored;
     size_t stored_size;
-    int r = crn_keyed_read(keyed, &task->key, &pin, false, &stored, &stored_size, reterr);
+    int r = crn_keyed_read(keyed, &task->key, &pin, crn_keyed_converted(keyed), false, &stored,
+                           &stored_size, reterr);
     if (r > 0) {
         r = combine(state, stored, stored_size, size > 0 ? data : "", size, reterr);
         crn_scratch_trim(&state->combined);

@@ -73,7 +73,7 @@ void test_task_set_subtask(struct test_task *t, uint32_t subtask, uint32_t paral
 static void free_stored(struct test_task *t)
 {
     for (size_t i = 0; i < t->task.stored_count; i++)
-        free((void *)(uintptr_t)t->task.stored[i].name);
+        crn_state_done(&t->task.stored[i]);
     free(t->task.stored);
     t->task.stored = NULL;
     t->task.stored_count = 0;
