@@ -35,7 +35,7 @@ static int by_index(const void *a, const void *b)
 
 /* Replaces what is not clean text, and cuts at the end of a character. In place: the strings belong
  * to the record, and nothing can fail. */
-static void make_clean(const char *text, size_t max_size)
+void crn_record_make_clean(const char *text, size_t max_size)
 {
     char *at = (char *)(uintptr_t)text;
     if (at == NULL)
@@ -105,11 +105,11 @@ void crn_record_finish(struct crn_record *record)
     total->barrier_max_us = 0;
     if (total->kind != CAIRN_RECORD_CHECKPOINT)
         total->is_full = is_restorable; /* what an attempt was meant to be is not stored */
-    make_clean(total->reason, CRN_REASON_MAX);
-    make_clean(total->host, CRN_HOST_MAX);
-    make_clean(total->library_version, CRN_LIBRARY_VERSION_MAX);
-    make_clean(total->location, CRN_LOCATION_MAX);
-    make_clean(total->source_location, CRN_LOCATION_MAX);
+    crn_record_make_clean(total->reason, CRN_REASON_MAX);
+    crn_record_make_clean(total->host, CRN_HOST_MAX);
+    crn_record_make_clean(total->library_version, CRN_LIBRARY_VERSION_MAX);
+    crn_record_make_clean(total->location, CRN_LOCATION_MAX);
+    crn_record_make_clean(total->source_location, CRN_LOCATION_MAX);
 
     if (record->operator_count > 1)
         qsort(record->operators, record->operator_count, sizeof record->operators[0], by_uid);

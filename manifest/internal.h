@@ -52,6 +52,9 @@ bool crn_state_kind_is_keyed(cairn_state_kind kind);
 /* What a record of this kind is called in a listing when only history knows it. */
 cairn_record_state crn_history_state_of(cairn_record_kind kind);
 
+/* finish.c: makes a free text fit, in place: see crn_record_finish(). */
+void crn_record_make_clean(const char *text, size_t max_size);
+
 /* Longest free texts, in bytes. */
 #define CRN_REASON_MAX 1024u
 #define CRN_HOST_MAX 255u

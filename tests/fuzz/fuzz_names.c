@@ -28,6 +28,10 @@ static void check_key(const char *key)
     struct crn_key_info info = crn_key_parse(key);
     if (info.type == CRN_KEY_FOREIGN)
         return;
+    if (info.type == CRN_KEY_MARK) {
+        crn_fuzz_must(strcmp(key, CRN_MARK_CLAIMED) == 0 || strcmp(key, CRN_MARK_DISPOSING) == 0);
+        return;
+    }
     if (info.type == CRN_KEY_MANIFEST) {
         crn_key_manifest(again, info.id);
     } else {
