@@ -11,7 +11,8 @@
  * capture. It is empty, and dropped; one that is not empty is damage.
  *
  * The other files of the backend: rocksdb_options.c and rocksdb_callbacks.c (configuration),
- * rocksdb_access.c (reads and writes), rocksdb_pace.c (when a write waits), rocksdb_memory.c
+ * rocksdb_access.c (reads and writes), rocksdb_snapshot.c (scans), rocksdb_load.c (bulk load),
+ * rocksdb_pace.c (when a write waits), rocksdb_memory.c
  * (budget), rocksdb_capture.c (barrier and capture), rocksdb_manifest.c with rocksdb_records.c
  * (reader of RocksDB's MANIFEST).
  *
@@ -424,6 +425,13 @@ static const struct crn_state_ops rocksdb_ops = {
     .capture = crn_rocksdb_capture,
     .release = release,
     .stats = stats,
+    .snapshot = crn_rocksdb_snapshot,
+    .release_snapshot = crn_rocksdb_release_snapshot,
+    .find_state = crn_rocksdb_find_state,
+    .scan = crn_rocksdb_scan,
+    .load_begin = crn_rocksdb_load_begin,
+    .load_put = crn_rocksdb_load_put,
+    .load_end = crn_rocksdb_load_end,
 };
 
 static int64_t system_now_ms(void *context)

@@ -13,15 +13,6 @@
  * their own are cheaper. */
 #define SINGLE_REMOVALS_MAX 256u
 
-struct crn_state_iterator {
-    struct crn_rocksdb *db;
-    struct crn_state *state;
-    rocksdb_readoptions_t *options;
-    rocksdb_iterator_t *rocks;
-    struct cairn_buffer bound; /* RocksDB points into it */
-    bool started;
-};
-
 static int read_failed(struct crn_rocksdb *db, struct crn_state *state, char *message,
                        cairn_error **reterr)
 {

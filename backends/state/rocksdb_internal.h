@@ -67,6 +67,8 @@ struct crn_rocksdb {
     uint64_t reported_bytes; /* of memtables, to the budget */
     uint64_t debt_us; /* backpressure owed per look, from the last look at the tree's shape */
 
+    _Atomic uint64_t next_load_file; /* any thread */
+
     /* atomic; writer: the task's thread */
     _Atomic uint64_t hold_count, hold_us, backpressure_us, seen_memtable_bytes, seen_level0_files;
 };
@@ -114,6 +116,14 @@ void crn_rocksdb_pace_begin_hold(struct crn_rocksdb *db);
 void crn_rocksdb_pace_end_hold(struct crn_rocksdb *db);
 
 /* rocksdb_access.c */
+struct crn_state_iterator {
+    struct crn_rocksdb *db;
+    struct crn_state *state;
+    rocksdb_readoptions_t *options;
+    rocksdb_iterator_t *rocks;
+    struct cairn_buffer bound; /* RocksDB points into it */
+    bool started;
+};
 int crn_rocksdb_get(struct crn_state_db *db, struct crn_state *state, const void *key,
                     size_t key_size, struct crn_pin *pin, cairn_error **reterr);
 void crn_rocksdb_unpin(struct crn_pin *pin);
@@ -131,6 +141,22 @@ int crn_rocksdb_next(struct crn_state_iterator *iterator, const uint8_t **ret_ke
                      size_t *ret_key_size, const uint8_t **ret_value, size_t *ret_value_size,
                      cairn_error **reterr);
 void crn_rocksdb_end(struct crn_state_iterator *iterator);
+
+/* rocksdb_snapshot.c */
+int crn_rocksdb_snapshot(struct crn_state_db *db, struct crn_state_snapshot **ret,
+                         cairn_error **reterr);
+void crn_rocksdb_release_snapshot(struct crn_state_snapshot *snapshot);
+struct crn_state *crn_rocksdb_find_state(struct crn_state_db *db, const char *name);
+int crn_rocksdb_scan(struct crn_state_snapshot *snapshot, struct crn_state *state,
+                     const struct crn_state_range *range, struct crn_state_iterator **ret,
+                     cairn_error **reterr);
+
+/* rocksdb_load.c */
+int crn_rocksdb_load_begin(struct crn_state_db *db, struct crn_state *state,
+                           struct crn_state_load **ret, cairn_error **reterr);
+int crn_rocksdb_load_put(struct crn_state_load *load, const void *key, size_t key_size,
+                         const void *value, size_t value_size, cairn_error **reterr);
+int crn_rocksdb_load_end(struct crn_state_load *load, bool keep, cairn_error **reterr);
 
 /* rocksdb_capture.c */
 int crn_rocksdb_barrier(struct crn_state_db *db, struct crn_barrier *ret, cairn_error **reterr);
