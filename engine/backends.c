@@ -7,7 +7,7 @@
 #include <string.h>
 
 /* The first one is the default. */
-static const struct crn_state_backend *const backends[] = {&crn_rocksdb_backend};
+static const struct crn_state_backend *const backends[] = {&crn_rocksdb_backend, &crn_heap_backend};
 
 int crn_backend_find(const char *name, const struct crn_state_backend **ret, cairn_error **reterr)
 {
