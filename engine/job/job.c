@@ -16,6 +16,7 @@
 #include "base/text.h"
 #include "engine/backends.h"
 #include "engine/options.h"
+#include "engine/restore/source.h"
 #include "engine/states/keyed.h"
 
 #include <string.h>
@@ -31,6 +32,43 @@ static int64_t system_now_ms(void *context)
 {
     (void)context;
     return crn_wall_ms();
+}
+
+/* What to start from is said once. */
+static int check_restore_options(const struct cairn_job *job, cairn_error **reterr)
+{
+    const cairn_job_options *o = &job->options;
+    const bool has_source = o->restore_uri != NULL || o->restore_store != NULL;
+    if (o->start_empty && (o->restore_checkpoint_id != 0 || o->restore_fallback))
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
+                            "job '%s': start_empty contradicts restore_checkpoint_id and "
+                            "restore_fallback",
+                            job->name);
+    if (o->restore_checkpoint_id != 0 && o->restore_fallback)
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
+                            "job '%s': restore_fallback is for the newest checkpoint, not for a "
+                            "named one",
+                            job->name);
+    if (o->restore_uri != NULL && o->restore_store != NULL)
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
+                            "job '%s': set restore_uri or restore_store, not both", job->name);
+    if ((o->restore_store != NULL) != (o->restore_name != NULL))
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
+                            "job '%s': restore_store and restore_name go together", job->name);
+    if (has_source && (o->start_empty || o->restore_fallback))
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
+                            "job '%s': restore_uri and restore_store contradict start_empty and "
+                            "restore_fallback",
+                            job->name);
+    if ((unsigned)o->claim_mode > CAIRN_LEGACY)
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL, "job '%s': there is no claim mode %d",
+                            job->name, (int)o->claim_mode);
+    if (!has_source && (o->claim_mode != CAIRN_NO_CLAIM || o->restore_only_if_new))
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
+                            "job '%s': claim_mode and restore_only_if_new need restore_uri or "
+                            "restore_store",
+                            job->name);
+    return 0;
 }
 
 static int take_options(struct cairn_job *job, const cairn_job_options *options,
@@ -53,16 +91,7 @@ static int take_options(struct cairn_job *job, const cairn_job_options *options,
         return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
                             "job '%s': transfer_threads is %u, at most %u", job->name,
                             o->transfer_threads, MAX_TRANSFER_THREADS);
-    if (o->start_empty && (o->restore_checkpoint_id != 0 || o->restore_fallback))
-        return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
-                            "job '%s': start_empty contradicts restore_checkpoint_id and "
-                            "restore_fallback",
-                            job->name);
-    if (o->restore_checkpoint_id != 0 && o->restore_fallback)
-        return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
-                            "job '%s': restore_fallback is for the newest checkpoint, not for a "
-                            "named one",
-                            job->name);
+    CRN_TRY(check_restore_options(job, reterr));
     if (job->backend == NULL) {
         int r = crn_backend_find(o->state_backend, &job->backend, reterr);
         if (r < 0) {
@@ -169,6 +198,7 @@ void crn_job_unref(struct cairn_job *job)
 {
     if (atomic_fetch_sub(&job->refs, 1) != 1)
         return;
+    crn_source_done(&job->source);
     crn_joblog_done(&job->joblog);
     for (size_t i = 0; i < job->garbage_count; i++)
         free(job->garbage[i]);
@@ -257,7 +287,8 @@ static int check_restored_locked(const struct cairn_job *job, struct cairn_buffe
     return crn_err_fail(reterr, CAIRN_ENONRESTORED, NULL,
                         "checkpoint %llu of job '%s' has state of operators that no task opened: "
                         "%s; open them, or set allow_non_restored_state to drop it",
-                        (unsigned long long)job->restored_id, job->name, (const char *)lost->data);
+                        (unsigned long long)job->restored_info.id, job->restored->job,
+                        (const char *)lost->data);
 }
 
 static int start_locked(struct cairn_job *job, struct cairn_buffer *lost, cairn_error **reterr)
@@ -309,7 +340,7 @@ int cairn_job_restored(cairn_job *job, cairn_checkpoint_info *ret_info)
 {
     if (job == NULL)
         return CAIRN_EINVAL;
-    return job->restored_id == 0 ? 0 : give_info(&job->restored_info, ret_info);
+    return job->restored_info.id == 0 ? 0 : give_info(&job->restored_info, ret_info);
 }
 
 int cairn_job_last_checkpoint(cairn_job *job, cairn_checkpoint_info *ret_info)
@@ -333,6 +364,8 @@ void cairn_job_close(cairn_job *job)
     crn_driver_stop(job);
     crn_pool_free(CRN_TAKE(job->pool));
     crn_mutex_lock(&job->lock);
+    while (job->visitors > 0)
+        crn_cond_wait(&job->wake_waiters, &job->lock);
     while (job->task_count > 0) {
         struct cairn_task *task = job->tasks[job->task_count - 1];
         if (!atomic_load(&task->open)) { /* it is being opened, and needs store and directory */

@@ -8,10 +8,15 @@
  * If somebody else commits first, the log is read again: what we restore from is always chosen from
  * a log whose next id is our fence, so nothing can slip between the choice and the take-over.
  *
+ * The checkpoint may be a snapshot elsewhere (engine/restore/source.c). One that is claimed, or
+ * built upon, becomes a checkpoint of the job right behind the fence (import.c); what was claimed
+ * is removed then (release.c).
+ *
  * Crash: the fence may be left. It references nothing and is harmless.
  */
 #include "engine/job/job.h"
 
+#include "engine/restore/source.h"
 #include "engine/transfer/fetch.h"
 
 #include <assert.h>
@@ -37,8 +42,8 @@ static int verify_checkpoint(struct cairn_job *job, const struct crn_record *rec
             for (size_t f = 0; f < subtask->file_count; f++)
                 files[f] = &subtask->files[f];
             struct crn_fetch_request request = {
-                .store = job->store,
-                .job = job->name,
+                .store = job->source.store,
+                .job = job->source.name,
                 .files = files,
                 .count = subtask->file_count,
                 .threads = job->options.transfer_threads,
@@ -50,10 +55,11 @@ static int verify_checkpoint(struct cairn_job *job, const struct crn_record *rec
     return 0;
 }
 
+/* The ids of another log mean nothing in this one. */
 static void restore_from(struct cairn_job *job, const struct crn_record *record)
 {
     job->restored = record;
-    job->restored_id = record->info.id;
+    job->restored_id = job->source.is_foreign ? 0 : record->info.id;
     crn_publish_info(&record->info, &job->restored_info);
 }
 
@@ -65,6 +71,11 @@ static void log_damage(const struct cairn_job *job)
             crn_log_write(&job->log, CAIRN_LOG_WARNING, "restore",
                           "job '%s': a stored record cannot be read: %s", job->name,
                           cairn_error_message(job->joblog.entries[i].error));
+}
+
+static bool names_source(const struct cairn_job *job)
+{
+    return job->options.restore_uri != NULL || job->options.restore_store != NULL;
 }
 
 static bool misses_its_begin(const struct crn_joblog *log)
@@ -83,11 +94,8 @@ static int check_is_newest(const struct cairn_job *job, cairn_error **reterr)
     return crn_err_move(reterr, &copy, CAIRN_EMISSING);
 }
 
-static int choose(struct cairn_job *job, cairn_error **reterr)
+static int choose_own(struct cairn_job *job, cairn_error **reterr)
 {
-    job->restored = NULL;
-    job->restored_id = 0;
-    job->skipped_count = 0;
     if (job->options.start_empty)
         return 0;
     if (job->options.restore_fallback)
@@ -96,11 +104,11 @@ static int choose(struct cairn_job *job, cairn_error **reterr)
     CRN_AUTO_ERROR cairn_error *error = NULL;
     uint64_t wanted = job->options.restore_checkpoint_id;
     int r = crn_joblog_find(&job->joblog, wanted, &record, &error);
-    if (r == CAIRN_ENOTFOUND && wanted == 0 && job->joblog.count == 0)
+    if (r == CAIRN_ENOTFOUND && wanted == 0 && job->joblog.count == 0 && !names_source(job))
         return 0; /* a fresh job */
     if (r == 0 && wanted == 0)
         r = check_is_newest(job, &error);
-    if (r == CAIRN_ENOTFOUND && wanted == 0)
+    if (r == CAIRN_ENOTFOUND && wanted == 0 && !names_source(job))
         r = crn_joblog_require_whole(&job->joblog, &error); /* never had one, or lost it? */
     if (r < 0 && wanted == 0)
         crn_err_prefix(&error,
@@ -113,6 +121,60 @@ static int choose(struct cairn_job *job, cairn_error **reterr)
         restore_from(job, record);
     log_damage(job);
     return 0;
+}
+
+/* Has it ever completed a checkpoint that it still has, as far as can be told? */
+static bool has_own_checkpoint(const struct cairn_job *job)
+{
+    for (size_t i = 0; i < job->joblog.count; i++) {
+        const struct crn_record *record = job->joblog.entries[i].record;
+        if (record == NULL || crn_record_is_restorable(record))
+            return true;
+    }
+    return false;
+}
+
+/* A crash came between the import of a claimed snapshot and its removal: what is left there is the
+ * job's own already, and the job may have gone on since. */
+static bool was_imported(const struct cairn_job *job, const struct crn_record *source)
+{
+    for (size_t i = 0; i < job->joblog.count; i++) {
+        const struct crn_record *record = job->joblog.entries[i].record;
+        if (record != NULL && crn_record_is_restorable(record) &&
+            record->info.source_mode == CAIRN_CLAIM &&
+            memcmp(record->info.source_uuid, source->info.uuid, sizeof source->info.uuid) == 0)
+            return true;
+    }
+    return false;
+}
+
+static int choose_source(struct cairn_job *job, cairn_error **reterr)
+{
+    const struct crn_record *record = NULL;
+    bool is_own = false;
+    CRN_TRY(crn_source_open(job, &is_own, reterr));
+    if (is_own)
+        return choose_own(job, reterr);
+    CRN_TRY(crn_source_choose(job, &record, reterr));
+    if (job->source.mode == CAIRN_CLAIM && was_imported(job, record)) {
+        crn_source_reset(job);
+        return choose_own(job, reterr);
+    }
+    restore_from(job, record);
+    log_damage(job);
+    return 0;
+}
+
+static int choose(struct cairn_job *job, cairn_error **reterr)
+{
+    crn_source_reset(job);
+    job->restored = NULL;
+    job->restored_id = 0;
+    job->restored_info = (cairn_checkpoint_info){0};
+    job->skipped_count = 0;
+    if (names_source(job) && !(job->options.restore_only_if_new && has_own_checkpoint(job)))
+        return choose_source(job, reterr);
+    return choose_own(job, reterr);
 }
 
 static void log_skipped(struct cairn_job *job, uint64_t id, const cairn_error *error)
@@ -141,7 +203,7 @@ static int choose_newest_whole(struct cairn_job *job, cairn_error **reterr)
     for (size_t i = job->joblog.count; i-- > 0;) {
         const struct crn_joblog_entry *entry = &job->joblog.entries[i];
         CRN_AUTO_ERROR cairn_error *error = NULL;
-        if (entry->record != NULL && entry->record->info.kind != CAIRN_RECORD_CHECKPOINT)
+        if (entry->record != NULL && !crn_record_is_restorable(entry->record))
             continue;
         int r = entry->record == NULL ? cairn_error_code(entry->error)
                                       : verify_checkpoint(job, entry->record, &error);
@@ -241,23 +303,34 @@ static int read_log(struct cairn_job *job, cairn_error **reterr)
                         job->name, (unsigned long long)newest, (unsigned long long)head, lost);
 }
 
-int crn_job_take_over(struct cairn_job *job, cairn_error **reterr)
+/* A savepoint is not written to: its directory is no job's. */
+static int check_is_job(const struct cairn_job *job, cairn_error **reterr)
+{
+    for (size_t i = 0; i < job->joblog.count; i++) {
+        const struct crn_record *record = job->joblog.entries[i].record;
+        if (record != NULL && record->info.kind == CAIRN_RECORD_SAVEPOINT &&
+            crn_record_is_restorable(record))
+            return crn_err_fail(reterr, CAIRN_EINVAL, job->name,
+                                "'%s' is the directory of a savepoint of job '%s', and cannot be a "
+                                "job's: start a job from it with restore_uri",
+                                job->name, record->job);
+    }
+    return crn_claim_check_own(job, reterr);
+}
+
+/* The log is read, the choice is made, and the fence stands right behind what was read. */
+static int fence_off(struct cairn_job *job, cairn_error **reterr)
 {
     for (int tries = 0; tries < FENCE_TRIES; tries++) {
         CRN_AUTO_ERROR cairn_error *error = NULL;
         CRN_TRY(read_log(job, reterr));
+        CRN_TRY(check_is_job(job, reterr));
         CRN_TRY(choose(job, reterr));
         const size_t restored_at = job->joblog.count;
         int r = commit_fence(job, &error);
         if (r == 0) {
             /* The log's array may have moved; records themselves have not. */
             assert(restored_at + 1 == job->joblog.count);
-            crn_log_write(&job->log, CAIRN_LOG_INFO, "job",
-                          "job '%s': epoch %llu begins at id %llu; restored checkpoint: %llu%s",
-                          job->name, (unsigned long long)job->epoch,
-                          (unsigned long long)job->joblog.head_id,
-                          (unsigned long long)job->restored_id,
-                          job->restored_id == 0 ? " (none: starting empty)" : "");
             return 0;
         }
         if (r != CAIRN_EEXIST && r != CAIRN_EFENCED)
@@ -267,6 +340,39 @@ int crn_job_take_over(struct cairn_job *job, cairn_error **reterr)
     return crn_err_fail(reterr, CAIRN_EBUSY, NULL,
                         "other processes keep taking over job '%s': is it started twice?",
                         job->name);
+}
+
+static void log_take_over(const struct cairn_job *job)
+{
+    const char *from = job->source.is_foreign ? job->source.location : "";
+    crn_log_write(&job->log, CAIRN_LOG_INFO, "job",
+                  "job '%s': epoch %llu begins at id %llu; restored checkpoint: %llu%s%s",
+                  job->name, (unsigned long long)job->epoch,
+                  (unsigned long long)job->joblog.head_id,
+                  (unsigned long long)job->restored_info.id,
+                  job->restored == NULL    ? " (none: starting empty)"
+                  : job->source.is_foreign ? " of "
+                                           : "",
+                  from);
+}
+
+int crn_job_take_over(struct cairn_job *job, cairn_error **reterr)
+{
+    CRN_TRY(fence_off(job, reterr));
+    /* Whoever claimed this job's directory while we were at it marked it before it looked at the
+     * log: either it saw our fence, or we see its mark. */
+    CRN_TRY(crn_claim_check_own(job, reterr));
+    log_take_over(job);
+    if (job->source.is_foreign && job->source.mode != CAIRN_NO_CLAIM) {
+        if (job->source.mode == CAIRN_CLAIM)
+            CRN_TRY(crn_claim(job, reterr));
+        CRN_TRY(crn_import(job, reterr));
+        crn_release_claimed(job); /* before the source is closed: it may be in no other store */
+        crn_source_reset(job);
+        return 0;
+    }
+    crn_release_claimed(job);
+    return 0;
 }
 
 char *crn_job_describe_writer(const cairn_record_info *info)
@@ -301,5 +407,5 @@ int crn_job_blame_successor(struct cairn_job *job, int code, cairn_error **reter
         cairn_error_free(CRN_TAKE(*reterr));
     return crn_err_fail(reterr, CAIRN_EFENCED, NULL,
                         "%s took over and has removed checkpoint %llu, which was being restored",
-                        successor, (unsigned long long)job->restored_id);
+                        successor, (unsigned long long)job->restored_info.id);
 }

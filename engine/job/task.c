@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Tasks: open (fetch, verify, restore), shut, close.
+ * Tasks: open (restore, or start empty), shut, close.
  *
- * Local directories: <local_dir>/t<ordinal>/db holds the database, .../chk-<id> a capture while it
- * is uploaded. Files are linked out of the store where it can, so a restore on one file system
- * moves no bytes; RocksDB never writes into a table, so the store's objects are safe.
+ * Local directories: <local_dir>/t<ordinal>/db holds the database, .../source-<i> what a restore
+ * with another parallelism needs for a while, .../chk-<id> a capture while it is uploaded. Files
+ * are linked out of the store where it can, so a restore on one file system moves no bytes; RocksDB
+ * never writes into a table, so the store's objects are safe.
+ *
+ * What a restore makes of the stored subtasks is the matter of engine/restore/. Here it becomes the
+ * base of the next increment, if the files are of the job's own log; those of a snapshot elsewhere
+ * are none, the first checkpoint stores everything anew.
  *
  * States of a task: open -> shut (job closed, or task closed) -> freed. crn_task_shut() closes the
  * database; the handle stays for calls that come too late.
@@ -15,16 +20,24 @@
 
 #include "base/file.h"
 #include "base/text.h"
-#include "engine/transfer/fetch.h"
-#include "engine/states/keyed.h"
 #include "engine/options.h"
+#include "engine/restore/match.h"
+#include "engine/restore/restore.h"
+#include "engine/states/keyed.h"
+#include "engine/transfer/fetch.h"
 
 #include <string.h>
 
 static int check_options(struct cairn_job *job, const char *uid, cairn_task_options *o,
                          cairn_error **reterr)
 {
-    if (uid == NULL || !crn_text_is_name(uid))
+    if (uid == NULL && o->name == NULL)
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
+                            "job '%s': an operator needs a uid, or at least a name to make one of",
+                            job->name);
+    if (uid == NULL)
+        uid = o->name;
+    if (!crn_text_is_name(uid))
         return crn_err_fail(
             reterr, CAIRN_EINVAL, NULL,
             "job '%s': an operator's uid is 1 to 255 bytes of UTF-8 without control "
@@ -66,33 +79,19 @@ static const struct crn_operator *find_stored(const struct cairn_job *job, const
 static int check_stored(const struct cairn_job *job, const struct crn_operator *stored,
                         const cairn_task_options *o, cairn_error **reterr)
 {
-    const cairn_operator_info *info = &stored->info;
-    if (info->parallelism != o->parallelism)
-        return crn_err_fail(reterr, CAIRN_EMISMATCH, NULL,
-                            "operator '%s' has parallelism %u in checkpoint %llu, opened with %u",
-                            info->uid, info->parallelism, (unsigned long long)job->restored_id,
-                            o->parallelism);
-    if (o->max_parallelism != 0 && info->max_parallelism != o->max_parallelism)
-        return crn_err_fail(
-            reterr, CAIRN_EMISMATCH, NULL,
-            "operator '%s' has max_parallelism %u in checkpoint %llu, opened with %u", info->uid,
-            info->max_parallelism, (unsigned long long)job->restored_id, o->max_parallelism);
-    if (info->key_type != o->key_type || info->namespace_type != o->namespace_type)
-        return crn_err_fail(reterr, CAIRN_EMISMATCH, NULL,
-                            "operator '%s' has keys of type %s and namespaces of type %s in "
-                            "checkpoint %llu, opened with %s and %s",
-                            info->uid, crn_type_name(info->key_type),
-                            crn_type_name(info->namespace_type),
-                            (unsigned long long)job->restored_id, crn_type_name(o->key_type),
-                            crn_type_name(o->namespace_type));
-    const char *backend = stored->subtasks[o->subtask].info.backend;
-    if (strcmp(backend, job->backend->file_kind) != 0)
-        return crn_err_fail(reterr, CAIRN_EUNSUPPORTED, NULL,
-                            "operator '%s' was stored by the state backend '%s' in checkpoint "
-                            "%llu; this library has '%s'",
-                            info->uid, backend, (unsigned long long)job->restored_id,
-                            job->backend->name);
-    return 0;
+    const struct crn_match_operator wanted = {
+        .parallelism = o->parallelism,
+        .max_parallelism = o->max_parallelism,
+        .key_type = o->key_type,
+        .namespace_type = o->namespace_type,
+    };
+    int r = crn_match_operator(&stored->info, &wanted, reterr);
+    if (r < 0)
+        crn_err_prefix(reterr, "%s %llu",
+                       job->restored->info.kind == CAIRN_RECORD_SAVEPOINT ? "savepoint"
+                                                                          : "checkpoint",
+                       (unsigned long long)job->restored->info.id);
+    return r;
 }
 
 static int copy_text(const char **field, cairn_error **reterr)
@@ -113,8 +112,9 @@ static int take_options(struct cairn_task *task, const char *uid, const cairn_ta
         o->name = uid;
     int r = copy_text(&o->name, reterr);
     int r2 = copy_text(&o->rocksdb_options, r == 0 ? reterr : NULL);
-    task->uid = crn_str_dup_n(uid, strlen(uid));
-    if (r == 0 && r2 == 0 && task->uid == NULL)
+    task->has_made_uid = uid == NULL; /* made when it is registered */
+    task->uid = uid != NULL ? crn_str_dup_n(uid, strlen(uid)) : NULL;
+    if (r == 0 && r2 == 0 && uid != NULL && task->uid == NULL)
         return crn_err_nomem(reterr);
     return r < 0 ? r : r2;
 }
@@ -159,7 +159,8 @@ static int restore_operator_state(struct cairn_task *task, const struct crn_oper
         const struct crn_subtask *subtask = &stored->subtasks[s];
         for (size_t f = 0; r == 0 && f < subtask->file_count; f++)
             if (subtask->files[f].info.role == CAIRN_FILE_OPERATOR_STATE)
-                r = crn_fetch_bytes(job->store, job->name, &subtask->files[f], &blobs[s], reterr);
+                r = crn_fetch_bytes(job->source.store, job->source.name, &subtask->files[f],
+                                    &blobs[s], reterr);
     }
     if (r == 0)
         r = crn_operator_states_restore(task->operators, blobs, stored->subtask_count,
@@ -170,55 +171,60 @@ static int restore_operator_state(struct cairn_task *task, const struct crn_oper
     return r;
 }
 
-static int fetch_database(struct cairn_task *task, const struct crn_subtask *subtask,
-                          const char *directory, bool *ret_restored, cairn_error **reterr)
+static struct crn_state_config database_config(const struct cairn_task *task)
 {
-    struct cairn_job *job = task->job;
-    CRN_AUTO_FREE const struct crn_file **files = calloc(subtask->file_count + 1, sizeof *files);
-    if (files == NULL)
-        return crn_err_nomem(reterr);
-    size_t count = 0;
-    for (size_t f = 0; f < subtask->file_count; f++)
-        if (subtask->files[f].info.role != CAIRN_FILE_OPERATOR_STATE)
-            files[count++] = &subtask->files[f];
-    struct crn_fetch_request request = {
-        .store = job->store,
-        .job = job->name,
-        .files = files,
-        .count = count,
-        .directory = directory,
-        .link = true,
-        .threads = job->options.transfer_threads,
-    };
-    uint64_t bytes;
-    *ret_restored = count > 0;
-    return crn_fetch(&request, &bytes, reterr);
-}
-
-static int open_database(struct cairn_task *task, const char *directory, bool restored,
-                         cairn_error **reterr)
-{
-    struct cairn_job *job = task->job;
-    CRN_AUTO_FREE cairn_state_info *keyed = calloc(task->stored_count + 1, sizeof *keyed);
-    if (keyed == NULL)
-        return crn_err_nomem(reterr);
-    size_t count = 0;
-    for (size_t i = 0; i < task->stored_count; i++)
-        if (task->stored[i].kind < CAIRN_KIND_OPERATOR_LIST)
-            keyed[count++] = task->stored[i];
-    struct crn_state_config config = {
-        .directory = directory,
-        .restored = restored,
+    const struct cairn_job *job = task->job;
+    return (struct crn_state_config){
         .memtable_bytes = task->options.memtable_bytes,
         .extra_options = task->options.rocksdb_options,
         .memory = job->memory,
         .log = job->log,
         .now_ms = task->now_ms,
         .now_context = task->now_context,
-        .states = keyed,
-        .state_count = count,
+        .max_parallelism = task->max_parallelism,
+        .key_group_first = task->key_group_first,
+        .key_group_last = task->key_group_last,
     };
-    return job->backend->open(&config, &task->db, reterr);
+}
+
+static int restore_database(struct cairn_task *task, const struct crn_operator *stored,
+                            cairn_error **reterr)
+{
+    struct cairn_job *job = task->job;
+    struct crn_task_runtime *runtime = task->runtime;
+    struct crn_restored restored;
+    const struct crn_restore_request request = {
+        .store = job->source.store,
+        .prefix = job->source.name,
+        .op = stored,
+        .backend = job->backend,
+        .config = database_config(task),
+        .key_group_first = task->key_group_first,
+        .key_group_last = task->key_group_last,
+        .directory = runtime->directory,
+        .threads = job->options.transfer_threads,
+    };
+    CRN_TRY(crn_restore_database(&request, &restored, reterr));
+    task->db = restored.db;
+    runtime->restored_files = restored.files;
+    runtime->base = job->source.is_foreign ? NULL : restored.files;
+    crn_log_write(&job->log, CAIRN_LOG_DEBUG, "restore",
+                  "operator '%s' subtask %u: %s, %llu bytes read, %llu bytes of entries loaded",
+                  task->uid, task->options.subtask,
+                  restored.is_same ? "files as they were" : "key groups dealt out anew",
+                  (unsigned long long)restored.bytes_read,
+                  (unsigned long long)restored.bytes_loaded);
+    return 0;
+}
+
+static int open_empty(struct cairn_task *task, cairn_error **reterr)
+{
+    CRN_AUTO_FREE char *directory = NULL;
+    struct crn_state_config config = database_config(task);
+    CRN_TRY(crn_str_printf(&directory, reterr, "%s/db", task->runtime->directory));
+    CRN_TRY(crn_file_make_dirs(directory, reterr));
+    config.directory = directory;
+    return task->job->backend->open(&config, &task->db, reterr);
 }
 
 /* The task is registered, and the job cannot start before it is open: what it restores from stays.
@@ -228,22 +234,17 @@ static int restore_and_open(struct cairn_task *task, cairn_error **reterr)
     struct cairn_job *job = task->job;
     struct crn_task_runtime *runtime = task->runtime;
     const struct crn_operator *stored = find_stored(job, task->uid);
-    CRN_AUTO_FREE char *directory = NULL;
-    bool restored = false;
     if (stored != NULL)
         CRN_TRY(check_stored(job, stored, &task->options, reterr));
     CRN_TRY(fill_in(task, stored, reterr));
     CRN_TRY(crn_str_printf(&runtime->directory, reterr, "%s/t%u", job->local_dir, task->ordinal));
-    CRN_TRY(crn_str_printf(&directory, reterr, "%s/db", runtime->directory));
-    CRN_TRY(crn_file_make_dirs(directory, reterr));
     if (stored != NULL) {
-        const struct crn_subtask *subtask = &stored->subtasks[task->options.subtask];
         CRN_TRY(copy_stored_states(task, stored, reterr));
         CRN_TRY(restore_operator_state(task, stored, reterr));
-        CRN_TRY(fetch_database(task, subtask, directory, &restored, reterr));
-        runtime->base = subtask;
+        CRN_TRY(restore_database(task, stored, reterr));
+    } else {
+        CRN_TRY(open_empty(task, reterr));
     }
-    CRN_TRY(open_database(task, directory, restored, reterr));
     crn_mutex_lock(&job->lock);
     atomic_store(&task->open, true);
     crn_cond_broadcast(&job->wake_waiters); /* the job may be waiting for it, to close */
@@ -260,8 +261,11 @@ void crn_task_unref(struct cairn_task *task)
     crn_keyed_free_all(task);
     crn_operator_states_free(task->operators);
     for (size_t i = 0; i < task->stored_count; i++)
-        free((void *)(uintptr_t)task->stored[i].name);
+        crn_state_done(&task->stored[i]);
     free(task->stored);
+    if (runtime->restored_files != NULL)
+        crn_subtask_done(runtime->restored_files);
+    free(runtime->restored_files);
     free((void *)(uintptr_t)task->options.name);
     free((void *)(uintptr_t)task->options.rocksdb_options);
     free(task->uid);
@@ -273,8 +277,35 @@ void crn_task_unref(struct cairn_task *task)
     crn_job_unref(job);
 }
 
-static int register_locked(struct cairn_job *job, struct cairn_task *task, const char *uid,
+/* Operators in the order of opening, by name: a subtask whose operator has been opened joins it. */
+static int make_uid_locked(const struct cairn_job *job, struct cairn_task *task,
                            cairn_error **reterr)
+{
+    size_t operators = 0;
+    for (size_t i = 0; i < job->task_count; i++) {
+        const struct cairn_task *other = job->tasks[i];
+        if (other->has_made_uid && strcmp(other->options.name, task->options.name) == 0) {
+            task->uid = crn_str_dup_n(other->uid, strlen(other->uid));
+            return task->uid == NULL ? crn_err_nomem(reterr) : 0;
+        }
+        bool is_first = true;
+        for (size_t k = 0; k < i && is_first; k++)
+            is_first = strcmp(job->tasks[k]->uid, other->uid) != 0;
+        operators += is_first;
+    }
+    CRN_TRY(crn_str_printf(&task->uid, reterr, "%s#%zu", task->options.name, operators + 1));
+    if (!crn_text_is_name(task->uid))
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
+                            "operator '%s' has no uid, and its name is too long to make one of",
+                            task->options.name);
+    crn_log_write(&job->log, CAIRN_LOG_WARNING, "job",
+                  "job '%s': operator '%s' has no uid and gets '%s': rename it, or open operators "
+                  "in another order, and its state is not found again",
+                  job->name, task->options.name, task->uid);
+    return 0;
+}
+
+static int register_locked(struct cairn_job *job, struct cairn_task *task, cairn_error **reterr)
 {
     if (job->closed || job->closing)
         return crn_err_fail(reterr, CAIRN_ECLOSED, NULL, "job '%s' is closed", job->name);
@@ -282,12 +313,14 @@ static int register_locked(struct cairn_job *job, struct cairn_task *task, const
         return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
                             "job '%s' has started: open every task before cairn_job_start()",
                             job->name);
+    if (task->uid == NULL)
+        CRN_TRY(make_uid_locked(job, task, reterr));
     for (size_t i = 0; i < job->task_count; i++)
-        if (strcmp(job->tasks[i]->uid, uid) == 0 &&
+        if (strcmp(job->tasks[i]->uid, task->uid) == 0 &&
             job->tasks[i]->options.subtask == task->options.subtask)
             return crn_err_fail(reterr, CAIRN_EEXIST, NULL,
                                 "subtask %u of operator '%s' is open already",
-                                task->options.subtask, uid);
+                                task->options.subtask, task->uid);
     struct cairn_task **tasks = realloc(job->tasks, (job->task_count + 1) * sizeof(*tasks));
     if (tasks == NULL)
         return crn_err_nomem(reterr);
@@ -353,7 +386,7 @@ int cairn_task_open(cairn_job *job, const char *uid, const cairn_task_options *o
     int r = take_options(task, uid, &o, reterr);
     if (r == 0) {
         crn_mutex_lock(&job->lock);
-        r = register_locked(job, task, uid, reterr);
+        r = register_locked(job, task, reterr);
         crn_mutex_unlock(&job->lock);
         if (r == 0) {
             r = restore_and_open(task, reterr);
@@ -369,7 +402,8 @@ int cairn_task_open(cairn_job *job, const char *uid, const cairn_task_options *o
         }
     }
     if (r < 0) {
-        crn_err_prefix(reterr, "job '%s', operator '%s' subtask %u", job->name, uid, o.subtask);
+        crn_err_prefix(reterr, "job '%s', operator '%s' subtask %u", job->name,
+                       uid != NULL ? uid : o.name, o.subtask);
         crn_task_unref(task);
         return r;
     }

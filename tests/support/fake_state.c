@@ -17,11 +17,6 @@
 /* A state with so many tables has the older ones merged at its next barrier. */
 #define MERGE_AT 4u
 
-struct crn_state_iterator {
-    struct fake_entries entries;
-    size_t next;
-};
-
 /* ------------------------------------------------------------------------------------------ *
  * Entries
  * ------------------------------------------------------------------------------------------ */
@@ -254,9 +249,8 @@ static int get(struct crn_state_db *base, struct crn_state *state, const void *k
     return 1;
 }
 
-static int write_entry(struct fake_db *db, struct crn_state *state, const void *key,
-                       size_t key_size, const void *value, size_t value_size, bool removed,
-                       cairn_error **reterr)
+int fake_write(struct fake_db *db, struct crn_state *state, const void *key, size_t key_size,
+               const void *value, size_t value_size, bool removed, cairn_error **reterr)
 {
     struct fake_entry *entry = fake_entry_new(key, key_size, value, value_size, 0, removed);
     if (entry == NULL)
@@ -271,7 +265,7 @@ static int write_entry(struct fake_db *db, struct crn_state *state, const void *
 static int put(struct crn_state_db *base, struct crn_state *state, const void *key, size_t key_size,
                const void *value, size_t value_size, cairn_error **reterr)
 {
-    return write_entry(fake(base), state, key, key_size, value, value_size, false, reterr);
+    return fake_write(fake(base), state, key, key_size, value, value_size, false, reterr);
 }
 
 static int append(struct crn_state_db *base, struct crn_state *state, const void *key,
@@ -289,7 +283,7 @@ static int append(struct crn_state_db *base, struct crn_state *state, const void
 static int remove_key(struct crn_state_db *base, struct crn_state *state, const void *key,
                       size_t key_size, cairn_error **reterr)
 {
-    return write_entry(fake(base), state, key, key_size, NULL, 0, true, reterr);
+    return fake_write(fake(base), state, key, key_size, NULL, 0, true, reterr);
 }
 
 /* All live entries under a prefix, with references. */
@@ -489,6 +483,14 @@ static const struct crn_state_ops fake_ops = {
     .capture = capture,
     .release = release,
     .stats = stats,
+    .snapshot = fake_snapshot,
+    .release_snapshot = fake_release_snapshot,
+    .find_state = fake_find_state,
+    .scan = fake_scan,
+    .load_begin = fake_load_begin,
+    .load_put = fake_load_put,
+    .load_end = fake_load_end,
+    .clip = fake_clip,
     .set_expiry = set_expiry,
 };
 

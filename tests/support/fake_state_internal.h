@@ -51,6 +51,11 @@ struct fake_db {
     uint64_t sequence, barrier_sequence, next_number;
 };
 
+struct crn_state_iterator {
+    struct fake_entries entries;
+    size_t next;
+};
+
 /* fake_state.c */
 struct fake_entry *fake_entry_new(const void *key, size_t key_size, const void *value,
                                   size_t value_size, uint64_t sequence, bool removed);
@@ -66,6 +71,24 @@ void fake_entries_drop_removed(struct fake_entries *entries);
 int fake_state_add(struct fake_db *db, const char *name, struct crn_state **ret);
 int fake_state_add_table(struct crn_state *state, struct fake_table *table);
 void fake_table_free(struct fake_table *table);
+
+/* Write or remove one key under the next sequence number. */
+int fake_write(struct fake_db *db, struct crn_state *state, const void *key, size_t key_size,
+               const void *value, size_t value_size, bool removed, cairn_error **reterr);
+
+/* fake_bulk.c: methods of struct crn_state_ops. */
+int fake_snapshot(struct crn_state_db *base, struct crn_state_snapshot **ret, cairn_error **reterr);
+void fake_release_snapshot(struct crn_state_snapshot *snapshot);
+struct crn_state *fake_find_state(struct crn_state_db *base, const char *name);
+int fake_scan(struct crn_state_snapshot *snapshot, struct crn_state *state,
+              const struct crn_state_range *range, struct crn_state_iterator **ret,
+              cairn_error **reterr);
+int fake_load_begin(struct crn_state_db *base, struct crn_state *state, struct crn_state_load **ret,
+                    cairn_error **reterr);
+int fake_load_put(struct crn_state_load *load, const void *key, size_t key_size, const void *value,
+                  size_t value_size, cairn_error **reterr);
+int fake_load_end(struct crn_state_load *load, bool keep, cairn_error **reterr);
+int fake_clip(struct crn_state_db *base, const struct crn_state_range *keep, cairn_error **reterr);
 
 /* fake_files.c */
 int fake_restore(struct fake_db *db, cairn_error **reterr);

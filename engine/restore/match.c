@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What may be opened on what is stored, and the words for it. cairn_task_open() and cairn_check()
+ * both ask here, so that the answer before a start is the answer at the start.
+ *
+ * Parallelism may always change: key groups are dealt out anew. max_parallelism, key and namespace
+ * types are in every stored key, so they may not. Of a state, kind and types may not change; expiry
+ * may be switched on and off (registering rewrites the state), and schemas as far as the serializer
+ * says. Pure: nothing is read or changed.
+ */
+#include "engine/restore/match.h"
+
+#include "engine/serializers/serializer.h"
+#include "engine/states/keyed.h"
+
+#include <string.h>
+
+int crn_match_operator(const cairn_operator_info *stored, const struct crn_match_operator *wanted,
+                       cairn_error **reterr)
+{
+    if (wanted->max_parallelism != 0 && stored->max_parallelism != wanted->max_parallelism)
+        return crn_err_fail(reterr, CAIRN_EMISMATCH, NULL,
+                            "operator '%s' is stored with max_parallelism %u, not %u: keys belong "
+                            "to key groups by it; leave it 0 to take the stored one, or make a "
+                            "savepoint with another one with `cairn convert`",
+                            stored->uid, stored->max_parallelism, wanted->max_parallelism);
+    if (wanted->parallelism > stored->max_parallelism)
+        return crn_err_fail(reterr, CAIRN_EMISMATCH, NULL,
+                            "operator '%s' is stored with max_parallelism %u, so its parallelism "
+                            "cannot be %u; make a savepoint with a higher one with `cairn convert`",
+                            stored->uid, stored->max_parallelism, wanted->parallelism);
+    if (stored->key_type != wanted->key_type || stored->namespace_type != wanted->namespace_type)
+        return crn_err_fail(reterr, CAIRN_EMISMATCH, NULL,
+                            "operator '%s' is stored with keys of type %s and namespaces of type "
+                            "%s, not %s and %s: open it with the stored types, or with another uid "
+                            "to start it empty",
+                            stored->uid, crn_type_name(stored->key_type),
+                            crn_type_name(stored->namespace_type), crn_type_name(wanted->key_type),
+                            crn_type_name(wanted->namespace_type));
+    return 0;
+}
+
+static int fail_state(const cairn_state_info *stored, const cairn_state_info *wanted,
+                      cairn_error **reterr)
+{
+    CRN_AUTO_BUFFER struct cairn_buffer was = {0};
+    CRN_AUTO_BUFFER struct cairn_buffer is = {0};
+    if (crn_state_describe(stored, &was) < 0 || crn_state_describe(wanted, &is) < 0)
+        return crn_err_nomem(reterr);
+    return crn_err_fail(reterr, CAIRN_EMISMATCH, NULL,
+                        "state '%s' is stored as %s, and cannot be registered as %s", wanted->name,
+                        (const char *)was.data, (const char *)is.data);
+}
+
+/* Values may have been written under any of the stored schemas, so each must do. */
+static int match_schemas(const cairn_state_info *stored, const cairn_serializer *serializer,
+                         struct cairn_buffer *how, cairn_error **reterr)
+{
+    for (size_t i = 0; i < stored->schema_count; i++) {
+        CRN_AUTO_BUFFER struct cairn_buffer why = {0};
+        cairn_compatibility found = CAIRN_COMPATIBLE_AS_IS;
+        CRN_TRY(crn_serializer_compare(serializer, stored->value_type, &stored->schemas[i], &found,
+                                       &why, reterr));
+        if (crn_buf_append_u8(&why, 0) < 0) /* a caller's words need not end in a zero */
+            return crn_err_nomem(reterr);
+        const char *words = why.size > 1 ? (const char *)why.data : "the schemas differ";
+        if (found == CAIRN_INCOMPATIBLE)
+            return crn_err_fail(reterr, CAIRN_EMISMATCH, NULL,
+                                "state '%s' is stored with a schema that the given one cannot "
+                                "read: %s",
+                                stored->name, words);
+        if (found == CAIRN_COMPATIBLE_AFTER_MIGRATION &&
+            crn_buf_printf(how, "%safter migration: %s", how->size > 0 ? "; " : "", words) < 0)
+            return crn_err_nomem(reterr);
+    }
+    return 0;
+}
+
+int crn_match_state(const cairn_state_info *stored, const cairn_state_info *wanted,
+                    const cairn_serializer *serializer, struct cairn_buffer *how,
+                    cairn_error **reterr)
+{
+    bool is_map = stored->kind == CAIRN_KIND_MAP || stored->kind == CAIRN_KIND_BROADCAST;
+    if (stored->kind != wanted->kind || stored->value_type != wanted->value_type ||
+        (is_map && stored->map_key_type != wanted->map_key_type))
+        return fail_state(stored, wanted, reterr);
+    if ((stored->ttl_ms > 0) != (wanted->ttl_ms > 0) &&
+        crn_buf_printf(how, "rewritten, since expiry is switched %s",
+                       wanted->ttl_ms > 0 ? "on" : "off") < 0)
+        return crn_err_nomem(reterr);
+    return serializer != NULL ? match_schemas(stored, serializer, how, reterr) : 0;
+}

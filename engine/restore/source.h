@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CRN_ENGINE_RESTORE_SOURCE_H
+#define CRN_ENGINE_RESTORE_SOURCE_H
+
+#include "engine/job/job.h"
+
+/* A job that starts from a snapshot elsewhere: job->source, and who owns it. All of it runs in the
+ * thread that opens the job. */
+
+/* source.c. The job's own log and store from now on; closes what was open of another source. */
+void crn_source_reset(struct cairn_job *job);
+/* What restore_uri or restore_store names. *ret_is_own: it is the job's own directory; job->source
+ * stays as it is then. CAIRN_ENOTFOUND. */
+int crn_source_open(struct cairn_job *job, bool *ret_is_own, cairn_error **reterr);
+/* Read its log and choose: the record, owned by job->source.log. CAIRN_ENOTFOUND, or what is wrong
+ * with its records. */
+int crn_source_choose(struct cairn_job *job, const struct crn_record **ret, cairn_error **reterr);
+void crn_source_done(struct crn_restore_source *source); /* of a job that is freed */
+
+/* import.c. job->restored, which is foreign, becomes a checkpoint of the job, which job->restored
+ * is then. The fence is committed. CAIRN_EFENCED: another process took the job over meanwhile. */
+int crn_import(struct cairn_job *job, cairn_error **reterr);
+
+/* claim.c. Mark the source as the job's; of another job's checkpoint, after fencing that job. It
+ * may choose a newer checkpoint. CAIRN_EEXIST: another job has claimed it. */
+int crn_claim(struct cairn_job *job, cairn_error **reterr);
+/* CAIRN_EFENCED, with who it was, if the job's own directory has been claimed. */
+int crn_claim_check_own(const struct cairn_job *job, cairn_error **reterr);
+
+/* 1 if the directory is marked as claimed by this job, for the snapshot of that uuid; else 0. */
+int crn_claim_is_ours(const struct cairn_job *job, cairn_store *store, const char *name,
+                      const uint8_t uuid[16], cairn_error **reterr);
+
+/* release.c. Remove the sources of what the job's log says it has claimed and imported, as far as
+ * they are still there. Never fails: what cannot be removed now is logged, and tried again at the
+ * next open. */
+void crn_release_claimed(struct cairn_job *job);
+
+#endif
