@@ -364,8 +364,6 @@ void cairn_job_close(cairn_job *job)
     crn_driver_stop(job);
     crn_pool_free(CRN_TAKE(job->pool));
     crn_mutex_lock(&job->lock);
-    while (job->visitors > 0)
-        crn_cond_wait(&job->wake_waiters, &job->lock);
     while (job->task_count > 0) {
         struct cairn_task *task = job->tasks[job->task_count - 1];
         if (!atomic_load(&task->open)) { /* it is being opened, and needs store and directory */

@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Another parallelism: the state of an operator goes through every change of it from 1..5 to 1..5,
+ * one after another in one job, with changes and removals in between, and equals a model's to the
+ * last entry each time. So what one rescale leaves behind in shared tables meets all others. Over
+ * every backend: the fake one (by entries), RocksDB (by files) and the heap (canonical files); and
+ * from canonical files into RocksDB.
+ *
+ * And that files are shared, not rewritten: the first checkpoint after a rescale is an increment.
+ */
+#include "tests/support/job_fixture.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define MAX_TASKS 5u
+#define KEYS 150
+#define MAX_PARALLELISM 128u
+#define ELEMENTS 7
+
+/* Every ordered pair of 1..5 stands in it, side by side: a de Bruijn sequence, and its begin again.
+ */
+static const uint32_t walk[] = {1, 1, 2, 1, 3, 1, 4, 1, 5, 2, 2, 3, 2,
+                                4, 2, 5, 3, 3, 4, 3, 5, 4, 4, 5, 5, 1};
+
+enum { FAKE, ROCKSDB, HEAP, BACKENDS };
+
+struct worker {
+    cairn_task *task;
+    cairn_value *count;
+    cairn_list *events;
+    cairn_map *names;
+    cairn_operator_list *split, *everywhere;
+    cairn_broadcast *rules;
+};
+
+struct farm {
+    cairn_job *job;
+    uint32_t size;
+    struct worker workers[MAX_TASKS];
+};
+
+struct model {
+    bool has_count[KEYS];
+    int64_t count[KEYS];
+    unsigned events[KEYS], names[KEYS];
+};
+
+static struct fixture f;
+static struct model model;
+static uint64_t seed;
+
+static uint64_t next_random(void)
+{
+    seed = seed * 6364136223846793005u + 1442695040888963407u;
+    return seed >> 33;
+}
+
+static void begin(int backend)
+{
+    fixture_init(&f, backend == ROCKSDB);
+    if (backend == HEAP)
+        f.backend = crn_heap_backend;
+    model = (struct model){0};
+    seed = 42;
+}
+
+static int open_worker(struct farm *farm, uint32_t subtask, cairn_error **reterr)
+{
+    struct worker *w = &farm->workers[subtask];
+    cairn_task_options options = CAIRN_TASK_OPTIONS_INIT;
+    cairn_state_options expiry = CAIRN_STATE_OPTIONS_INIT;
+    options.parallelism = farm->size;
+    options.subtask = subtask;
+    options.max_parallelism = MAX_PARALLELISM;
+    options.key_type = CAIRN_INT64;
+    expiry.ttl_ms = (uint64_t)1 << 40;
+    CRN_TRY(cairn_task_open(farm->job, "op", &options, &w->task, reterr));
+    CRN_TRY(cairn_value_state(w->task, "count", CAIRN_INT64, NULL, &w->count, reterr));
+    CRN_TRY(cairn_list_state(w->task, "events", CAIRN_INT64, &expiry, &w->events, reterr));
+    CRN_TRY(cairn_map_state(w->task, "names", CAIRN_INT64, CAIRN_INT64, NULL, &w->names, reterr));
+    CRN_TRY(
+        cairn_operator_list_state(w->task, "split", CAIRN_SPLIT, CAIRN_INT64, &w->split, reterr));
+    CRN_TRY(cairn_operator_list_state(w->task, "everywhere", CAIRN_UNION, CAIRN_INT64,
+                                      &w->everywhere, reterr));
+    return cairn_broadcast_state(w->task, "rules", CAIRN_INT64, CAIRN_INT64, &w->rules, reterr);
+}
+
+static int farm_open(struct farm *farm, uint32_t size, cairn_error **reterr)
+{
+    *farm = (struct farm){.size = size};
+    CRN_TRY(fixture_open_job(&f, "farm", &farm->job, reterr));
+    int r = 0;
+    for (uint32_t i = 0; i < size && r == 0; i++)
+        r = open_worker(farm, i, reterr);
+    return r == 0 ? cairn_job_start(farm->job, reterr) : r;
+}
+
+static void farm_close(struct farm *farm)
+{
+    cairn_job_close(farm->job);
+    for (uint32_t i = 0; i < MAX_TASKS; i++)
+        cairn_task_close(farm->workers[i].task);
+}
+
+static cairn_checkpoint_info farm_checkpoint(struct farm *farm)
+{
+    cairn_task *others[MAX_TASKS];
+    cairn_checkpoint_info info = CAIRN_CHECKPOINT_INFO_INIT;
+    struct pump pump = {0};
+    for (uint32_t i = 1; i < farm->size; i++)
+        others[i - 1] = farm->workers[i].task;
+    pump_start(&pump, others, farm->size - 1);
+    ck_ok(cairn_task_checkpoint(farm->workers[0].task, NULL, &info, reterr));
+    pump_stop(&pump);
+    return info;
+}
+
+/* The worker that has the key, which is current then. */
+static struct worker *at_key(struct farm *farm, int64_t key)
+{
+    uint8_t bytes[8];
+    cairn_encode_int64(key, bytes);
+    int subtask = cairn_subtask_of_key(bytes, sizeof bytes, farm->size, MAX_PARALLELISM);
+    ck_assert_int_ge(subtask, 0);
+    ck_assert_int_eq(cairn_task_set_key_int64(farm->workers[subtask].task, key), 0);
+    return &farm->workers[subtask];
+}
+
+static void change(struct farm *farm, int64_t key)
+{
+    struct worker *w = at_key(farm, key);
+    switch (next_random() % 6) {
+    case 0:
+        ck_ok(cairn_value_clear(w->count, reterr));
+        model.has_count[key] = false;
+        break;
+    case 1:
+        ck_ok(cairn_list_clear(w->events, reterr));
+        model.events[key] = 0;
+        break;
+    case 2:
+        ck_ok(cairn_map_clear(w->names, reterr));
+        model.names[key] = 0;
+        break;
+    case 3:
+        ck_ok(cairn_list_add_int64(w->events, key * 1000 + model.events[key], reterr));
+        model.events[key]++;
+        break;
+    case 4: {
+        uint8_t name[8], value[8];
+        cairn_encode_int64(model.names[key], name);
+        cairn_encode_int64(key, value);
+        ck_ok(cairn_map_put(w->names, name, 8, value, 8, reterr));
+        model.names[key]++;
+        break;
+    }
+    default:
+        model.has_count[key] = true;
+        model.count[key] = (int64_t)next_random();
+        ck_ok(cairn_value_put_int64(w->count, model.count[key], reterr));
+    }
+}
+
+static void change_some(struct farm *farm, unsigned changes)
+{
+    for (unsigned i = 0; i < changes; i++)
+        change(farm, (int64_t)(next_random() % KEYS));
+}
+
+static unsigned count_entries(cairn_iterator *iterator)
+{
+    cairn_entry entry;
+    unsigned count = 0;
+    while (ck_ok(cairn_iterator_next(iterator, &entry, reterr)) == 1)
+        count++;
+    cairn_iterator_close(iterator);
+    return count;
+}
+
+static void check_key(struct farm *farm, int64_t key)
+{
+    struct worker *w = at_key(farm, key);
+    int64_t value = 0;
+    cairn_iterator *iterator;
+    const void *element;
+    size_t size;
+    ck_assert_int_eq(ck_ok(cairn_value_get_int64(w->count, &value, reterr)), model.has_count[key]);
+    if (model.has_count[key])
+        ck_assert_int_eq(value, model.count[key]);
+    ck_assert_int_eq(cairn_list_load(w->events, NULL), model.events[key]);
+    for (unsigned i = 0; i < model.events[key]; i++) {
+        ck_assert_int_eq(cairn_list_at(w->events, i, &element, &size), 0);
+        ck_assert_int_eq(cairn_decode_int64(element), key * 1000 + i);
+    }
+    ck_ok(cairn_map_iterate(w->names, &iterator, reterr));
+    ck_assert_uint_eq(count_entries(iterator), model.names[key]);
+}
+
+/* Nothing but what the model has, in no subtask: also no key group that is another's. */
+static void check_totals(struct farm *farm)
+{
+    unsigned counts = 0, found = 0;
+    for (int64_t key = 0; key < KEYS; key++)
+        counts += model.has_count[key];
+    for (uint32_t i = 0; i < farm->size; i++) {
+        cairn_iterator *iterator;
+        ck_ok(cairn_task_iterate(farm->workers[i].task, "count", &iterator, reterr));
+        found += count_entries(iterator);
+    }
+    ck_assert_uint_eq(found, counts);
+}
+
+static void check_operator_state(struct farm *farm)
+{
+    unsigned seen[ELEMENTS] = {0};
+    for (uint32_t i = 0; i < farm->size; i++) {
+        const struct worker *w = &farm->workers[i];
+        const void *data;
+        size_t size;
+        for (size_t k = 0; k < cairn_operator_list_size(w->split); k++) {
+            ck_assert_int_eq(cairn_operator_list_at(w->split, k, &data, &size), 0);
+            seen[cairn_decode_int64(data)]++;
+        }
+        ck_assert_uint_eq(cairn_operator_list_size(w->everywhere), 2);
+        ck_assert_uint_eq(cairn_broadcast_size(w->rules), 1);
+    }
+    for (unsigned i = 0; i < ELEMENTS; i++)
+        ck_assert_uint_eq(seen[i], 1);
+}
+
+static void check_farm(struct farm *farm)
+{
+    for (int64_t key = 0; key < KEYS; key++)
+        check_key(farm, key);
+    check_totals(farm);
+    check_operator_state(farm);
+}
+
+/* Union lists come back whole everywhere: one subtask keeps them, as sources do. */
+static void set_operator_state(struct farm *farm, bool is_first)
+{
+    uint8_t key[8];
+    cairn_encode_int64(1, key);
+    for (uint32_t i = 0; i < farm->size; i++) {
+        struct worker *w = &farm->workers[i];
+        ck_ok(cairn_operator_list_clear(w->everywhere, reterr));
+        ck_ok(cairn_broadcast_put(w->rules, key, 8, key, 8, reterr));
+        for (int64_t k = 0; i == 0 && k < 2; k++)
+            ck_ok(cairn_operator_list_add_int64(w->everywhere, k, reterr));
+        for (int64_t k = 0; is_first && i == 0 && k < ELEMENTS; k++)
+            ck_ok(cairn_operator_list_add_int64(w->split, k, reterr));
+    }
+}
+
+START_TEST(test_every_change_of_parallelism_keeps_the_state)
+{
+    begin(_i);
+    for (size_t step = 0; step < sizeof walk / sizeof walk[0]; step++) {
+        struct farm farm;
+        ck_ok(farm_open(&farm, walk[step], reterr));
+        if (step > 0)
+            check_farm(&farm);
+        set_operator_state(&farm, step == 0);
+        change_some(&farm, step == 0 ? 20 * KEYS : KEYS);
+        cairn_checkpoint_info info = farm_checkpoint(&farm);
+        if (step > 0 && f.backend.assemble != NULL)
+            ck_assert_int_eq(info.is_full, 0);
+        struct model as_of_barrier = model;
+        change_some(&farm, KEYS / 2); /* lost: after the barrier */
+        model = as_of_barrier;
+        farm_close(&farm);
+    }
+    fixture_done(&f);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("rescale");
+    TCase *tcase = tcase_create("rescale");
+    tcase_set_timeout(tcase, 100);
+    tcase_add_loop_test(tcase, test_every_change_of_parallelism_keeps_the_state, 0, BACKENDS);
+    suite_add_tcase(suite, tcase);
+    return crn_test_run(suite);
+}
