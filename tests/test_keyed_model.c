@@ -460,10 +460,11 @@ START_TEST(random_operations)
     static struct model m;
     const char *seed = getenv("CAIRN_SEED");
     m = (struct model){.random = seed != NULL ? strtoull(seed, NULL, 0) : (uint64_t)_i + 1};
-    m.t = test_task_new(_i % 2);
-    test_task_set_subtask(m.t, 0, 1, _i / 2 % 2 == 0 ? 128 : 32768);
-    m.ttl_ms = _i / 4 > 0 ? TTL_MS : 0;
-    m.on_read = _i / 4 == 2;
+    int variant = _i / TEST_BACKENDS;
+    m.t = test_task_new(_i % TEST_BACKENDS);
+    test_task_set_subtask(m.t, 0, 1, variant % 2 == 0 ? 128 : 32768);
+    m.ttl_ms = variant / 2 > 0 ? TTL_MS : 0;
+    m.on_read = variant / 2 == 2;
     register_all(&m);
     for (int i = 0; i < STEPS; i++)
         step(&m);
@@ -477,7 +478,7 @@ int main(void)
     Suite *suite = suite_create("keyed-model");
     TCase *tcase = tcase_create("model");
     tcase_set_timeout(tcase, 60);
-    tcase_add_loop_test(tcase, random_operations, 0, 12);
+    tcase_add_loop_test(tcase, random_operations, 0, 6 * TEST_BACKENDS);
     suite_add_tcase(suite, tcase);
     return crn_test_run(suite);
 }

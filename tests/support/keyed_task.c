@@ -4,13 +4,25 @@
 
 #include "tests/support/keyed_task.h"
 #include "tests/support/fake_state.h"
+#include "backends/state/canonical.h"
 #include "base/file.h"
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
 static int64_t fake_clock(void *context)
 {
     return ((struct test_task *)context)->clock_ms;
+}
+
+static const struct crn_state_backend *backend_of(const struct test_task *t)
+{
+    static const struct crn_state_backend *const backends[TEST_BACKENDS] = {
+        [TEST_BACKEND_FAKE] = &crn_fake_backend,
+        [TEST_BACKEND_ROCKSDB] = &crn_rocksdb_backend,
+        [TEST_BACKEND_HEAP] = &crn_heap_backend,
+    };
+    return backends[t->backend];
 }
 
 static void open_database(struct test_task *t, bool restored)
@@ -32,10 +44,57 @@ static void open_database(struct test_task *t, bool restored)
         .now_context = t,
         .states = keyed,
         .state_count = keyed_count,
+        .max_parallelism = t->task.max_parallelism,
+        .key_group_first = t->task.key_group_first,
+        .key_group_last = t->task.key_group_last,
     };
-    MUST(t->backend == TEST_BACKEND_FAKE ? crn_fake_state_open(&config, &t->task.db, ERR)
-                                         : crn_rocksdb_open(&config, &t->task.db, ERR));
+    if (t->backend == TEST_BACKEND_HEAP)
+        config.restored = false; /* its files are loaded, not opened */
+    MUST(backend_of(t)->open(&config, &t->task.db, ERR));
     atomic_store(&t->task.open, true);
+}
+
+static int read_file(void *context, uint64_t offset, void *data, size_t n, cairn_error **reterr)
+{
+    return crn_file_pread_all(*(int *)context, data, n, offset, "captured file", reterr);
+}
+
+/* All entries of one state of a canonical file. */
+static void load_state(struct test_task *t, struct crn_canonical_reader *reader,
+                       const cairn_state_info *info)
+{
+    struct crn_state_db *db = t->task.db;
+    struct crn_state *state;
+    struct crn_state_load *load;
+    struct crn_canonical_scan *scan;
+    struct crn_canonical_entry entry;
+    int number = crn_canonical_state(reader, info->name);
+    ck_assert_int_ge(number, 0);
+    MUST(db->ops->open_state(db, info, &state, ERR));
+    MUST(db->ops->load_begin(db, state, &load, ERR));
+    MUST(crn_canonical_scan(reader, number, t->task.key_group_first, t->task.key_group_last, &scan,
+                            ERR));
+    while (MUST(crn_canonical_next(scan, &entry, ERR)) > 0)
+        MUST(
+            db->ops->load_put(load, entry.key, entry.key_size, entry.value, entry.value_size, ERR));
+    crn_canonical_scan_end(scan);
+    MUST(db->ops->load_end(load, true, ERR));
+}
+
+static void load_file(struct test_task *t, const char *directory, const cairn_file_info *info)
+{
+    char path[256];
+    (void)snprintf(path, sizeof(path), "%s/%s", directory, info->name);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ck_assert_int_ge(fd, 0);
+    struct crn_canonical_input input = {info->name, info->size, read_file, &fd};
+    struct crn_canonical_reader *reader;
+    MUST(crn_canonical_open(&input, &reader, ERR));
+    for (size_t i = 0; i < t->task.stored_count; i++)
+        if (t->task.stored[i].kind < CAIRN_KIND_OPERATOR_LIST)
+            load_state(t, reader, &t->task.stored[i]);
+    crn_canonical_close(reader);
+    (void)close(fd); /* nothing was written through it */
 }
 
 struct test_task *test_task_new(int backend)
@@ -68,6 +127,11 @@ void test_task_set_subtask(struct test_task *t, uint32_t subtask, uint32_t paral
     t->task.max_parallelism = max_parallelism;
     crn_key_group_range(subtask, parallelism, max_parallelism, &t->task.key_group_first,
                         &t->task.key_group_last);
+    if (t->task.db != NULL && t->backend == TEST_BACKEND_HEAP) { /* it knows its key groups */
+        t->task.db->ops->close(t->task.db);
+        t->generation++;
+        open_database(t, false);
+    }
 }
 
 static void free_stored(struct test_task *t)
@@ -120,7 +184,6 @@ void test_task_restart(struct test_task *t)
     MUST(db->ops->barrier(db, &barrier, ERR));
     MUST(db->ops->capture(db, &barrier, directory, &cancelled, &capture, ERR));
     db->ops->release(db);
-    crn_capture_done(&capture);
     close_database(t);
     crn_keyed_free_all(&t->task);
     crn_operator_states_free(t->task.operators);
@@ -128,6 +191,9 @@ void test_task_restart(struct test_task *t)
     MUST(crn_operator_states_restore(t->task.operators, &blob, 1, t->task.options.subtask, 1, ERR));
     crn_buf_done(&blob);
     open_database(t, true);
+    for (size_t i = 0; i < capture.count && t->backend == TEST_BACKEND_HEAP; i++)
+        load_file(t, directory, &capture.files[i].info);
+    crn_capture_done(&capture);
 }
 
 void test_task_free(struct test_task *t)

@@ -8,7 +8,7 @@
 /* A task without a job around it: for tests of keyed and operator state alone. Fails the running
  * Check test on any error. */
 
-enum { TEST_BACKEND_FAKE, TEST_BACKEND_ROCKSDB, TEST_BACKENDS };
+enum { TEST_BACKEND_FAKE, TEST_BACKEND_ROCKSDB, TEST_BACKEND_HEAP, TEST_BACKENDS };
 
 struct test_task {
     struct cairn_task task;
