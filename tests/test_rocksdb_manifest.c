@@ -294,7 +294,9 @@ START_TEST(edits_add_up)
     begin_table(&edit, 2, 13, "", "x");
     varint(&edit, 7), sized(&edit, "\x01\x02\x03\x04", 4);
     varint(&edit, 8), sized(&edit, "FileChecksumCrc32c", 18);
-    varint(&edit, 12), sized(&edit, "may be skipped", 14);
+    varint(&edit, 5), sized(&edit, "\xac\x02", 2), varint(&edit, 6), sized(&edit, "\x07", 1);
+    varint(&edit, 12), sized(&edit, "sixteen bytes it", 16);
+    varint(&edit, 13), sized(&edit, "may be skipped", 14);
     varint(&edit, 1), varint(&edit, 200), varint(&edit, 1);
     write_edit(&file, &edit);
 
@@ -310,8 +312,14 @@ START_TEST(edits_add_up)
     ck_assert_uint_eq(table->level, 1);
     ck_assert_uint_eq(table->sequence_first, 5);
     ck_assert_uint_eq(table->sequence_last, 9);
-    ck_assert(!table->has_crc32c);
+    ck_assert(!table->has_crc32c && !table->has_unique_id && table->oldest_time == 0);
+    ck_assert_uint_eq(table->smallest_tail, 1);
+    ck_assert_uint_eq(table->largest_tail, 1);
     table = &manifest.tables[2];
+    ck_assert_uint_eq(table->oldest_time, 300);
+    ck_assert_uint_eq(table->creation_time, 7);
+    ck_assert(table->has_unique_id);
+    ck_assert_mem_eq(table->unique_id, "sixteen bytes it", 16);
     ck_assert(table->has_crc32c);
     ck_assert_uint_eq(table->crc32c, 0x01020304);
     ck_assert_uint_eq(table->smallest_size, 0);
@@ -380,6 +388,20 @@ static void bad_checksum_size(struct cairn_buffer *file, struct cairn_buffer *ed
     varint(edit, 7), sized(edit, "abc", 3), varint(edit, 8), sized(edit, "FileChecksumCrc32c", 18);
     varint(edit, 1);
 }
+static void bad_unique_id(struct cairn_buffer *file, struct cairn_buffer *edit)
+{
+    (void)file;
+    begin_table(edit, 0, 10, "a", "b");
+    varint(edit, 12), sized(edit, "fifteen bytes i", 15), varint(edit, 1);
+}
+
+static void bad_time(struct cairn_buffer *file, struct cairn_buffer *edit)
+{
+    (void)file;
+    begin_table(edit, 0, 10, "a", "b");
+    varint(edit, 5), sized(edit, "\xff", 1), varint(edit, 1);
+}
+
 static void bad_group_end(struct cairn_buffer *file, struct cairn_buffer *edit)
 {
     (void)file;
@@ -454,6 +476,7 @@ static const struct {
     {bad_dropped_family, CAIRN_ECORRUPT}, {bad_family_twice, CAIRN_ECORRUPT},
     {bad_drop, CAIRN_ECORRUPT},           {bad_drop_default, CAIRN_ECORRUPT},
     {bad_bounds, CAIRN_ECORRUPT},         {bad_checksum_size, CAIRN_ECORRUPT},
+    {bad_unique_id, CAIRN_ECORRUPT},      {bad_time, CAIRN_ECORRUPT},
     {bad_group_end, CAIRN_ECORRUPT},      {bad_group_gap, CAIRN_ECORRUPT},
     {bad_skipped_length, CAIRN_ECORRUPT}, {bad_short_key, CAIRN_ECORRUPT},
     {bad_zeros, CAIRN_ECORRUPT},          {bad_empty_key_size, CAIRN_ECORRUPT},

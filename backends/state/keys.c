@@ -83,6 +83,18 @@ uint32_t crn_default_max_parallelism(uint32_t parallelism)
     return power;
 }
 
+size_t crn_key_group_prefix(uint32_t key_group, uint32_t max_parallelism,
+                            uint8_t ret[CRN_KEY_GROUP_SIZE_MAX])
+{
+    if (max_parallelism <= ONE_BYTE_GROUPS_MAX) {
+        ret[0] = (uint8_t)key_group;
+        return 1;
+    }
+    ret[0] = (uint8_t)(key_group >> 8);
+    ret[1] = (uint8_t)key_group;
+    return 2;
+}
+
 static int append_sized(struct cairn_buffer *out, const void *data, size_t size)
 {
     if (size > CRN_KEY_SIZE_MAX)
@@ -97,10 +109,8 @@ int crn_key_start(struct cairn_buffer *out, uint32_t key_group, uint32_t max_par
     crn_buf_clear(out);
     if (key_group >= max_parallelism)
         return CAIRN_EINVAL;
-    if (max_parallelism <= ONE_BYTE_GROUPS_MAX)
-        CRN_TRY(crn_buf_append_u8(out, (uint8_t)key_group));
-    else
-        CRN_TRY(crn_buf_append_be16(out, (uint16_t)key_group));
+    uint8_t prefix[CRN_KEY_GROUP_SIZE_MAX];
+    CRN_TRY(crn_buf_append(out, prefix, crn_key_group_prefix(key_group, max_parallelism, prefix)));
     return append_sized(out, key, size);
 }
 

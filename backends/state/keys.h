@@ -12,8 +12,8 @@
  *   namespace   varint length, bytes
  *   map key     the rest (maps only)
  *
- * The lengths in front make it a prefix code: no two different triples give the same bytes, and all map
- * entries of one (key, namespace) are one contiguous range.
+ * The lengths in front make it a prefix code: no two different triples give the same bytes, and all
+ * map entries of one (key, namespace) are one contiguous range.
  */
 #define CRN_KEY_SIZE_MAX 65536u
 
@@ -27,6 +27,12 @@ void crn_key_group_range(uint32_t subtask, uint32_t parallelism, uint32_t max_pa
                          uint32_t *ret_first, uint32_t *ret_last);
 /* Flink's default: round_up_pow2(1.5 p), at least 128, at most 32768. */
 uint32_t crn_default_max_parallelism(uint32_t parallelism);
+
+#define CRN_KEY_GROUP_SIZE_MAX 2u
+/* What all keys of a group begin with; of max_parallelism itself: what is behind all keys. Gives
+ * the size, the same for all groups. */
+size_t crn_key_group_prefix(uint32_t key_group, uint32_t max_parallelism,
+                            uint8_t ret[CRN_KEY_GROUP_SIZE_MAX]);
 
 /* Start a composite key in `out` (cleared first): key group and key. */
 int crn_key_start(struct cairn_buffer *out, uint32_t key_group, uint32_t max_parallelism,

@@ -12,12 +12,14 @@
  *
  * The other files of the backend: rocksdb_options.c and rocksdb_callbacks.c (configuration),
  * rocksdb_access.c (reads and writes), rocksdb_snapshot.c (scans), rocksdb_load.c (bulk load),
- * rocksdb_pace.c (when a write waits), rocksdb_memory.c
- * (budget), rocksdb_capture.c (barrier and capture), rocksdb_manifest.c with rocksdb_records.c
- * (reader of RocksDB's MANIFEST).
+ * rocksdb_expiry.c, rocksdb_pace.c (when a write waits), rocksdb_memory.c (budget),
+ * rocksdb_capture.c (barrier and capture), rocksdb_assemble.c (one database of several's files),
+ * rocksdb_clip.c (what is beyond its key groups), rocksdb_manifest*.c with rocksdb_records.c
+ * (RocksDB's MANIFEST).
  *
  * Nothing is promised about the directory after a crash: an open job empties it first.
  */
+#include "backends/state/keys.h"
 #include "backends/state/rocksdb_internal.h"
 
 #include <errno.h>
@@ -114,7 +116,8 @@ static int state_new(struct crn_rocksdb *db, const char *name, const cairn_state
     if (!state || !(state->name = strdup(name)))
         return crn_err_nomem(reterr);
     state->is_list = info && info->kind == CAIRN_KIND_LIST;
-    state->has_ttl = info && info->ttl_ms > 0;
+    state->db = db;
+    atomic_init(&state->has_ttl, info && info->ttl_ms > 0);
     state->now_ms = db->now_ms;
     state->now_context = db->now_context;
     *ret = CRN_TAKE(state);
@@ -184,7 +187,8 @@ static int open_state(struct crn_state_db *base, const cairn_state_info *info,
                             info->name, db->directory);
     if (!state)
         CRN_TRY(create_state(db, info, &state, reterr));
-    if (state->is_list != (info->kind == CAIRN_KIND_LIST) || state->has_ttl != (info->ttl_ms > 0))
+    if (state->is_list != (info->kind == CAIRN_KIND_LIST) ||
+        atomic_load(&state->has_ttl) != (info->ttl_ms > 0))
         return crn_err_fail(reterr, CAIRN_EMISMATCH, db->directory,
                             "state '%s' in '%s' is of another kind, or differs in having expiry",
                             info->name, db->directory);
@@ -360,11 +364,25 @@ static int open_database(struct crn_rocksdb *db, const struct crn_state_config *
     return 0;
 }
 
+/* What an earlier rescale left in the files, nobody may have removed yet. */
+static int keep_clean(struct crn_rocksdb *db, const struct crn_state_config *config,
+                      cairn_error **reterr)
+{
+    uint8_t first[CRN_KEY_GROUP_SIZE_MAX], end[CRN_KEY_GROUP_SIZE_MAX];
+    if (!config->restored || config->read_only || config->max_parallelism == 0)
+        return 0;
+    struct crn_state_range keep = {.first = first, .end = end};
+    keep.first_size = crn_key_group_prefix(config->key_group_first, config->max_parallelism, first);
+    keep.end_size = crn_key_group_prefix(config->key_group_last + 1, config->max_parallelism, end);
+    return crn_rocksdb_clean_later(db, &keep, reterr);
+}
+
 static void close_database(struct crn_state_db *base)
 {
     struct crn_rocksdb *db = crn_rocksdb_of(base);
     if (!db)
         return;
+    crn_rocksdb_clean_done(db);
     if (db->db)
         rocksdb_cancel_all_background_work(db->db, 1);
     for (size_t i = 0; i < db->state_count; i++)
@@ -406,6 +424,7 @@ static void stats(struct crn_state_db *base, struct crn_state_stats *ret)
 static void release(struct crn_state_db *base)
 {
     crn_rocksdb_pace_end_hold(crn_rocksdb_of(base));
+    crn_rocksdb_clean_now(crn_rocksdb_of(base));
 }
 
 static const struct crn_state_ops rocksdb_ops = {
@@ -432,6 +451,8 @@ static const struct crn_state_ops rocksdb_ops = {
     .load_begin = crn_rocksdb_load_begin,
     .load_put = crn_rocksdb_load_put,
     .load_end = crn_rocksdb_load_end,
+    .clip = crn_rocksdb_clip,
+    .set_expiry = crn_rocksdb_set_expiry,
 };
 
 static int64_t system_now_ms(void *context)
@@ -463,6 +484,8 @@ int crn_rocksdb_open(const struct crn_state_config *config, struct crn_state_db 
     int r = db->directory && (db->extra_options || !config->extra_options)
                 ? open_database(db, config, reterr)
                 : crn_err_nomem(reterr);
+    if (r == 0)
+        r = keep_clean(db, config, reterr);
     if (r < 0) {
         close_database(&db->base);
         return r;
@@ -474,5 +497,7 @@ int crn_rocksdb_open(const struct crn_state_config *config, struct crn_state_db 
     return 0;
 }
 
-const struct crn_state_backend crn_rocksdb_backend = {
-    .name = "rocksdb", .file_kind = "rocksdb", .open = crn_rocksdb_open};
+const struct crn_state_backend crn_rocksdb_backend = {.name = "rocksdb",
+                                                      .file_kind = "rocksdb",
+                                                      .open = crn_rocksdb_open,
+                                                      .assemble = crn_rocksdb_assemble};

@@ -34,8 +34,6 @@
 
 #define ACTIVE_ENTRIES "rocksdb.num-entries-active-mem-table"
 #define NO_FLUSH UINT64_MAX /* for rocksdb_checkpoint_create */
-#define MANIFEST_SIZE_MAX ((size_t)1 << 30)
-#define CURRENT_SIZE_MAX 4096u
 #define POLL_MIN_US 100u
 #define POLL_MAX_US 500u
 #define STUCK_US 5000000u
@@ -73,6 +71,7 @@ int crn_rocksdb_barrier(struct crn_state_db *base, struct crn_barrier *ret, cair
     atomic_store(&db->barrier_states, db->state_count);
     CRN_TRY(crn_rocksdb_switch_memtables(db, false, reterr));
     ret->sequence = rocksdb_get_latest_sequence_number(db->db);
+    atomic_store(&db->barrier_sequence, ret->sequence);
     crn_rocksdb_pace_begin_hold(db);
     return 0;
 }
@@ -178,36 +177,13 @@ static int path_of(struct run *run, const char *name, char **ret)
     return crn_str_printf(ret, run->reterr, "%s/%s", run->directory, name);
 }
 
-/* The captured manifest's name, from CURRENT: one line. */
-static int read_current(struct run *run, char **ret_name)
-{
-    CRN_AUTO_FREE char *path = NULL;
-    CRN_AUTO_FREE uint8_t *text = NULL;
-    size_t size;
-
-    CRN_TRY(path_of(run, "CURRENT", &path));
-    CRN_TRY(crn_file_read_all(path, CURRENT_SIZE_MAX, &text, &size, run->reterr));
-    if (size < 2 || text[size - 1] != '\n' || memchr(text, '/', size) || memchr(text, 0, size))
-        return disproved(run, "CURRENT", "'CURRENT' names no manifest");
-    *ret_name = crn_str_dup_n(text, size - 1);
-    return *ret_name ? 0 : crn_err_nomem(run->reterr);
-}
-
 static int read_manifest(struct run *run)
 {
-    CRN_AUTO_FREE char *name = NULL;
-    CRN_AUTO_FREE char *path = NULL;
-    CRN_AUTO_FREE uint8_t *data = NULL;
-    size_t size;
-
-    CRN_TRY(read_current(run, &name));
-    CRN_TRY(path_of(run, name, &path));
-    CRN_TRY(crn_file_read_all(path, MANIFEST_SIZE_MAX, &data, &size, run->reterr));
     CRN_AUTO_ERROR cairn_error *why = NULL;
-    int r = crn_rocksdb_manifest_parse(data, size, name, &run->manifest, &why);
-    if (r == CAIRN_ENOMEM)
-        return crn_err_nomem(run->reterr);
-    return r < 0 ? disproved(run, name, "%s", cairn_error_message(why)) : 0;
+    int r = crn_rocksdb_manifest_read(run->directory, &run->manifest, &why);
+    if (r == CAIRN_ECORRUPT || r == CAIRN_EVERSION)
+        return disproved(run, cairn_error_object(why), "%s", cairn_error_message(why));
+    return r < 0 ? crn_err_move(run->reterr, &why, r) : 0;
 }
 
 /* ---- the proof ---- */
@@ -384,6 +360,7 @@ static int run_capture(struct run *run, const atomic_bool *cancelled)
     CRN_TRY(wait_for_flushes(run, cancelled));
     uint64_t flushed_us = crn_now_us();
     run->out->flush_us = flushed_us - atomic_load(&run->db->barrier_us);
+    atomic_store(&run->db->flushed_sequence, run->barrier->sequence);
     CRN_TRY(link_files(run));
     /* Writers that were let go for a failed flush may have filled a memtable, and a compaction may
      * have wiped the sequence numbers by which the tables would tell. */

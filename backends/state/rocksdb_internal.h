@@ -20,11 +20,14 @@ struct crn_state {
     char *name;
     rocksdb_column_family_handle_t *family;
     bool is_list;
-    bool has_ttl;
+    const struct crn_rocksdb *db;
     int64_t (*now_ms)(void *context);
     void *now_context;
-    /* atomic; writer: the task's thread; readers: compactions */
+    /* atomic; writer: the task's thread; readers: compactions (rocksdb_expiry.c) */
+    atomic_bool has_ttl;
     _Atomic uint64_t ttl_ms;
+    _Atomic uint64_t expiry_changes;
+    _Atomic uint64_t rewritten_sequence; /* the last write of a change; 0: there was none */
     /* writer's thread only */
     uint64_t credit; /* bytes that may be written before its memtable is looked at again */
 };
@@ -52,6 +55,7 @@ struct crn_rocksdb {
     struct crn_mutex mutex;
     struct crn_state **states;
     size_t state_count, state_capacity;
+    struct crn_rocksdb_cleaner *cleaner; /* rocksdb_clip.c; NULL: nothing was ever foreign */
 
     /* the barrier; `held` is set by the writer and cleared by release() under the mutex */
     struct crn_cond released;
@@ -60,6 +64,8 @@ struct crn_rocksdb {
     _Atomic uint64_t barrier_us;
     _Atomic uint64_t barrier_errors; /* background errors that had happened before it */
     _Atomic size_t barrier_states;
+    _Atomic uint64_t barrier_sequence;
+    _Atomic uint64_t flushed_sequence; /* of the last barrier whose memtables are in files */
 
     /* writer's thread only */
     uint64_t credit; /* bytes that may be written before the next look */
@@ -90,6 +96,9 @@ int crn_rocksdb_options_new(const struct crn_state_config *config, const char *e
                             struct crn_state *state, rocksdb_options_t **ret, cairn_error **reterr);
 /* rocksdb_callbacks.c */
 rocksdb_mergeoperator_t *crn_rocksdb_append_operator(void);
+/* rocksdb_expiry.c */
+int crn_rocksdb_set_expiry(struct crn_state_db *db, struct crn_state *state, bool has_ttl,
+                           uint64_t ttl_ms, cairn_error **reterr);
 rocksdb_compactionfilterfactory_t *crn_rocksdb_expiry_filter(struct crn_state *state);
 
 /* rocksdb_memory.c; memory may be NULL in all of them. */
@@ -157,6 +166,16 @@ int crn_rocksdb_load_begin(struct crn_state_db *db, struct crn_state *state,
 int crn_rocksdb_load_put(struct crn_state_load *load, const void *key, size_t key_size,
                          const void *value, size_t value_size, cairn_error **reterr);
 int crn_rocksdb_load_end(struct crn_state_load *load, bool keep, cairn_error **reterr);
+
+/* rocksdb_clip.c */
+int crn_rocksdb_clip(struct crn_state_db *db, const struct crn_state_range *keep,
+                     cairn_error **reterr);
+/* From the next release on, background compactions remove what is beyond the range from the files.
+ */
+int crn_rocksdb_clean_later(struct crn_rocksdb *db, const struct crn_state_range *keep,
+                            cairn_error **reterr);
+void crn_rocksdb_clean_now(struct crn_rocksdb *db);  /* if it is due; any thread */
+void crn_rocksdb_clean_done(struct crn_rocksdb *db); /* ends it */
 
 /* rocksdb_capture.c */
 int crn_rocksdb_barrier(struct crn_state_db *db, struct crn_barrier *ret, cairn_error **reterr);

@@ -16,46 +16,12 @@
  * that does not exist, has another's name or another comparator are damage (P11).
  */
 #include "backends/state/rocksdb_manifest.h"
+#include "backends/state/rocksdb_manifest_tags.h"
 
 #include <string.h>
 
-#define COMPARATOR "leveldb.BytewiseComparator"
-#define CHECKSUM_FUNCTION "FileChecksumCrc32c"
 #define SEQUENCE_MAX (((uint64_t)1 << 56) - 1)
-#define INTERNAL_KEY_TAIL 8u /* sequence number and type behind a user key */
 #define KEEPS_GOING 1
-
-enum edit_tag {
-    TAG_COMPARATOR = 1,
-    TAG_LOG_NUMBER = 2,
-    TAG_NEXT_FILE_NUMBER = 3,
-    TAG_LAST_SEQUENCE = 4,
-    TAG_COMPACT_CURSOR = 5,
-    TAG_DELETED_FILE = 6,
-    TAG_PREV_LOG_NUMBER = 9,
-    TAG_MIN_LOG_NUMBER_TO_KEEP = 10,
-    TAG_NEW_FILE_4 = 103,
-    TAG_COLUMN_FAMILY = 200,
-    TAG_COLUMN_FAMILY_ADD = 201,
-    TAG_COLUMN_FAMILY_DROP = 202,
-    TAG_MAX_COLUMN_FAMILY = 203,
-    TAG_IN_ATOMIC_GROUP = 300,
-    TAG_BLOB_FILE_ADDITION = 400,
-    TAG_BLOB_FILE_GARBAGE = 401,
-    TAG_SAFE_TO_SKIP = 1 << 13,
-    /* These carry the bit but no length. */
-    TAG_OLD_BLOB_FILE_ADDITION = 8194,
-    TAG_OLD_WAL_DELETION = 8197
-};
-
-enum file_tag {
-    FILE_END = 1,
-    FILE_OLDEST_BLOB_FILE = 4,
-    FILE_CHECKSUM = 7,
-    FILE_CHECKSUM_FUNCTION = 8,
-    FILE_MUST_KNOW = 1 << 6,
-    FILE_PATH_ID = 65
-};
 
 struct range {
     size_t at, size; /* in bytes */
@@ -156,12 +122,16 @@ static bool read_varint32(struct crn_reader *in, uint32_t *ret)
     return true;
 }
 
-/* An internal key; gives its user key. */
-static bool read_key(struct crn_reader *in, const uint8_t **ret, size_t *ret_size)
+/* An internal key: a user key, and its tail in 8 bytes, little-endian. */
+static bool read_key(struct crn_reader *in, const uint8_t **ret, size_t *ret_size,
+                     uint64_t *ret_tail)
 {
     if (!read_sized(in, ret, ret_size) || *ret_size < INTERNAL_KEY_TAIL)
         return false;
     *ret_size -= INTERNAL_KEY_TAIL;
+    *ret_tail = 0;
+    for (size_t i = INTERNAL_KEY_TAIL; i > 0; i--)
+        *ret_tail = *ret_tail << 8 | (*ret)[*ret_size + i - 1];
     return true;
 }
 
@@ -180,8 +150,39 @@ static int add_op(struct parser *parser, const struct table_op *op)
     return 0;
 }
 
+/* A field that is kept, or refused, or nothing that matters here. */
+static int read_table_field(struct parser *parser, uint32_t tag, const uint8_t *data, size_t size,
+                            struct crn_rocksdb_table *table)
+{
+    struct crn_reader time = {.data = data, .size = size};
+
+    switch (tag) {
+    case FILE_OLDEST_TIME:
+    case FILE_CREATION_TIME:
+        return crn_read_varint(&time, tag == FILE_OLDEST_TIME ? &table->oldest_time
+                                                              : &table->creation_time)
+                   ? 0
+                   : corrupt(parser, "a table's time is no number");
+    case FILE_UNIQUE_ID:
+        if (size != sizeof(table->unique_id))
+            return corrupt(parser, "a table's unique id has the wrong size");
+        table->has_unique_id = true;
+        memcpy(table->unique_id, data, size);
+        return 0;
+    case FILE_PATH_ID:
+        if (size != 1 || data[0] != 0)
+            return foreign(parser, "tables in several directories", size == 1 ? data[0] : size);
+        return 0;
+    default:
+        if (tag == FILE_OLDEST_BLOB_FILE || (tag & FILE_MUST_KNOW) != 0)
+            return foreign(parser, "a field of a table's entry", tag);
+        return 0;
+    }
+}
+
 /* The tagged fields behind a table's fixed ones. */
-static int read_table_fields(struct parser *parser, struct crn_reader *in, struct table_op *op)
+static int read_table_fields(struct parser *parser, struct crn_reader *in,
+                             struct crn_rocksdb_table *table)
 {
     const uint8_t *checksum = NULL, *function = NULL, *data;
     size_t checksum_size = 0, function_size = 0, size;
@@ -200,20 +201,17 @@ static int read_table_fields(struct parser *parser, struct crn_reader *in, struc
         } else if (tag == FILE_CHECKSUM_FUNCTION) {
             function = data;
             function_size = size;
-        } else if (tag == FILE_PATH_ID) {
-            if (size != 1 || data[0] != 0)
-                return foreign(parser, "tables in several directories", size == 1 ? data[0] : size);
-        } else if (tag == FILE_OLDEST_BLOB_FILE || (tag & FILE_MUST_KNOW) != 0) {
-            return foreign(parser, "a field of a table's entry", tag);
+        } else {
+            CRN_TRY(read_table_field(parser, tag, data, size, table));
         }
     }
     if (function && function_size == strlen(CHECKSUM_FUNCTION) &&
         memcmp(function, CHECKSUM_FUNCTION, function_size) == 0) {
         if (checksum_size != 4)
             return corrupt(parser, "a table's checksum has the wrong size");
-        op->table.has_crc32c = true;
-        op->table.crc32c = (uint32_t)checksum[0] << 24 | (uint32_t)checksum[1] << 16 |
-                           (uint32_t)checksum[2] << 8 | checksum[3];
+        table->has_crc32c = true;
+        table->crc32c = (uint32_t)checksum[0] << 24 | (uint32_t)checksum[1] << 16 |
+                        (uint32_t)checksum[2] << 8 | checksum[3];
     }
     return 0;
 }
@@ -225,8 +223,8 @@ static int read_new_table(struct parser *parser, struct crn_reader *in)
 
     if (!read_varint32(in, &table->level) || !crn_read_varint(in, &table->number) ||
         !crn_read_varint(in, &table->size) ||
-        !read_key(in, &table->smallest, &table->smallest_size) ||
-        !read_key(in, &table->largest, &table->largest_size) ||
+        !read_key(in, &table->smallest, &table->smallest_size, &table->smallest_tail) ||
+        !read_key(in, &table->largest, &table->largest_size, &table->largest_tail) ||
         !crn_read_varint(in, &table->sequence_first) || !crn_read_varint(in, &table->sequence_last))
         return corrupt(parser, "a table's entry ends early");
     if (compare_keys(table->smallest, table->smallest_size, table->largest, table->largest_size) >
@@ -235,7 +233,7 @@ static int read_new_table(struct parser *parser, struct crn_reader *in)
         return corrupt(parser, "a table's bounds are upside down");
     CRN_TRY(keep(parser, table->smallest, table->smallest_size, &op.smallest));
     CRN_TRY(keep(parser, table->largest, table->largest_size, &op.largest));
-    CRN_TRY(read_table_fields(parser, in, &op));
+    CRN_TRY(read_table_fields(parser, in, table));
     return add_op(parser, &op);
 }
 
@@ -271,7 +269,7 @@ static int read_plain_field(struct parser *parser, struct crn_reader *in, uint32
         ok = crn_read_varint(in, &parser->out->last_sequence);
         break;
     case TAG_COMPACT_CURSOR:
-        ok = read_varint32(in, &level) && read_key(in, &data, &size);
+        ok = read_varint32(in, &level) && read_key(in, &data, &size, &number);
         break;
     case TAG_COMPARATOR:
         ok = read_sized(in, &data, &size);

@@ -39,6 +39,11 @@
 static const char STRING_OPTIONS[] = "file_checksum_gen_factory=FileChecksumGenCrc32cFactory;"
                                      "avoid_flush_during_shutdown=true";
 
+/* With a compaction filter RocksDB rewrites tables that are 30 days old, so that even what nobody
+ * writes near to expires. Without expiry that would only make checkpoints larger (P4). A state that
+ * expiry is switched on for is swept so from the next open on. */
+static const char NO_SWEEP[] = "periodic_compaction_seconds=0";
+
 /* Sorted by what they would break. */
 static const char *const REFUSED[] = {
     /* flushes that no barrier asked for */
@@ -175,10 +180,12 @@ int crn_rocksdb_options_new(const struct crn_state_config *config, const char *e
     set_database_options(options, config);
     if (state && state->is_list)
         rocksdb_options_set_merge_operator(options, crn_rocksdb_append_operator());
-    if (state && state->has_ttl)
+    if (state)
         rocksdb_options_set_compaction_filter_factory(options, crn_rocksdb_expiry_filter(state));
 
     CRN_TRY(apply_string(&options, STRING_OPTIONS, reterr));
+    if (state && !atomic_load(&state->has_ttl))
+        CRN_TRY(apply_string(&options, NO_SWEEP, reterr));
     if (extra_options && *extra_options) {
         CRN_TRY(check_names(extra_options, reterr));
         CRN_TRY(apply_string(&options, extra_options, reterr));

@@ -8,7 +8,7 @@
  * little-endian), type, [log number, in the recyclable types], bytes.
  *
  * The reader never looks beyond the bytes it was given, and allocates no more than their size
- * (P11).
+ * (P11). The writer never writes recyclable fragments.
  */
 #include "backends/state/rocksdb_manifest.h"
 
@@ -39,6 +39,11 @@ static int damaged(const char **ret_why, int code, const char *why)
 {
     *ret_why = why;
     return code;
+}
+
+static uint32_t mask(uint32_t crc)
+{
+    return (crc >> 15 | crc << 17) + CRC_MASK_DELTA;
 }
 
 static uint32_t unmask(uint32_t masked)
@@ -155,4 +160,47 @@ int crn_rocksdb_records_next(struct crn_rocksdb_records *records, struct crn_rea
 void crn_rocksdb_records_done(struct crn_rocksdb_records *records)
 {
     crn_buf_done(&records->scratch);
+}
+
+/* ---- writing ---- */
+
+static int append_fragment(struct cairn_buffer *out, uint8_t type, const uint8_t *data, size_t size)
+{
+    uint32_t crc = mask(crn_crc32c(crn_crc32c(0, &type, 1), data, size));
+    const uint8_t header[HEADER_SIZE] = {(uint8_t)crc,
+                                         (uint8_t)(crc >> 8),
+                                         (uint8_t)(crc >> 16),
+                                         (uint8_t)(crc >> 24),
+                                         (uint8_t)size,
+                                         (uint8_t)(size >> 8),
+                                         type};
+    CRN_TRY(crn_buf_append(out, header, sizeof(header)));
+    return size > 0 ? crn_buf_append(out, data, size) : 0;
+}
+
+int crn_rocksdb_records_append(struct cairn_buffer *out, const void *data, size_t size)
+{
+    static const uint8_t padding[HEADER_SIZE];
+    const uint8_t *rest = data;
+    bool is_first = true, is_last = false;
+
+    while (!is_last) {
+        size_t block_left = BLOCK_SIZE - out->size % BLOCK_SIZE;
+        if (block_left < HEADER_SIZE) {
+            CRN_TRY(crn_buf_append(out, padding, block_left));
+            block_left = BLOCK_SIZE;
+        }
+        size_t room = block_left - HEADER_SIZE;
+        size_t n = size < room ? size : room;
+        is_last = n == size;
+        CRN_TRY(append_fragment(out,
+                                is_first  ? is_last ? FRAGMENT_FULL : FRAGMENT_FIRST
+                                : is_last ? FRAGMENT_LAST
+                                          : FRAGMENT_MIDDLE,
+                                rest, n));
+        rest += n;
+        size -= n;
+        is_first = false;
+    }
+    return 0;
 }
