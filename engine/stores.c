@@ -254,6 +254,15 @@ static int resolve(struct location *location, cairn_error **reterr)
     return 0;
 }
 
+/* What stands for its directory: the path of a manifest, as people find it with a listing. */
+static void strip_manifest(struct location *location)
+{
+    char *slash = strrchr(location->path, '/');
+    if (slash != NULL && slash > location->path &&
+        crn_key_parse(slash + 1).type == CRN_KEY_MANIFEST && !crn_file_is_dir(location->path))
+        *slash = 0;
+}
+
 /* Splits "/stores/a/job" into the store "/stores/a" and the name "job". */
 static int split_job(struct location *location, char **ret_job, cairn_error **reterr)
 {
@@ -278,8 +287,10 @@ int cairn_store_open_existing(const char *uri, cairn_store **ret_store, char **r
     bool is_job = false;
 
     CRN_TRY(parse_uri(uri, &location, reterr));
-    if (location.scheme->has_path)
+    if (location.scheme->has_path) {
         CRN_TRY(resolve(&location, reterr));
+        strip_manifest(&location);
+    }
     CRN_TRY(location.scheme->open(&location, false, &store, reterr));
     CRN_TRY(holds_manifests(store, &is_job, reterr));
     if (is_job) {

@@ -73,12 +73,13 @@ static bool find_in_subtask(struct cairn_explanation *explanation, const struct 
     return false;
 }
 
-/* Does this record need the object? A complete checkpoint also needs its own manifest. */
+/* Does this record need the object? A complete checkpoint or savepoint also needs its own
+ * manifest. */
 static bool find_in_record(struct cairn_explanation *explanation, const struct crn_record *record,
                            const struct crn_key_info *key)
 {
     if (key->type == CRN_KEY_MANIFEST)
-        return record->info.kind == CAIRN_RECORD_CHECKPOINT && record->info.id == key->id;
+        return crn_record_is_restorable(record) && record->info.id == key->id;
     for (size_t o = 0; o < record->operator_count; o++) {
         const struct crn_operator *op = &record->operators[o];
         for (size_t s = 0; s < op->subtask_count; s++) {

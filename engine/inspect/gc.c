@@ -15,6 +15,13 @@
  * removed: manifests below the log's begin first, so that none of them outlives what it references,
  * then objects, in batches. Removing what is gone already is success.
  *
+ * An intent (engine/savepoint/directory.h) that is dead says where an attempt at a savepoint began
+ * to write. What stands there is settled before the intent goes; if that cannot be done now, the
+ * intent stays and is found again.
+ *
+ * A savepoint's directory is not collected: it belongs to its owner, and no record may be added to
+ * its log.
+ *
  * The record of step 2 carries the head's own epoch: it aborts an attempt but fences nobody (P7).
  *
  * @crash between any two steps: what is left is found again by the next run.
@@ -25,6 +32,7 @@
 #include "cairn/inspect.h"
 #include "engine/options.h"
 #include "engine/inspect/survey.h"
+#include "engine/savepoint/directory.h"
 #include <inttypes.h>
 #include <string.h>
 
@@ -120,6 +128,12 @@ static int settle(struct gc *gc, cairn_error **reterr)
 {
     for (unsigned attempt = 0; attempt < SETTLE_ATTEMPTS; attempt++) {
         CRN_TRY(crn_survey_read_log(gc->store, gc->job, &gc->survey, reterr));
+        if (crn_joblog_is_savepoint(&gc->survey.log))
+            return crn_err_fail(
+                reterr, CAIRN_EINVAL, gc->job,
+                "'%s' is a savepoint, which holds nothing but itself: to remove it, "
+                "dispose of it",
+                gc->job);
         if (!has_unresolved(gc) || gc->options.dry_run || gc->options.keep_unresolved)
             return 0;
         CRN_TRY(resolve_next_id(gc, reterr));
@@ -206,6 +220,28 @@ static size_t batch_size(const struct gc *gc, size_t first)
     return n;
 }
 
+/* Intents whose targets cannot be settled are left out of what is removed. Returns the first
+ * failure. */
+static int settle_intents(struct gc *gc, cairn_error **reterr)
+{
+    int first_failure = 0;
+    size_t kept = 0;
+    for (size_t i = 0; i < gc->doomed_count; i++) {
+        CRN_AUTO_ERROR cairn_error *error = NULL;
+        uint64_t removed = 0;
+        int r = 0;
+        if (!gc->options.dry_run && crn_intent_is(gc->doomed[i]->key))
+            r = crn_intent_settle(gc->store, gc->job, gc->doomed[i]->key, &removed, &error);
+        gc->report.removed_count += removed;
+        if (r == 0)
+            gc->doomed[kept++] = gc->doomed[i];
+        else if (first_failure == 0)
+            first_failure = crn_err_move(reterr, &error, r);
+    }
+    gc->doomed_count = kept;
+    return first_failure;
+}
+
 /* What cannot be removed does not keep the rest from going, which is dead as well: a manifest below
  * the log's begin counts for nothing, whatever it references. Only a store that does not answer is
  * left alone. Returns the first failure. */
@@ -245,8 +281,12 @@ int cairn_gc(cairn_store *store, const char *job, const cairn_gc_options *option
     CRN_TRY(crn_survey_list(store, job, &gc.survey, reterr));
     CRN_TRY(settle(&gc, reterr));
     CRN_TRY(judge(&gc, reterr));
+    CRN_AUTO_ERROR cairn_error *unsettled = NULL;
+    const int r = settle_intents(&gc, &unsettled);
     CRN_TRY(remove_doomed(&gc, reterr));
     CRN_TRY(reap(&gc, reterr));
+    if (r < 0)
+        return crn_err_move(reterr, &unsettled, r);
     return ret_report == NULL ? 0
                               : crn_options_out(ret_report, &gc.report, sizeof gc.report,
                                                 "cairn_gc_report", reterr);

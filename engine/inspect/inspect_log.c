@@ -2,7 +2,8 @@
 
 /*
  * Which jobs a store has, and a job's log as a person wants to see it: what earlier checkpoints
- * left behind as history, then every retained id, unreadable ones included. Changes nothing.
+ * left behind as history, then every retained id, unreadable ones included. A savepoint's directory
+ * is a log of one record, so it is listed among the jobs. Changes nothing.
  */
 
 #include "backends/storage/storage.h"
@@ -231,6 +232,29 @@ static void complete_texts(cairn_record_info *info)
         info->host = "";
     if (info->library_version == NULL)
         info->library_version = "";
+    if (info->location == NULL)
+        info->location = "";
+    if (info->source_location == NULL)
+        info->source_location = "";
+    if (info->source_job == NULL)
+        info->source_job = "";
+}
+
+/* The newest incarnation needs the snapshot from elsewhere that it was started from, until a
+ * checkpoint of its own is complete: that has everything in the job's own directory. What an older
+ * incarnation was started from nobody goes back to. */
+static void tell_source_needed(struct cairn_log *log)
+{
+    const struct crn_record *newest = newest_readable(&log->log);
+    if (newest == NULL || newest->info.source_id == 0)
+        return;
+    for (size_t i = 0; i < log->count; i++)
+        if (log->infos[i].epoch == newest->info.epoch &&
+            log->infos[i].kind == CAIRN_RECORD_CHECKPOINT)
+            return;
+    for (size_t i = 0; i < log->count; i++)
+        log->infos[i].source_needed =
+            log->infos[i].epoch == newest->info.epoch && log->infos[i].source_id != 0;
 }
 
 static int fill_infos(struct cairn_log *log, cairn_error **reterr)
@@ -254,6 +278,7 @@ static int fill_infos(struct cairn_log *log, cairn_error **reterr)
     }
     for (size_t i = 0; i < log->count; i++)
         complete_texts(&log->infos[i]);
+    tell_source_needed(log);
     return add_exclusive_bytes(log, reterr);
 }
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * One checkpoint, by its manifest. The whole log is read to find it, although its key is known: a
- * record of the right name may lie below the log's begin, and such a one must not be believed.
+ * One checkpoint or savepoint, by its manifest. The whole log is read to find it, although its key
+ * is known: a record of the right name may lie below the log's begin, and such a one must not be
+ * believed.
  */
 
 #include "engine/inspect/snapshot.h"

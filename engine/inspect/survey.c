@@ -106,6 +106,13 @@ static int check_head(struct crn_survey *survey, const char *job, cairn_error **
     }
     if (log->head_id > 0)
         return 0;
+    if (ours > 0 && crn_survey_has(survey, CRN_MARK_DISPOSING)) {
+        survey->lost_head = true;
+        return crn_err_fail(reterr, CAIRN_EMISSING, job,
+                            "the removal of savepoint '%s' was begun and not finished: dispose of "
+                            "it again",
+                            job);
+    }
     if (ours > 0) {
         survey->lost_head = true;
         return crn_err_fail(reterr, CAIRN_EMISSING, job,

@@ -291,8 +291,7 @@ static int plan(struct verify *verify, cairn_error **reterr)
             continue;
         if (entry->record == NULL)
             report_problem(verify, &entry->id, 1, entry->error);
-        else if (entry->record->info.kind == CAIRN_RECORD_CHECKPOINT &&
-                 add_record(verify, entry) < 0)
+        else if (crn_record_is_restorable(entry->record) && add_record(verify, entry) < 0)
             return crn_err_nomem(reterr);
     }
     verify->ids = calloc(verify->target_count + 1, sizeof *verify->ids);

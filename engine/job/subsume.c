@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Subsumption: after checkpoint N is committed with its log_start, everything below log_start goes.
+ * Of a savepoint that is the log's pointer to it, never its directory, which is the user's.
  *
  * Manifests first, then the objects that only those referenced (P5): a crash in between leaves
  * objects that no manifest references, never the reverse. What cannot be removed now stays in
@@ -147,7 +148,7 @@ uint64_t crn_subsume(struct cairn_job *job)
         crn_garbage_add(job, key);
         if (entry->record == NULL)
             unreadable = true;
-        else if (entry->record->info.kind == CAIRN_RECORD_CHECKPOINT)
+        else if (crn_record_is_restorable(entry->record))
             subsumed = entry->id;
     }
     if (dropped > 0) {

@@ -417,6 +417,25 @@ int crn_joblog_require_whole(const struct crn_joblog *log, cairn_error **reterr)
     return 0;
 }
 
+static int fail_not_complete(const struct crn_joblog *log, const cairn_record_info *info,
+                             cairn_error **reterr)
+{
+    if (info->kind == CAIRN_RECORD_SAVEPOINT)
+        return crn_err_fail(reterr, CAIRN_ENOTFOUND, log->job,
+                            "id %" PRIu64 " of job '%s' is a savepoint, which was written to '%s'",
+                            info->id, log->job, info->location);
+    return crn_err_fail(reterr, CAIRN_ENOTFOUND, log->job,
+                        "id %" PRIu64 " of job '%s' is not a complete checkpoint", info->id,
+                        log->job);
+}
+
+bool crn_joblog_is_savepoint(const struct crn_joblog *log)
+{
+    const struct crn_record *head = log->count > 0 ? log->entries[log->count - 1].record : NULL;
+    return head != NULL && head->info.kind == CAIRN_RECORD_SAVEPOINT &&
+           crn_record_is_restorable(head);
+}
+
 int crn_joblog_find(const struct crn_joblog *log, uint64_t id, const struct crn_record **ret,
                     cairn_error **reterr)
 {
@@ -426,14 +445,12 @@ int crn_joblog_find(const struct crn_joblog *log, uint64_t id, const struct crn_
             continue;
         if (entry->record == NULL)
             return entry_error(entry, reterr);
-        if (entry->record->info.kind == CAIRN_RECORD_CHECKPOINT) {
+        if (crn_record_is_restorable(entry->record)) {
             *ret = entry->record;
             return 0;
         }
         if (id != 0)
-            return crn_err_fail(reterr, CAIRN_ENOTFOUND, log->job,
-                                "id %" PRIu64 " of job '%s' is not a complete checkpoint", id,
-                                log->job);
+            return fail_not_complete(log, &entry->record->info, reterr);
     }
     if (log->count == 0)
         return crn_err_fail(reterr, CAIRN_ENOTFOUND, log->job, "job '%s' has no log in this store",

@@ -52,9 +52,11 @@ int crn_joblog_read(cairn_store *store, const char *job, struct crn_joblog *ret,
                     cairn_error **reterr);
 /* The newest entry that is unreadable, as an error; 0 if all are well. */
 int crn_joblog_require_whole(const struct crn_joblog *log, cairn_error **reterr);
-/* Complete checkpoint by id (0: the newest). CAIRN_ENOTFOUND, or the error of an unreadable record
- * of that id (0: of one above the newest readable checkpoint, since it may be the newest).
- * Borrowed. */
+/* Is this the directory of a savepoint? Nothing may be committed there. */
+bool crn_joblog_is_savepoint(const struct crn_joblog *log);
+/* Complete checkpoint by id (0: the newest), or the savepoint of a savepoint's directory.
+ * CAIRN_ENOTFOUND, or the error of an unreadable record of that id (0: of one above the newest
+ * readable checkpoint, since it may be the newest). Borrowed. */
 int crn_joblog_find(const struct crn_joblog *log, uint64_t id, const struct crn_record **ret,
                     cairn_error **reterr);
 /* Read one record. CAIRN_ENOTFOUND, CAIRN_ECORRUPT, CAIRN_EVERSION. ret_hash may be NULL. */

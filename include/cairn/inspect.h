@@ -471,7 +471,8 @@ typedef struct cairn_gc_report {
  * Refuses to remove anything when any retained manifest is unreadable (CAIRN_ECORRUPT,
  * CAIRN_EVERSION) or missing (CAIRN_EMISSING; CAIRN_ECORRUPT when objects of ids far above the log's
  * head show it). An object that cannot be removed does not keep the others from going.
- * @return 0, one of these, CAIRN_ENOTFOUND (no such job), CAIRN_EBUSY (others keep racing for the job's
+ * @return 0, one of these, CAIRN_ENOTFOUND (no such job), CAIRN_EINVAL (a savepoint's directory:
+ * cairn_dispose()), CAIRN_EBUSY (others keep racing for the job's
  * log: try again), CAIRN_EUNKNOWN, or the store's error.
  * @crash some objects are removed, run it again. */
 CAIRN_API CAIRN_MUST_CHECK int cairn_gc(cairn_store *store, const char *job,

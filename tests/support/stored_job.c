@@ -8,6 +8,7 @@
 #include "backends/storage/storage.h"
 #include "base/thread.h"
 #include "engine/log/joblog.h"
+#include "engine/savepoint/directory.h"
 #include <check.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -109,12 +110,14 @@ static struct crn_file *add_file(const struct crn_record *record, struct crn_sub
     return file;
 }
 
-static void store_file(const struct crn_test_job *job, struct crn_file *file, uint64_t number,
-                       const char *text)
+static void store_file(const struct crn_test_job *job, const struct crn_record *record,
+                       struct crn_file *file, uint64_t number, const char *text)
 {
     char object[CRN_KEY_MAX];
-    crn_key_object(object, file->info.role == CAIRN_FILE_TABLE, file->info.epoch,
-                   file->info.checkpoint_id, number, file->info.name);
+    const bool is_shared =
+        file->info.role == CAIRN_FILE_TABLE && record->info.kind == CAIRN_RECORD_CHECKPOINT;
+    crn_key_object(object, is_shared, file->info.epoch, file->info.checkpoint_id, number,
+                   file->info.name);
     set_text(&file->info.object, object);
     crn_test_job_put(job, object, text, strlen(text));
 }
@@ -134,7 +137,7 @@ struct crn_file *crn_test_job_table(const struct crn_test_job *job, const struct
         file->info.has_crc32c = 1;
         file->info.crc32c = crn_crc32c(0, text, strlen(text));
     }
-    store_file(job, file, number, text);
+    store_file(job, record, file, number, text);
     return file;
 }
 
@@ -144,7 +147,7 @@ struct crn_file *crn_test_job_database(const struct crn_test_job *job,
 {
     struct crn_file *file =
         add_file(record, subtask, CAIRN_FILE_DATABASE, name, text, strlen(text));
-    store_file(job, file, 1000 + subtask->file_count, text);
+    store_file(job, record, file, 1000 + subtask->file_count, text);
     return file;
 }
 
@@ -250,6 +253,30 @@ void crn_test_job_write(struct crn_test_job *job, cairn_store *store, const char
     crn_test_job_put(job, "shared/e1-c5-40.sst", "flying", 6);
     for (size_t i = 0; i < CRN_TEST_JOB_FOREIGN; i++)
         crn_test_job_put(job, foreign[i], "not ours", 8);
+}
+
+void crn_test_savepoint_write(struct crn_test_job *directory, cairn_store *store, const char *name,
+                              uint64_t id)
+{
+    crn_test_job_init(directory, store, name);
+    struct crn_record *record = crn_test_job_record(directory, CAIRN_RECORD_SAVEPOINT);
+    CRN_AUTO_ERROR cairn_error *error = NULL;
+    record->info.id = id;
+    record->info.log_start = id;
+    record->info.format = CAIRN_NATIVE;
+    free(record->job);
+    record->job = strdup("orders");
+    record->has_previous_hash = false;
+    struct crn_subtask *subtask = crn_test_job_subtask(record, "count");
+    (void)crn_test_job_table(directory, record, subtask, 8, "alpha");
+    (void)crn_test_job_table(directory, record, subtask, 9, "beta");
+    (void)crn_test_job_database(directory, record, subtask, "MANIFEST-000005", "saved");
+    (void)crn_test_job_inlined(record, subtask, CAIRN_FILE_DATABASE, "CURRENT", "MANIFEST-000005\n",
+                               16);
+    crn_record_finish(record);
+    int r = crn_savepoint_publish(store, name, record, &error);
+    ck_assert_msg(r == 0, "publish '%s': %s", name, cairn_error_message(error));
+    directory->head = record;
 }
 
 /* --- raw access --- */

@@ -53,6 +53,11 @@ const struct crn_file *crn_test_job_file(const struct crn_record *record, const 
 void crn_test_job_write(struct crn_test_job *job, cairn_store *store, const char *name);
 #define CRN_TEST_JOB_FOREIGN 4
 
+/* A savepoint of a job "orders" in a directory of its own: operator "count" with one subtask:
+ * tables 8 "alpha" and 9 "beta", MANIFEST-000005 "saved" as an object, CURRENT inlined. */
+void crn_test_savepoint_write(struct crn_test_job *directory, cairn_store *store, const char *name,
+                              uint64_t id);
+
 /* Raw access, below the job's prefix. */
 void crn_test_job_put(const struct crn_test_job *job, const char *object, const void *data,
                       size_t size);
