@@ -24,6 +24,12 @@ static void setup_disk(void)
     fixture_init(&f, true);
 }
 
+static void setup_heap(void)
+{
+    fixture_init(&f, false);
+    f.backend = crn_heap_backend;
+}
+
 static void teardown(void)
 {
     fixture_done(&f);
@@ -491,6 +497,15 @@ int main(void)
     tcase_add_test(tcase, test_known_files_are_not_put_again);
     tcase_add_loop_test(tcase, test_retention_leaves_what_is_live, 2, 3);
     tcase_add_test(tcase, test_an_upload_that_fails_aborts_and_cleans_up);
+    suite_add_tcase(suite, tcase);
+    tcase = tcase_create("heap");
+    tcase_set_timeout(tcase, 60);
+    tcase_add_checked_fixture(tcase, setup_heap, teardown);
+    tcase_add_loop_test(tcase, test_round_trips, 0, 4);
+    tcase_add_loop_test(tcase, test_retention_leaves_what_is_live, 1, 4);
+    tcase_add_test(tcase, test_events_come_in_order);
+    tcase_add_test(tcase, test_an_upload_that_fails_aborts_and_cleans_up);
+    tcase_add_test(tcase, test_gc_in_mid_checkpoint_costs_one_attempt);
     suite_add_tcase(suite, tcase);
     return crn_test_run(suite);
 }

@@ -89,6 +89,26 @@ START_TEST(test_options_that_contradict_or_lack)
 }
 END_TEST
 
+/* Without the seam by which tests choose theirs. */
+START_TEST(test_the_state_backend_is_chosen_by_name)
+{
+    static const char *const names[] = {NULL, "rocksdb", "heap"};
+    cairn_job *job = NULL;
+    f.options.state_backend = "Heap";
+    ck_fails(cairn_job_open("job", &f.options, &job, reterr), CAIRN_EINVAL, "'rocksdb', 'heap'");
+    f.options.state_backend = "";
+    ck_fails(cairn_job_open("job", &f.options, &job, reterr), CAIRN_EINVAL, "job 'job'");
+    ck_assert_ptr_null(job);
+    ck_assert_uint_eq(store_count(f.store, ""), 0);
+    for (size_t i = 0; i < CRN_COUNT(names); i++) {
+        f.options.state_backend = names[i];
+        ck_ok(cairn_job_open("job", &f.options, &job, reterr));
+        ck_assert_str_eq(job->backend->name, names[i] ? names[i] : "rocksdb");
+        cairn_job_close(job);
+    }
+}
+END_TEST
+
 START_TEST(test_a_local_directory_has_one_job)
 {
     cairn_job *job, *other;
@@ -532,6 +552,7 @@ int main(void)
     add_to_both(tcase);
     tcase_add_test(tcase, test_names);
     tcase_add_test(tcase, test_options_that_contradict_or_lack);
+    tcase_add_test(tcase, test_the_state_backend_is_chosen_by_name);
     tcase_add_test(tcase, test_a_local_directory_has_one_job);
     tcase_add_test(tcase, test_a_local_directory_without_the_mark);
     tcase_add_test(tcase, test_a_local_directory_that_a_crash_left_unmarked);

@@ -79,7 +79,7 @@ static int describe_part(struct crn_part *part, cairn_error **reterr)
     subtask->info.key_group_first = task->key_group_first;
     subtask->info.key_group_last = task->key_group_last;
     memcpy(subtask->info.generation, task->runtime->generation, sizeof subtask->info.generation);
-    if (crn_record_set_text(&subtask->info.backend, task->db->ops->name) < 0)
+    if (crn_record_set_text(&subtask->info.backend, task->job->backend->file_kind) < 0)
         return crn_err_nomem(reterr);
     return 0;
 }
