@@ -1,180 +1,335 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The RocksDB backend as a keyed store (backends/state/state.h), without its barrier.
+ * The contract of state backends (backends/state/state.h), for each of them.
  *
- * Proves: reads, writes, appends, prefix removal and iteration do what a plain array does, under
- * random operations with memtables so small that flushes and compactions go on all the time, and
- * across a reopen; expiry drops what a read would hide and nothing else, by a fake clock and by the
- * duration as it is set now; all databases of a budget together keep near it, and lose nothing;
- * writers slow down while compactions lag, and the metric shows it; options that would break
- * exactness are refused by name; damage on disk is CAIRN_ECORRUPT and names the state (P8), and a
- * full disk CAIRN_ENOSPC.
+ * Proves: reads, writes, appends, removals by key and by prefix, and iterators do what plain arrays
+ * do, under random operations on keys that are prefixes of each other; snapshots that are taken at
+ * random moments hold exactly that moment (P2) whenever they are read, in whole or by ranges, and
+ * know no state that came later; pins and iterators stay as they were while the writer goes on;
+ * loads are visible at their end, all at once, or never; clipping and new expiry do what they say.
+ * Values may be empty or of hundreds of kilobytes, keys of any bytes or of none.
  */
 #include "backends/state/values.h"
-#include "tests/support/state.h"
+#include "base/hash.h"
+#include "base/thread.h"
+#include "tests/support/state_any.h"
 
-#include <fcntl.h>
-#include <sched.h>
-#include <sys/mount.h>
+/* The loop variable of each test is an index here. */
+static const struct crn_state_backend *const backends[] = {&crn_rocksdb_backend, &crn_heap_backend};
 
 static const cairn_state_info value_info = {.name = "value", .kind = CAIRN_KIND_VALUE};
 static const cairn_state_info list_info = {.name = "list", .kind = CAIRN_KIND_LIST};
 static const cairn_state_info map_info = {.name = "a map", .kind = CAIRN_KIND_MAP};
 
-/* ---- random operations against an array ---- */
+/* A database of one of the backends, empty. */
+struct subject {
+    struct place place;
+    struct crn_state_db *db;
+};
 
-#define PREFIXES 4u
-#define SUFFIXES 400u /* more than are removed one by one */
-#define KEYS (PREFIXES * SUFFIXES)
-#define VALUE_MAX 600u
+static struct subject subject_new(int backend)
+{
+    struct subject subject = {.place = place_new()};
+    struct crn_state_config config = {.directory = subject.place.db,
+                                      .memtable_bytes = 256 << 10,
+                                      .max_parallelism = 128,
+                                      .key_group_last = 127};
+    ck_ok(backends[backend]->open(&config, &subject.db, reterr));
+    return subject;
+}
 
-struct oracle_entry {
+static void subject_free(struct subject *subject)
+{
+    subject->db->ops->close(subject->db);
+    place_remove(&subject->place);
+}
+
+/* ---- reading what a snapshot or the state has ---- */
+
+static size_t count_rest(struct crn_state_db *db, struct crn_state_iterator *iterator)
+{
+    const uint8_t *key, *value;
+    size_t key_size, value_size, count = 0;
+    while (ck_ok(db->ops->next(iterator, &key, &key_size, &value, &value_size, reterr)) > 0)
+        count++;
+    ck_assert_int_eq(ck_ok(db->ops->next(iterator, &key, &key_size, &value, &value_size, reterr)),
+                     0);
+    db->ops->end(iterator);
+    return count;
+}
+
+static size_t count_scanned(struct crn_state_db *db, struct crn_state_snapshot *snapshot,
+                            struct crn_state *state, const char *first, const char *end)
+{
+    struct crn_state_iterator *iterator = NULL;
+    struct crn_state_range range = {(const uint8_t *)first, (const uint8_t *)end, strlen(first),
+                                    strlen(end)};
+    ck_ok(db->ops->scan(snapshot, state, &range, &iterator, reterr));
+    return count_rest(db, iterator);
+}
+
+/* ---- a model ---- */
+
+#define MODEL_KEYS 3000u
+#define MODEL_STEPS 40000u
+#define MODEL_SNAPSHOTS 4u
+#define KEY_MAX 24u
+#define STATES 2u /* a map and a list */
+
+struct model_key {
+    size_t size;
+    uint8_t bytes[KEY_MAX];
+};
+
+/* The value of one key: its bytes in the model, its sums in a picture of it. */
+struct cell {
     bool there;
     size_t size;
-    char value[VALUE_MAX];
+    uint64_t hash;
 };
 
-struct oracle {
-    struct oracle_entry entries[2][KEYS]; /* 0: map, 1: list */
+struct picture {
+    struct crn_state_snapshot *snapshot; /* NULL: free */
+    struct cell cells[STATES][MODEL_KEYS];
+};
+
+struct model {
+    struct subject subject;
+    struct crn_state *states[STATES];
     uint64_t random;
+    size_t key_count;
+    struct model_key keys[MODEL_KEYS]; /* ascending */
+    struct cairn_buffer values[STATES][MODEL_KEYS];
+    bool there[STATES][MODEL_KEYS];
+    struct picture pictures[MODEL_SNAPSHOTS];
 };
 
-static uint64_t next_random(struct oracle *oracle)
+static uint64_t draw(struct model *m, uint64_t below)
 {
-    uint64_t x = oracle->random;
-    x ^= x << 13, x ^= x >> 7, x ^= x << 17;
-    return oracle->random = x;
+    uint64_t x = (m->random += 0x9e3779b97f4a7c15u);
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+    return (x ^ (x >> 31)) % below;
 }
 
-static size_t key_of(size_t i, char out[16])
+static int compare_keys(const void *left, const void *right)
 {
-    return (size_t)snprintf(out, 16, "%c%03zu", (char)('a' + i / SUFFIXES), i % SUFFIXES);
+    const struct model_key *a = left, *b = right;
+    int c = memcmp(a->bytes, b->bytes, a->size < b->size ? a->size : b->size);
+    return c != 0 ? c : (a->size > b->size) - (a->size < b->size);
 }
 
-static void one_operation(struct crn_state_db *db, struct crn_state *states[2],
-                          struct oracle *oracle)
+/* Few different bytes, the extreme ones among them, so that many keys begin alike. */
+static void make_keys(struct model *m)
 {
-    char key[16], value[64];
-    size_t which = next_random(oracle) % 2, i = next_random(oracle) % KEYS;
-    uint64_t dice = next_random(oracle) % 1000;
-    struct oracle_entry *entry = &oracle->entries[which][i];
-    size_t key_size = key_of(i, key);
-    size_t size = next_random(oracle) % sizeof(value);
-    memset(value, (int)(next_random(oracle) % 256), sizeof(value));
+    static const uint8_t alphabet[] = {0, 1, 'a', 0xfe, 0xff};
+    for (size_t i = 1; i < MODEL_KEYS; i++) { /* keys[0] is the empty one */
+        struct model_key *key = &m->keys[i];
+        key->size = 1 + draw(m, draw(m, 2) == 0 ? 6 : KEY_MAX);
+        bool is_long = key->size > 12;
+        for (size_t k = 0; k < key->size; k++)
+            key->bytes[k] = is_long && k < 9 ? 'p' : alphabet[draw(m, sizeof(alphabet))];
+    }
+    qsort(m->keys, MODEL_KEYS, sizeof(m->keys[0]), compare_keys);
+    m->key_count = 1;
+    for (size_t i = 1; i < MODEL_KEYS; i++)
+        if (compare_keys(&m->keys[i], &m->keys[m->key_count - 1]) != 0)
+            m->keys[m->key_count++] = m->keys[i];
+    ck_assert_uint_gt(m->key_count, MODEL_KEYS / 2);
+}
 
-    if (dice == 0) { /* the entry's whole prefix */
-        struct oracle_entry *first = &oracle->entries[which][i - i % SUFFIXES];
-        ck_ok(db->ops->remove_prefix(db, states[which], key, 1, reterr));
-        for (size_t k = 0; k < SUFFIXES; k++)
-            first[k].there = false;
-    } else if (dice < 150) {
-        ck_ok(db->ops->remove(db, states[which], key, key_size, reterr));
-        entry->there = false;
-    } else if (dice < 600 && which == 1 && (!entry->there || entry->size + size < VALUE_MAX)) {
-        ck_ok(db->ops->append(db, states[which], key, key_size, value, size, reterr));
-        if (!entry->there)
-            entry->size = 0;
-        memcpy(entry->value + entry->size, value, size);
-        entry->size += size;
-        entry->there = true;
+static bool starts_with(const struct model_key *key, const struct model_key *prefix, size_t size)
+{
+    return key->size >= size && memcmp(key->bytes, prefix->bytes, size) == 0;
+}
+
+/* Removes what starts as a key does: many for one byte, few for all of it. */
+static void model_remove_prefix(struct model *m, size_t which, const struct model_key *key)
+{
+    size_t size = 1 + draw(m, key->size);
+    ck_ok(m->subject.db->ops->remove_prefix(m->subject.db, m->states[which], key->bytes, size,
+                                            reterr));
+    for (size_t i = 0; i < m->key_count; i++)
+        if (starts_with(&m->keys[i], key, size))
+            m->there[which][i] = false;
+}
+
+static void model_write(struct model *m)
+{
+    struct crn_state_db *db = m->subject.db;
+    size_t which = draw(m, STATES), i = draw(m, m->key_count);
+    const struct model_key *key = &m->keys[i];
+    struct crn_state *state = m->states[which];
+    struct cairn_buffer *value = &m->values[which][i];
+    uint8_t bytes[80];
+    size_t size = draw(m, sizeof(bytes));
+    memset(bytes, (int)draw(m, 256), sizeof(bytes));
+
+    uint64_t dice = draw(m, 1000);
+    if (dice == 0 && key->size > 0) {
+        model_remove_prefix(m, which, key);
+    } else if (dice < 300) {
+        ck_ok(db->ops->remove(db, state, key->bytes, key->size, reterr));
+        m->there[which][i] = false;
     } else {
-        ck_ok(db->ops->put(db, states[which], key, key_size, value, size, reterr));
-        memcpy(entry->value, value, size);
-        entry->size = size;
-        entry->there = true;
+        bool appends = which == 1 && dice < 700;
+        ck_ok(appends ? db->ops->append(db, state, key->bytes, key->size, bytes, size, reterr)
+                      : db->ops->put(db, state, key->bytes, key->size, bytes, size, reterr));
+        if (!appends || !m->there[which][i])
+            crn_buf_clear(value);
+        ck_assert_int_eq(crn_buf_append(value, bytes, size), 0);
+        m->there[which][i] = true;
     }
 }
 
-static void assert_entry(const struct oracle_entry *entry, const uint8_t *value, size_t size)
+static struct cell cell_of(const struct model *m, size_t which, size_t i)
 {
-    if (!entry->there || entry->size != size || memcmp(entry->value, value, size) != 0)
-        ck_abort_msg("an entry differs: %zu bytes, expected %zu (there: %d)", size, entry->size,
-                     entry->there);
+    const struct cairn_buffer *value = &m->values[which][i];
+    if (!m->there[which][i])
+        return (struct cell){0};
+    return (struct cell){true, value->size, crn_hash64_of(value->data, value->size)};
 }
 
-static void assert_all(struct crn_state_db *db, struct crn_state *states[2],
-                       const struct oracle *oracle)
+static void assert_cell(const struct cell *cell, const uint8_t *value, size_t size)
 {
-    for (size_t which = 0; which < 2; which++) {
+    ck_assert_msg(cell->there && cell->size == size && cell->hash == crn_hash64_of(value, size),
+                  "a value of %zu bytes where one of %zu belongs (there: %d)", size, cell->size,
+                  cell->there);
+}
+
+/* The iterator gives the cells of the keys first..end - 1, and nothing else. */
+static void assert_run(struct model *m, struct crn_state_iterator *iterator,
+                       const struct cell *cells, size_t first, size_t end)
+{
+    struct crn_state_db *db = m->subject.db;
+    const uint8_t *key, *value;
+    size_t key_size, value_size;
+    for (size_t i = first; i < end; i++) {
+        if (!cells[i].there)
+            continue;
+        ck_assert_int_eq(
+            ck_ok(db->ops->next(iterator, &key, &key_size, &value, &value_size, reterr)), 1);
+        ck_assert_uint_eq(key_size, m->keys[i].size);
+        ck_assert_int_eq(memcmp(key, m->keys[i].bytes, key_size), 0);
+        assert_cell(&cells[i], value, value_size);
+    }
+    ck_assert_uint_eq(count_rest(db, iterator), 0);
+}
+
+static void take_picture(struct model *m, struct picture *picture)
+{
+    ck_ok(m->subject.db->ops->snapshot(m->subject.db, &picture->snapshot, reterr));
+    for (size_t which = 0; which < STATES; which++)
+        for (size_t i = 0; i < m->key_count; i++)
+            picture->cells[which][i] = cell_of(m, which, i);
+}
+
+/* A random range of a picture, or all of it. */
+static void check_picture(struct model *m, struct picture *picture)
+{
+    struct crn_state_iterator *iterator = NULL;
+    size_t which = draw(m, STATES), first = 0, end = m->key_count;
+    struct crn_state_range range = {0};
+    if (draw(m, 3) > 0) {
+        first = 1 + draw(m, m->key_count - 1);
+        range.first = m->keys[first].bytes;
+        range.first_size = m->keys[first].size;
+    }
+    if (draw(m, 3) > 0) {
+        end = 1 + draw(m, m->key_count - 1);
+        range.end = m->keys[end].bytes;
+        range.end_size = m->keys[end].size;
+    }
+    ck_ok(m->subject.db->ops->scan(picture->snapshot, m->states[which], &range, &iterator, reterr));
+    assert_run(m, iterator, picture->cells[which], first, end);
+}
+
+static void check_now(struct model *m)
+{
+    struct crn_state_db *db = m->subject.db;
+    struct cell *cells = calloc(m->key_count, sizeof(*cells));
+    ck_assert_ptr_nonnull(cells);
+    for (size_t which = 0; which < STATES; which++) {
         struct crn_state_iterator *iterator = NULL;
-        const uint8_t *key, *value;
-        size_t key_size, value_size, i = 0;
-        char expected[16];
-        ck_ok(db->ops->iterate(db, states[which], "", 0, &iterator, reterr));
-        while (ck_ok(db->ops->next(iterator, &key, &key_size, &value, &value_size, reterr)) > 0) {
-            while (i < KEYS && !oracle->entries[which][i].there)
-                i++;
-            ck_assert_uint_lt(i, KEYS);
-            ck_assert_uint_eq(key_size, key_of(i, expected));
-            ck_assert_int_eq(memcmp(key, expected, key_size), 0);
-            assert_entry(&oracle->entries[which][i++], value, value_size);
+        struct crn_pin pin = {0};
+        for (size_t i = 0; i < m->key_count; i++) {
+            const struct model_key *key = &m->keys[i];
+            cells[i] = cell_of(m, which, i);
+            int found =
+                ck_ok(db->ops->get(db, m->states[which], key->bytes, key->size, &pin, reterr));
+            ck_assert_int_eq(found, cells[i].there);
+            if (found)
+                assert_cell(&cells[i], pin.data, pin.size);
         }
-        db->ops->end(iterator);
-        while (i < KEYS && !oracle->entries[which][i].there)
-            i++;
-        ck_assert_uint_eq(i, KEYS);
+        db->ops->unpin(&pin);
+        ck_ok(db->ops->iterate(db, m->states[which], "", 0, &iterator, reterr));
+        assert_run(m, iterator, cells, 0, m->key_count);
+
+        const struct model_key *prefix = &m->keys[1 + draw(m, m->key_count - 1)];
+        size_t size = 1 + draw(m, prefix->size);
+        for (size_t i = 0; i < m->key_count; i++)
+            cells[i].there = cells[i].there && starts_with(&m->keys[i], prefix, size);
+        ck_ok(db->ops->iterate(db, m->states[which], prefix->bytes, size, &iterator, reterr));
+        assert_run(m, iterator, cells, 0, m->key_count);
     }
+    free(cells);
 }
 
-static void assert_gets(struct crn_state_db *db, struct crn_state *states[2],
-                        const struct oracle *oracle)
+static void model_step(struct model *m)
 {
-    struct crn_pin pin = {0};
-    char key[16];
-    for (size_t which = 0; which < 2; which++)
-        for (size_t i = 0; i < KEYS; i++) {
-            size_t key_size = key_of(i, key);
-            int found = ck_ok(db->ops->get(db, states[which], key, key_size, &pin, reterr));
-            if (found != oracle->entries[which][i].there)
-                ck_abort_msg("key %s: found %d", key, found);
-            if (found)
-                assert_entry(&oracle->entries[which][i], pin.data, pin.size);
-        }
-    db->ops->unpin(&pin);
+    model_write(m);
+    uint64_t dice = draw(m, 4000);
+    struct picture *picture = &m->pictures[draw(m, MODEL_SNAPSHOTS)];
+    if (dice < 20 && !picture->snapshot) {
+        take_picture(m, picture);
+    } else if (dice < 40 && picture->snapshot) {
+        check_picture(m, picture);
+    } else if (dice < 50 && picture->snapshot) {
+        m->subject.db->ops->release_snapshot(CRN_TAKE(picture->snapshot));
+    } else if (dice == 50) {
+        check_now(m);
+    }
 }
 
 START_TEST(random_operations)
 {
-    struct place place = place_new();
-    struct oracle *oracle = calloc(1, sizeof(*oracle));
-    ck_assert_ptr_nonnull(oracle);
     const char *seed = getenv("CAIRN_SEED");
-    oracle->random = seed ? strtoull(seed, NULL, 10) : 20240817u;
-    cairn_state_info infos[] = {map_info, list_info};
-    struct crn_state_config config = {.directory = place.db, .memtable_bytes = 64 << 10};
-    struct crn_state_db *db = open_db(&config);
-    struct crn_state *states[2] = {open_state(db, &infos[0]), open_state(db, &infos[1])};
-
-    for (unsigned int round = 0; round < 10; round++) {
-        for (unsigned int i = 0; i < 5000; i++)
-            one_operation(db, states, oracle);
-        assert_all(db, states, oracle);
-        assert_gets(db, states, oracle);
-        if (round % 3 == 0)
-            compact(db, states[round % 2]);
-        if (round % 4 == 1) {
-            flush_all(db);
-            db->ops->close(db);
-            config.restored = true;
-            config.states = infos;
-            config.state_count = CRN_COUNT(infos);
-            db = open_db(&config);
-            states[0] = open_state(db, &infos[0]);
-            states[1] = open_state(db, &infos[1]);
-            assert_all(db, states, oracle);
+    struct model *m = calloc(1, sizeof(*m));
+    ck_assert_ptr_nonnull(m);
+    m->random = seed ? strtoull(seed, NULL, 0) : 42;
+    m->subject = subject_new(_i);
+    m->states[0] = open_state(m->subject.db, &map_info);
+    m->states[1] = open_state(m->subject.db, &list_info);
+    make_keys(m);
+    for (size_t i = 0; i < MODEL_STEPS; i++)
+        model_step(m);
+    check_now(m);
+    for (size_t i = 0; i < MODEL_SNAPSHOTS; i++)
+        if (m->pictures[i].snapshot) {
+            check_picture(m, &m->pictures[i]);
+            m->subject.db->ops->release_snapshot(m->pictures[i].snapshot);
         }
-    }
-    db->ops->close(db);
-    free(oracle);
-    place_remove(&place);
+    for (size_t which = 0; which < STATES; which++) /* down to nothing */
+        for (size_t i = 0; i < m->key_count; i++) {
+            ck_ok(m->subject.db->ops->remove(m->subject.db, m->states[which], m->keys[i].bytes,
+                                             m->keys[i].size, reterr));
+            m->there[which][i] = false;
+        }
+    check_now(m);
+    subject_free(&m->subject);
+    for (size_t which = 0; which < STATES; which++)
+        for (size_t i = 0; i < MODEL_KEYS; i++)
+            crn_buf_done(&m->values[which][i]);
+    free(m);
 }
 END_TEST
 
+/* ---- keys, values, states ---- */
+
 START_TEST(prefixes)
 {
-    struct place place = place_new();
-    struct crn_state_config config = {.directory = place.db};
-    struct crn_state_db *db = open_db(&config);
+    struct subject subject = subject_new(_i);
+    struct crn_state_db *db = subject.db;
     struct crn_state *map = open_state(db, &map_info);
     static const char *const keys[] = {"a", "a\x01", "a\xff",    "a\xff\xff",   "a\xff\xff\xff",
                                        "b", "\xff",  "\xff\xff", "\xff\xff\xff"};
@@ -190,517 +345,338 @@ START_TEST(prefixes)
     ck_ok(db->ops->remove_prefix(db, map, "\xff", 1, reterr));
     ck_assert_uint_eq(count_entries(db, map, ""), 4);
     assert_value(db, map, "a\xff", "x");
+    ck_ok(db->ops->remove_prefix(db, map, "nothing", 7, reterr));
+    ck_assert_uint_eq(count_entries(db, map, ""), 4);
+    subject_free(&subject);
+}
+END_TEST
 
-    /* An iterator sees the state as of its creation. */
+/* What was given out stays as it was while the writer goes on. */
+START_TEST(iterators_and_pins_stay)
+{
+    struct subject subject = subject_new(_i);
+    struct crn_state_db *db = subject.db;
+    struct crn_state *list = open_state(db, &list_info);
     struct crn_state_iterator *iterator = NULL;
+    struct crn_pin pin = {0};
+    put(db, list, "a1", "one");
+    put(db, list, "a2", "two");
+    put(db, list, "b", "x");
+
+    ck_ok(db->ops->iterate(db, list, "a", 1, &iterator, reterr));
+    ck_assert_int_eq(ck_ok(db->ops->get(db, list, "a1", 2, &pin, reterr)), 1);
+    put(db, list, "a!", "later");
+    put(db, list, "a1", "ONE");
+    ck_ok(db->ops->append(db, list, "a1", 2, "+", 1, reterr));
+    remove_key(db, list, "a2");
+    ck_assert_uint_eq(pin.size, 3);
+    ck_assert_int_eq(memcmp(pin.data, "one", 3), 0);
+    remove_key(db, list, "a1");
+    ck_assert_int_eq(memcmp(pin.data, "one", 3), 0);
+
     const uint8_t *key, *value;
-    size_t key_size, value_size, seen = 0;
-    ck_ok(db->ops->iterate(db, map, "a", 1, &iterator, reterr));
-    put(db, map, "a!", "later");
-    remove_key(db, map, "a\xff");
-    while (ck_ok(db->ops->next(iterator, &key, &key_size, &value, &value_size, reterr)) > 0)
-        seen++;
+    size_t key_size, value_size;
     ck_assert_int_eq(ck_ok(db->ops->next(iterator, &key, &key_size, &value, &value_size, reterr)),
-                     0);
-    db->ops->end(iterator);
-    ck_assert_uint_eq(seen, 3);
-    db->ops->close(db);
-    place_remove(&place);
+                     1);
+    ck_assert_int_eq(memcmp(key, "a1", 2), 0);
+    ck_assert_int_eq(memcmp(value, "one", 3), 0);
+    ck_assert_uint_eq(count_rest(db, iterator), 1);
+    db->ops->unpin(&pin);
+    ck_assert_uint_eq(count_entries(db, list, "a"), 1);
+    subject_free(&subject);
 }
 END_TEST
 
 START_TEST(large_and_empty_values)
 {
-    struct place place = place_new();
-    struct crn_state_config config = {.directory = place.db, .memtable_bytes = 1 << 20};
-    struct crn_state_db *db = open_db(&config);
-    struct crn_state *state = open_state(db, &value_info);
-    size_t size = (size_t)40 << 20; /* forty memtables */
-    uint8_t *big = malloc(size);
-    ck_assert_ptr_nonnull(big);
-    memset(big, 0x5a, size);
+    enum { SIZE = 256 << 10, COUNT = 16 };
+    struct subject subject = subject_new(_i);
+    struct crn_state_db *db = subject.db;
+    struct crn_state *state = open_state(db, &list_info);
     struct crn_pin pin = {0};
+    uint8_t *big = malloc(SIZE);
+    ck_assert_ptr_nonnull(big);
+    for (int i = 0; i < COUNT; i++) {
+        memset(big, i, SIZE);
+        ck_ok(db->ops->put(db, state, &i, sizeof(i), big, SIZE, reterr));
+        ck_ok(db->ops->append(db, state, "list", 4, big, SIZE, reterr));
+    }
+    for (int i = 0; i < COUNT; i++) {
+        memset(big, i, SIZE);
+        ck_assert_int_eq(ck_ok(db->ops->get(db, state, &i, sizeof(i), &pin, reterr)), 1);
+        ck_assert_uint_eq(pin.size, SIZE);
+        ck_assert_int_eq(memcmp(pin.data, big, SIZE), 0);
+        ck_assert_int_eq(ck_ok(db->ops->get(db, state, "list", 4, &pin, reterr)), 1);
+        ck_assert_uint_eq(pin.size, (size_t)SIZE * COUNT);
+        ck_assert_int_eq(memcmp(pin.data + (size_t)i * SIZE, big, SIZE), 0);
+    }
+    free(big);
 
-    ck_ok(db->ops->put(db, state, "big", 3, big, size, reterr));
     ck_ok(db->ops->put(db, state, "empty", 5, "", 0, reterr));
-    ck_assert_int_eq(ck_ok(db->ops->get(db, state, "big", 3, &pin, reterr)), 1);
-    ck_assert_uint_eq(pin.size, size);
-    ck_assert_int_eq(memcmp(pin.data, big, size), 0);
+    ck_ok(db->ops->append(db, state, "nothing", 7, "", 0, reterr));
     ck_assert_int_eq(ck_ok(db->ops->get(db, state, "empty", 5, &pin, reterr)), 1);
+    ck_assert_uint_eq(pin.size, 0);
+    ck_assert_int_eq(ck_ok(db->ops->get(db, state, "nothing", 7, &pin, reterr)), 1);
     ck_assert_uint_eq(pin.size, 0);
     ck_assert_int_eq(ck_ok(db->ops->get(db, state, "none", 4, &pin, reterr)), 0);
     ck_assert_ptr_null(pin.handle);
-    db->ops->close(db);
-    free(big);
-    place_remove(&place);
+    subject_free(&subject);
 }
 END_TEST
 
-/* ---- expiry ---- */
-
-static _Atomic int64_t fake_now;
-
-static int64_t read_fake_clock(void *context)
+START_TEST(many_states)
 {
-    (void)context;
-    return atomic_load(&fake_now);
-}
-
-static void put_at(struct crn_state_db *db, struct crn_state *state, const char *key, int64_t at)
-{
-    struct cairn_buffer value = {0};
-    ck_assert_int_eq(crn_value_append(&value, true, at, "v", 1), 0);
-    ck_ok(db->ops->put(db, state, key, strlen(key), value.data, value.size, reterr));
-    crn_buf_done(&value);
-}
-
-static void append_at(struct crn_state_db *db, struct crn_state *state, const char *key, int64_t at)
-{
-    struct cairn_buffer element = {0};
-    ck_assert_int_eq(crn_list_append_element(&element, true, at, "e", 1), 0);
-    ck_ok(db->ops->append(db, state, key, strlen(key), element.data, element.size, reterr));
-    crn_buf_done(&element);
-}
-
-static size_t list_length(struct crn_state_db *db, struct crn_state *state, const char *key)
-{
-    struct crn_pin pin = {0};
-    size_t length = 0;
-    if (ck_ok(db->ops->get(db, state, key, strlen(key), &pin, reterr)) > 0) {
-        struct crn_reader reader = {.data = pin.data, .size = pin.size};
-        struct crn_list_element element;
-        int r;
-        while ((r = crn_list_next_element(&reader, true, &element)) > 0)
-            length++;
-        ck_assert_int_eq(r, 0);
+    enum { COUNT = 50 };
+    struct subject subject = subject_new(_i);
+    struct crn_state_db *db = subject.db;
+    struct crn_state *states[COUNT];
+    char name[32];
+    for (int i = 0; i < COUNT; i++) {
+        snprintf(name, sizeof(name), "state %d", i);
+        cairn_state_info info = {.name = name, .kind = CAIRN_KIND_VALUE};
+        ck_assert_ptr_null(db->ops->find_state(db, name));
+        states[i] = open_state(db, &info);
+        ck_assert_ptr_eq(open_state(db, &info), states[i]);
+        put(db, states[i], "k", name);
     }
-    db->ops->unpin(&pin);
-    return length;
-}
-
-START_TEST(values_expire)
-{
-    struct place place = place_new();
-    cairn_state_info info = value_info;
-    struct crn_state_config config = {.directory = place.db, .now_ms = read_fake_clock};
-    struct crn_state_db *db = open_db(&config);
-    info.ttl_ms = 1000;
-    struct crn_state *state = open_state(db, &info);
-
-    atomic_store(&fake_now, 10000);
-    put_at(db, state, "old", 9000);
-    put_at(db, state, "young", 9001);
-    put_at(db, state, "future", 20000);
-    ck_ok(db->ops->put(db, state, "damaged", 7, "short", 5, reterr));
-    compact(db, state);
-    ck_assert_uint_eq(count_entries(db, state, ""), 3);
-    ck_assert_uint_eq(count_entries(db, state, "old"), 0);
-    ck_assert_uint_eq(count_entries(db, state, "damaged"), 1); /* for a reader to find */
-
-    /* A longer duration takes effect at once, a shorter one as well. */
-    info.ttl_ms = 5000;
-    ck_assert_ptr_eq(open_state(db, &info), state);
-    atomic_store(&fake_now, 12000);
-    compact(db, state);
-    ck_assert_uint_eq(count_entries(db, state, "young"), 1);
-    info.ttl_ms = 10;
-    open_state(db, &info);
-    compact(db, state);
-    ck_assert_uint_eq(count_entries(db, state, "young"), 0);
-    ck_assert_uint_eq(count_entries(db, state, "future"), 1);
-    db->ops->close(db);
-    place_remove(&place);
-}
-END_TEST
-
-START_TEST(list_elements_expire_one_by_one)
-{
-    struct place place = place_new();
-    cairn_state_info info = list_info;
-    struct crn_state_config config = {.directory = place.db, .now_ms = read_fake_clock};
-    struct crn_state_db *db = open_db(&config);
-    info.ttl_ms = 1000;
-    struct crn_state *state = open_state(db, &info);
-
-    atomic_store(&fake_now, 0);
-    for (int64_t i = 0; i < 10; i++) {
-        append_at(db, state, "list", i * 100);
-        append_at(db, state, "gone", 5);
+    for (int i = 0; i < COUNT; i++) {
+        snprintf(name, sizeof(name), "state %d", i);
+        ck_assert_ptr_eq(db->ops->find_state(db, name), states[i]);
+        assert_value(db, states[i], "k", name);
+        ck_assert_uint_eq(count_entries(db, states[i], ""), 1);
     }
-    compact(db, state);
-    ck_assert_uint_eq(list_length(db, state, "list"), 10);
-    atomic_store(&fake_now, 1500); /* written at 0..500: expired */
-    compact(db, state);
-    ck_assert_uint_eq(list_length(db, state, "list"), 4);
-    ck_assert_uint_eq(count_entries(db, state, ""), 1);
-    append_at(db, state, "list", 1400);
-    ck_assert_uint_eq(list_length(db, state, "list"), 5);
-    db->ops->close(db);
-    place_remove(&place);
+    struct crn_state *state = NULL;
+    cairn_state_info other = {.name = "state 7", .kind = CAIRN_KIND_LIST};
+    ck_fails(db->ops->open_state(db, &other, &state, reterr), CAIRN_EMISMATCH, "'state 7'");
+    other = (cairn_state_info){.name = "state 7", .kind = CAIRN_KIND_VALUE, .ttl_ms = 1};
+    ck_fails(db->ops->open_state(db, &other, &state, reterr), CAIRN_EMISMATCH, "'state 7'");
+    ck_assert_ptr_null(db->ops->find_state(db, "state"));
+    subject_free(&subject);
 }
 END_TEST
 
-/* Until its state is opened, the duration is not known, and nothing may be dropped. */
-START_TEST(nothing_expires_before_its_state_is_opened)
+/* ---- snapshots ---- */
+
+START_TEST(snapshots)
 {
-    struct place place = place_new();
-    cairn_state_info info = value_info;
-    info.ttl_ms = 1000;
-    struct crn_state_config config = {.directory = place.db, .now_ms = read_fake_clock};
-    struct crn_state_db *db = open_db(&config);
-    put_at(db, open_state(db, &info), "k", 0);
-    flush_all(db);
-    db->ops->close(db);
+    struct subject subject = subject_new(_i);
+    struct crn_state_db *db = subject.db;
+    struct crn_state_snapshot *before = NULL, *after = NULL;
+    struct crn_state *value = open_state(db, &value_info);
+    put(db, value, "a", "1");
+    put(db, value, "b", "1");
+    put(db, value, "c", "1");
+    ck_ok(db->ops->snapshot(db, &before, reterr));
+    remove_key(db, value, "b");
+    put(db, value, "d", "2");
+    struct crn_state *later = open_state(db, &map_info); /* not in `before` */
+    put(db, later, "k", "v");
+    ck_ok(db->ops->snapshot(db, &after, reterr));
+    ck_ok(db->ops->remove_prefix(db, value, "a", 1, reterr));
 
-    atomic_store(&fake_now, 5000);
-    config.restored = true;
-    config.states = &info;
-    config.state_count = 1;
-    db = open_db(&config);
-    compact(db, crn_rocksdb_of(db)->states[0]);
-    info.ttl_ms = 10000;
-    struct crn_state *state = open_state(db, &info);
-    ck_assert_uint_eq(count_entries(db, state, ""), 1);
-    info.ttl_ms = 0;
-    struct crn_state *other = NULL;
-    ck_fails(db->ops->open_state(db, &info, &other, reterr), CAIRN_EMISMATCH, "expiry");
-    db->ops->close(db);
-    place_remove(&place);
+    ck_assert_uint_eq(count_scanned(db, before, value, "", ""), 3);
+    ck_assert_uint_eq(count_scanned(db, before, value, "a", "b"), 1);
+    ck_assert_uint_eq(count_scanned(db, before, value, "aa", "c"), 1);
+    ck_assert_uint_eq(count_scanned(db, before, value, "b", ""), 2);
+    ck_assert_uint_eq(count_scanned(db, before, value, "", "b"), 1);
+    ck_assert_uint_eq(count_scanned(db, before, value, "c", "a"), 0);
+    ck_assert_uint_eq(count_scanned(db, before, later, "", ""), 0);
+    ck_assert_uint_eq(count_scanned(db, after, value, "", ""), 3);
+    ck_assert_uint_eq(count_scanned(db, after, later, "", ""), 1);
+    db->ops->release_snapshot(before);
+    ck_assert_uint_eq(count_scanned(db, after, value, "", "b"), 1);
+    db->ops->release_snapshot(after);
+    ck_assert_uint_eq(count_entries(db, value, ""), 2);
+    subject_free(&subject);
 }
 END_TEST
 
-/* ---- memory ---- */
+/* ---- loads ---- */
 
-START_TEST(databases_share_a_budget)
-{
-    const uint64_t budget = 16 << 20;
-    struct place places[2] = {place_new(), place_new()};
-    struct crn_state_db *dbs[2];
-    struct crn_state *states[2];
-    cairn_memory *memory = NULL;
-    static char value[1000];
+#define LOADS 4u
+#define LOADED 2000u /* by each */
 
-    ck_ok(cairn_memory_new(budget, &memory, reterr));
-    for (size_t i = 0; i < 2; i++) {
-        struct crn_state_config config = {.directory = places[i].db, .memory = memory};
-        dbs[i] = open_db(&config); /* with memtables of 64 MiB each */
-        states[i] = open_state(dbs[i], &value_info);
-    }
-    cairn_memory_release(memory); /* the databases hold on to it */
-    uint64_t highest = 0;
-    for (unsigned int i = 0; i < 40000; i++) {
-        char key[16];
-        snprintf(key, sizeof(key), "%08u", i);
-        size_t which = i % 4 == 0; /* one writes three times as much */
-        ck_ok(
-            dbs[which]->ops->put(dbs[which], states[which], key, 8, value, sizeof(value), reterr));
-        if (i % 200 == 0) {
-            struct crn_state_stats a, b;
-            dbs[0]->ops->stats(dbs[0], &a);
-            dbs[1]->ops->stats(dbs[1], &b);
-            if (a.memtable_bytes + b.memtable_bytes > highest)
-                highest = a.memtable_bytes + b.memtable_bytes;
-        }
-    }
-    ck_assert_uint_gt(highest, budget / 4); /* it is used */
-    ck_assert_uint_lt(highest, budget);     /* the half, and what a flush takes to get rid of */
-    ck_assert_uint_eq(count_entries(dbs[0], states[0], ""), 30000);
-    ck_assert_uint_eq(count_entries(dbs[1], states[1], ""), 10000);
-    for (size_t i = 0; i < 2; i++) {
-        dbs[i]->ops->close(dbs[i]);
-        place_remove(&places[i]);
-    }
-}
-END_TEST
-
-START_TEST(budgets_too_small)
-{
-    cairn_memory *memory = NULL;
-    ck_fails(cairn_memory_new((8 << 20) - 1, &memory, reterr), CAIRN_EINVAL, "8388608");
-    ck_ok(cairn_memory_new(8 << 20, &memory, reterr));
-    cairn_memory_release(memory);
-    cairn_memory_release(NULL);
-}
-END_TEST
-
-/* ---- backpressure ---- */
-
-START_TEST(writers_slow_down_before_a_lagging_compaction)
-{
-    struct place place = place_new();
-    struct crn_state_config config = {.directory = place.db,
-                                      .memtable_bytes = 64 << 10,
-                                      .extra_options = "disable_auto_compactions=true"};
-    struct crn_state_db *db = open_db(&config);
-    struct crn_state *state = open_state(db, &value_info);
-    struct crn_state_stats stats = {0};
-    static char value[1000];
-    unsigned int i = 0;
-    for (; stats.level0_files <= 30; i++) {
-        ck_ok(db->ops->put(db, state, &i, sizeof(i), value, sizeof(value), reterr));
-        db->ops->stats(db, &stats);
-        ck_assert(i < 100000);
-    }
-    uint64_t before_us = stats.backpressure_us;
-    for (unsigned int end = i + 500; i < end; i++)
-        ck_ok(db->ops->put(db, state, &i, sizeof(i), value, sizeof(value), reterr));
-    db->ops->stats(db, &stats);
-    ck_assert_uint_gt(stats.backpressure_us, before_us);
-    compact(db, state); /* the debt is paid, and nobody waits any more */
-    for (unsigned int end = i + 200; i < end; i++)
-        ck_ok(db->ops->put(db, state, &i, sizeof(i), value, sizeof(value), reterr));
-    db->ops->stats(db, &stats);
-    ck_assert_uint_lt(stats.level0_files, 10);
-    ck_assert_uint_eq(count_entries(db, state, ""), i);
-    db->ops->close(db);
-    place_remove(&place);
-}
-END_TEST
-
-/* ---- options ---- */
-
-static const struct {
-    const char *options;
-    int code;
-    const char *part;
-} option_cases[] = {
-    {"", 0, ""},
-    {"max_background_jobs=4;compression=kZSTD;block_based_table_factory={block_size=4096}", 0, ""},
-    {"no_such_option=1", CAIRN_EINVAL, "no_such_option"},
-    {"max_open_files=many", CAIRN_EINVAL, "max_open_files"},
-    {"max_open_files=10;atomic_flush=true", CAIRN_EINVAL, "'atomic_flush'"},
-    {"  db_write_buffer_size = 1000000 ", CAIRN_EINVAL, "'db_write_buffer_size'"},
-    {"allow_2pc=true;", CAIRN_EINVAL, "'allow_2pc'"},
-    {"db_paths={{path=/tmp;target_size=1}}", CAIRN_EINVAL, "'db_paths'"},
-    {"block_based_table_factory={block_size=4096};comparator=x", CAIRN_EINVAL, "'comparator'"},
-    {"enable_blob_files=true", CAIRN_EINVAL, "'enable_blob_files'"},
-    {"write_buffer_size=1000000", CAIRN_EINVAL, "'write_buffer_size'"},
-    {"compaction_style=kCompactionStyleFIFO", CAIRN_EINVAL, "FIFO"},
-    {"a={{{", CAIRN_EINVAL, ""},
-    {"}}};;==", CAIRN_EINVAL, ""},
+struct loading {
+    struct crn_state_db *db;
+    struct crn_state *state;
+    size_t part;
+    bool keep;
+    pthread_t thread;
 };
 
-START_TEST(extra_options)
+static size_t loaded_key(size_t part, size_t i, char out[16])
 {
-    struct place place = place_new();
-    struct crn_state_config config = {.directory = place.db,
-                                      .extra_options = option_cases[_i].options};
-    if (option_cases[_i].code == 0) {
-        struct crn_state_db *db = open_db(&config);
-        put(db, open_state(db, &value_info), "k", "v");
-        db->ops->close(db);
-    } else {
-        struct crn_state_db *db = NULL;
-        ck_fails(crn_rocksdb_open(&config, &db, reterr), option_cases[_i].code,
-                 option_cases[_i].part);
-        ck_assert_ptr_null(db);
-    }
-    place_remove(&place);
+    return (size_t)snprintf(out, 16, "%zu/%05zu", part, i);
 }
-END_TEST
 
-/* ---- what is wrong on disk ---- */
-
-static void fill_and_close(const struct place *place)
+static void *load_part(void *arg)
 {
-    struct crn_state_config config = {.directory = place->db};
-    struct crn_state_db *db = open_db(&config);
+    struct loading *loading = arg;
+    const struct crn_state_ops *ops = loading->db->ops;
+    struct crn_state_load *load = NULL;
+    char key[16];
+    ck_ok(ops->load_begin(loading->db, loading->state, &load, reterr));
+    for (size_t i = 0; i < LOADED; i++) {
+        size_t size = loaded_key(loading->part, i, key);
+        ck_ok(ops->load_put(load, key, size, key, size, reterr));
+    }
+    ck_ok(ops->load_end(load, loading->keep, reterr));
+    return NULL;
+}
+
+/* Of disjoint ranges, in threads; one of them is given up. */
+START_TEST(loads)
+{
+    struct subject subject = subject_new(_i);
+    struct crn_state_db *db = subject.db;
     struct crn_state *state = open_state(db, &value_info);
-    for (unsigned int i = 0; i < 20000; i++) {
-        char key[16];
-        snprintf(key, sizeof(key), "%08u", i);
-        put(db, state, key, key);
+    struct loading loadings[LOADS];
+    for (size_t i = 0; i < LOADS; i++) {
+        loadings[i] = (struct loading){db, state, i, i != 2, 0};
+        ck_ok(crn_thread_start(&loadings[i].thread, "load", load_part, &loadings[i], reterr));
     }
-    flush_all(db);
-    db->ops->close(db);
-}
-
-static struct crn_state_config restored_config(const struct place *place)
-{
-    return (struct crn_state_config){
-        .directory = place->db, .restored = true, .states = &value_info, .state_count = 1};
-}
-
-/* The one table. */
-static void table_path(const struct place *place, char out[600])
-{
-    char **names;
-    size_t count, found = 0;
-    ck_ok(crn_file_list_dir(place->db, &names, &count, reterr));
-    for (size_t i = 0; i < count; i++)
-        if (strstr(names[i], ".sst")) {
-            snprintf(out, 600, "%s/%s", place->db, names[i]);
-            found++;
+    for (size_t i = 0; i < LOADS; i++)
+        ck_assert_int_eq(pthread_join(loadings[i].thread, NULL), 0);
+    ck_assert_uint_eq(count_entries(db, state, ""), (LOADS - 1) * LOADED);
+    ck_assert_uint_eq(count_entries(db, state, "2"), 0);
+    for (size_t part = 0; part < LOADS; part++)
+        for (size_t i = 0; i < LOADED; i += 7) {
+            char key[16];
+            loaded_key(part, i, key);
+            assert_value(db, state, key, part == 2 ? NULL : key);
         }
-    crn_file_free_names(names, count);
-    ck_assert_uint_eq(found, 1);
-}
-
-START_TEST(damaged_table)
-{
-    struct place place = place_new();
-    char path[600];
-    fill_and_close(&place);
-    table_path(&place, path);
-    int fd = open(path, O_RDWR | O_CLOEXEC);
-    uint8_t byte;
-    ck_assert_int_eq(pread(fd, &byte, 1, 1000), 1);
-    byte ^= 1;
-    ck_assert_int_eq(pwrite(fd, &byte, 1, 1000), 1);
-    close(fd);
-
-    struct crn_state_config config = restored_config(&place);
-    struct crn_state_db *db = open_db(&config);
-    struct crn_state *state = open_state(db, &value_info);
-    struct crn_pin pin = {0};
-    ck_fails(db->ops->get(db, state, "00000000", 8, &pin, reterr), CAIRN_ECORRUPT, "'value'");
-    struct crn_state_iterator *iterator = NULL;
-    const uint8_t *key, *value;
-    size_t key_size, value_size;
-    ck_ok(db->ops->iterate(db, state, "", 0, &iterator, reterr));
-    ck_fails(db->ops->next(iterator, &key, &key_size, &value, &value_size, reterr), CAIRN_ECORRUPT,
-             "'value'");
-    db->ops->end(iterator);
-    db->ops->close(db);
-    place_remove(&place);
+    loadings[2].keep = true; /* between the others, in the second attempt */
+    load_part(&loadings[2]);
+    ck_assert_uint_eq(count_entries(db, state, ""), LOADS * LOADED);
+    put(db, state, "2/00000", "new");
+    assert_value(db, state, "2/00000", "new");
+    ck_ok(db->ops->remove_prefix(db, state, "1", 1, reterr));
+    ck_assert_uint_eq(count_entries(db, state, ""), (LOADS - 1) * LOADED);
+    subject_free(&subject);
 }
 END_TEST
 
-START_TEST(cut_or_missing_table)
+START_TEST(loads_beside_entries)
 {
-    struct place place = place_new();
-    char path[600];
-    struct crn_state_config config = restored_config(&place);
-    struct crn_state_db *db = NULL;
-    fill_and_close(&place);
-    table_path(&place, path);
-    ck_assert_int_eq(truncate(path, 1000), 0);
-    ck_fails(crn_rocksdb_open(&config, &db, reterr), CAIRN_ECORRUPT, place.db);
-    ck_assert_int_eq(unlink(path), 0);
-    ck_fails(crn_rocksdb_open(&config, &db, reterr), CAIRN_ECORRUPT, place.db);
-    place_remove(&place);
-}
-END_TEST
-
-START_TEST(states_and_database_must_fit)
-{
-    struct place place = place_new();
-    cairn_state_info infos[] = {value_info, list_info};
-    struct crn_state_config config = restored_config(&place);
-    struct crn_state_db *db = NULL;
-
-    ck_fails(crn_rocksdb_open(&config, &db, reterr), CAIRN_EIO, place.db); /* nothing is there */
-    fill_and_close(&place);
-    config.states =
-        infos; /* one that only other subtasks registered is created when it is opened */
-    config.state_count = 2;
-    db = open_db(&config);
-    put(db, open_state(db, &list_info), "k", "v");
-    ck_assert_uint_eq(count_entries(db, open_state(db, &value_info), ""), 20000);
-    db->ops->close(db);
-    config.states = &list_info;
-    config.state_count = 1;
-    ck_fails(crn_rocksdb_open(&config, &db, reterr), CAIRN_ECORRUPT, "'value'");
-    config = (struct crn_state_config){.directory = place.db};
-    ck_fails(crn_rocksdb_open(&config, &db, reterr), CAIRN_EINVAL, "exists");
-
-    config = restored_config(&place);
-    config.read_only = true;
-    db = open_db(&config);
-    struct crn_state *state = NULL;
-    ck_fails(db->ops->open_state(db, &map_info, &state, reterr), CAIRN_ENOTFOUND, "'a map'");
-    cairn_state_info as_list = {.name = "value", .kind = CAIRN_KIND_LIST};
-    ck_fails(db->ops->open_state(db, &as_list, &state, reterr), CAIRN_EMISMATCH, "'value'");
-    assert_value(db, open_state(db, &value_info), "00019999", "00019999");
-    ck_fails(db->ops->put(db, open_state(db, &value_info), "k", 1, "v", 1, reterr),
-             CAIRN_EUNSUPPORTED, "read only");
-    db->ops->close(db);
-    place_remove(&place);
-}
-END_TEST
-
-/* A read-only open leaves the directory as it is. */
-START_TEST(read_only_changes_nothing)
-{
-    struct place place = place_new();
-    char **before, **after;
-    size_t before_count, after_count;
-    fill_and_close(&place);
-    ck_ok(crn_file_list_dir(place.db, &before, &before_count, reterr));
-    struct crn_state_config config = restored_config(&place);
-    config.read_only = true;
-    struct crn_state_db *first = open_db(&config), *second = open_db(&config);
-    ck_assert_uint_eq(count_entries(first, open_state(first, &value_info), ""), 20000);
-    first->ops->close(first);
-    second->ops->close(second);
-    ck_ok(crn_file_list_dir(place.db, &after, &after_count, reterr));
-    ck_assert_uint_eq(after_count, before_count);
-    for (size_t i = 0; i < after_count; i++)
-        ck_assert_str_eq(after[i], before[i]);
-    crn_file_free_names(before, before_count);
-    crn_file_free_names(after, after_count);
-    place_remove(&place);
-}
-END_TEST
-
-/* On a file system of 2 MiB of its own, where the system lets a test mount one. */
-START_TEST(full_disk)
-{
-    struct place place = place_new();
-    if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
-        mount("none", place.db, "tmpfs", 0, "size=2m") != 0) {
-        place_remove(&place);
-        return;
+    struct subject subject = subject_new(_i);
+    struct crn_state_db *db = subject.db;
+    struct crn_state *state = open_state(db, &map_info);
+    struct crn_state_snapshot *after = NULL;
+    struct crn_state_load *load = NULL;
+    char key[16];
+    put(db, state, "a", "written");
+    put(db, state, "m", "written");
+    ck_ok(db->ops->load_begin(db, state, &load, reterr));
+    for (size_t i = 0; i < 1000; i++) {
+        snprintf(key, sizeof(key), "b%04zu", i);
+        ck_ok(db->ops->load_put(load, key, 5, "loaded", 6, reterr));
     }
-    struct crn_state_config config = {.directory = place.db, .memtable_bytes = 256 << 10};
-    struct crn_state_db *db = open_db(&config);
-    struct crn_state *state = open_state(db, &value_info);
-    cairn_error *error = NULL;
-    int r = 0;
-    uint64_t noise = 88172645463325252u; /* so that it does not compress */
-    for (unsigned int i = 0; i < 20000 && r == 0; i++) {
-        uint64_t value[125];
-        for (size_t k = 0; k < CRN_COUNT(value); k++) {
-            noise ^= noise << 13, noise ^= noise >> 7, noise ^= noise << 17;
-            value[k] = noise;
-        }
-        r = db->ops->put(db, state, &i, sizeof(i), value, sizeof(value), &error);
-        if (r == 0 && i % 100 == 99)
-            r = crn_rocksdb_switch_memtables(crn_rocksdb_of(db), true, &error);
-    }
-    ck_assert_msg(r == CAIRN_ENOSPC, "%s: %s", cairn_error_name(r), cairn_error_message(error));
-    cairn_error_free(error);
-    db->ops->close(db);
-    ck_assert_int_eq(umount2(place.db, MNT_DETACH), 0);
-    place_remove(&place);
+    put(db, state, "n", "meanwhile");
+    ck_assert_uint_eq(count_entries(db, state, ""), 3); /* none yet */
+    ck_ok(db->ops->load_end(load, true, reterr));
+    ck_ok(db->ops->snapshot(db, &after, reterr));
+    ck_assert_uint_eq(count_entries(db, state, ""), 1003);
+    assert_value(db, state, "a", "written");
+    assert_value(db, state, "b0999", "loaded");
+    assert_value(db, state, "n", "meanwhile");
+    ck_assert_uint_eq(count_scanned(db, after, state, "b", "c"), 1000);
+    db->ops->release_snapshot(after);
+
+    /* Nothing at all. */
+    ck_ok(db->ops->load_begin(db, state, &load, reterr));
+    ck_ok(db->ops->load_end(load, true, reterr));
+    ck_ok(db->ops->load_begin(db, state, &load, reterr));
+    ck_ok(db->ops->load_end(load, false, reterr));
+    ck_assert_uint_eq(count_entries(db, state, ""), 1003);
+    subject_free(&subject);
 }
 END_TEST
 
-static void add_case(Suite *suite, const char *name, const TTest *test, int loops)
+/* ---- clipping and expiry ---- */
+
+START_TEST(clipped)
+{
+    struct subject subject = subject_new(_i);
+    struct crn_state_db *db = subject.db;
+    struct crn_state *states[] = {open_state(db, &value_info), open_state(db, &list_info)};
+    struct crn_state_snapshot *before = NULL;
+    for (size_t which = 0; which < 2; which++)
+        for (unsigned int group = 0; group < 128; group++)
+            for (unsigned int i = 0; i < 20; i++) {
+                uint8_t key[] = {(uint8_t)group, (uint8_t)i};
+                ck_ok(db->ops->put(db, states[which], key, 2, key, 2, reterr));
+            }
+    ck_ok(db->ops->snapshot(db, &before, reterr));
+    static const struct {
+        const char *first, *end;
+        size_t groups;
+    } steps[] = {{"\x10", "", 112}, {"", "\x70", 96}, {"\x20", "\x40", 32}, {"\x3f", "\x40", 1}};
+    for (size_t i = 0; i < CRN_COUNT(steps); i++) {
+        struct crn_state_range keep = {(const uint8_t *)steps[i].first,
+                                       (const uint8_t *)steps[i].end, strlen(steps[i].first),
+                                       strlen(steps[i].end)};
+        ck_ok(db->ops->clip(db, &keep, reterr));
+        for (size_t which = 0; which < 2; which++)
+            ck_assert_uint_eq(count_entries(db, states[which], ""), 20 * steps[i].groups);
+    }
+    ck_assert_uint_eq(count_scanned(db, before, states[1], "", ""), 20u * 128);
+    db->ops->release_snapshot(before);
+    put(db, states[0], "\x20", "new");
+    ck_assert_uint_eq(count_entries(db, states[0], ""), 21);
+    subject_free(&subject);
+}
+END_TEST
+
+/* The rewriting is the caller's; nothing may be lost while it goes on, whatever the time. */
+START_TEST(expiry_on_and_off)
+{
+    struct subject subject = subject_new(_i);
+    struct crn_state_db *db = subject.db;
+    cairn_state_info info = value_info;
+    struct crn_state *state = open_state(db, &info), *same = NULL;
+    CRN_AUTO_BUFFER struct cairn_buffer stamped = {0};
+    put(db, state, "k", "plain");
+    ck_assert_int_eq(crn_value_append(&stamped, true, 1, "v", 1), 0); /* expired long ago */
+
+    ck_ok(db->ops->set_expiry(db, state, true, 0, reterr));
+    ck_ok(db->ops->put(db, state, "k", 1, stamped.data, stamped.size, reterr));
+    ck_assert_uint_eq(count_entries(db, state, ""), 1);
+    ck_ok(db->ops->set_expiry(db, state, true, (uint64_t)1 << 50, reterr));
+    info.ttl_ms = (uint64_t)1 << 50;
+    ck_ok(db->ops->open_state(db, &info, &same, reterr));
+    ck_assert_ptr_eq(same, state);
+    ck_assert_uint_eq(count_entries(db, state, ""), 1);
+
+    ck_ok(db->ops->set_expiry(db, state, false, 0, reterr));
+    put(db, state, "k", "plain");
+    ck_fails(db->ops->open_state(db, &info, &same, reterr), CAIRN_EMISMATCH, "'value'");
+    info.ttl_ms = 0;
+    ck_ok(db->ops->open_state(db, &info, &same, reterr));
+    assert_value(db, state, "k", "plain");
+    subject_free(&subject);
+}
+END_TEST
+
+static void add_case(Suite *suite, const char *name, const TTest *test)
 {
     TCase *tcase = tcase_create(name);
     tcase_set_timeout(tcase, 60);
-    tcase_add_loop_test(tcase, test, 0, loops);
+    tcase_add_loop_test(tcase, test, 0, (int)CRN_COUNT(backends));
     suite_add_tcase(suite, tcase);
 }
 
 int main(void)
 {
     Suite *suite = suite_create("state");
-    add_case(suite, "oracle", random_operations, 1);
-    add_case(suite, "prefixes", prefixes, 1);
-    add_case(suite, "sizes", large_and_empty_values, 1);
-    add_case(suite, "expiry", values_expire, 1);
-    add_case(suite, "expiry", list_elements_expire_one_by_one, 1);
-    add_case(suite, "expiry", nothing_expires_before_its_state_is_opened, 1);
-    add_case(suite, "memory", databases_share_a_budget, 1);
-    add_case(suite, "memory", budgets_too_small, 1);
-    add_case(suite, "pace", writers_slow_down_before_a_lagging_compaction, 1);
-    add_case(suite, "options", extra_options, (int)CRN_COUNT(option_cases));
-    add_case(suite, "damage", damaged_table, 1);
-    add_case(suite, "damage", cut_or_missing_table, 1);
-    add_case(suite, "damage", states_and_database_must_fit, 1);
-    add_case(suite, "damage", read_only_changes_nothing, 1);
-    add_case(suite, "damage", full_disk, 1);
+    add_case(suite, "model", random_operations);
+    add_case(suite, "prefixes", prefixes);
+    add_case(suite, "lifetimes", iterators_and_pins_stay);
+    add_case(suite, "sizes", large_and_empty_values);
+    add_case(suite, "states", many_states);
+    add_case(suite, "snapshots", snapshots);
+    add_case(suite, "loads", loads);
+    add_case(suite, "loads", loads_beside_entries);
+    add_case(suite, "clip", clipped);
+    add_case(suite, "expiry", expiry_on_and_off);
     return crn_test_run(suite);
 }
