@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One attempt at a checkpoint: what happens in the background between a task's barrier and its
- * acknowledgement.
+ * One attempt at a checkpoint or a savepoint: what happens in the background between a task's
+ * barrier and its acknowledgement.
  *
  * Capture: files of the database as of the barrier are hard-linked into <task's dir>/chk-<id> (P2:
  * proven by the state backend), and the writer is released. Diff: files that the base already
- * stores are referenced, the rest is new (P4). Upload: one pool job per new file, largest first;
- * small ones are inlined. Acknowledgement: when the last upload of the task has ended.
+ * stores are referenced, the rest is new (P4; origin.c). Upload: one pool job per new file, largest
+ * first; small ones are inlined. Acknowledgement: when the last upload of the task has ended. A
+ * canonical savepoint has no capture: the files are planned (dump.c), and each is written by the
+ * pool job that uploads it.
  *
  * attempt->running counts barriers, captures and uploads that have not ended; the driver deletes
  * what was uploaded only when it is zero (P5). A part is written by one thread at a time: the
@@ -16,6 +18,7 @@
 #include "engine/job/job.h"
 
 #include "base/file.h"
+#include "engine/savepoint/savepoint.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -31,7 +34,7 @@ static int draft_part(struct crn_part *part)
 }
 
 int crn_attempt_new_locked(struct cairn_job *job, const struct crn_action *action,
-                           int64_t trigger_time_ms, struct crn_attempt **ret, cairn_error **reterr)
+                           struct crn_attempt **ret, cairn_error **reterr)
 {
     crn_mutex_assert_held(&job->lock);
     struct crn_attempt *attempt = calloc(1, sizeof *attempt);
@@ -46,7 +49,8 @@ int crn_attempt_new_locked(struct cairn_job *job, const struct crn_action *actio
     attempt->id = action->id;
     attempt->full = action->full;
     attempt->ticket = action->ticket;
-    attempt->trigger_time_ms = trigger_time_ms;
+    attempt->store = job->store;
+    attempt->prefix = job->name;
     attempt->started_us = crn_now_us();
     attempt->part_count = job->task_count;
     for (size_t i = 0; i < job->task_count; i++) {
@@ -67,11 +71,14 @@ void crn_attempt_free(struct crn_attempt *attempt)
     if (attempt == NULL)
         return;
     for (size_t i = 0; i < attempt->part_count; i++) {
-        if (attempt->parts[i].task != NULL)
-            crn_task_unref(attempt->parts[i].task);
-        crn_record_free(attempt->parts[i].draft);
-        crn_buf_done(&attempt->parts[i].operator_state);
-        free(attempt->parts[i].staging);
+        struct crn_part *part = &attempt->parts[i];
+        if (part->task != NULL)
+            crn_task_unref(part->task);
+        crn_record_free(part->draft);
+        crn_buf_done(&part->operator_state);
+        free(part->staging);
+        free(part->origins);
+        free(part->dump_states);
     }
     free(attempt->parts);
     for (size_t i = 0; i < attempt->uploaded_count; i++)
@@ -80,7 +87,15 @@ void crn_attempt_free(struct crn_attempt *attempt)
     cairn_error_free(attempt->error);
     cairn_error_free(attempt->log_error);
     crn_record_free(attempt->record);
+    crn_savepoint_run_free(attempt->savepoint);
     free(attempt);
+}
+
+bool crn_attempt_is_dump(const struct crn_attempt *attempt)
+{
+    /* A backend whose own files are canonical has nothing else to give. */
+    return attempt->savepoint != NULL && attempt->savepoint->handle->format == CAIRN_CANONICAL &&
+           strcmp(attempt->job->backend->file_kind, CRN_FILE_KIND_CANONICAL) != 0;
 }
 
 void crn_attempt_decline(struct crn_attempt *attempt, int code, cairn_error *error)
@@ -176,20 +191,34 @@ struct upload_job {
     size_t file;
 };
 
+/* A dump's file is written first, in the same thread. */
+static bool is_to_be_written(const struct crn_part *part, const struct crn_file *file)
+{
+    return part->snapshot != NULL && file->info.role == CAIRN_FILE_CANONICAL;
+}
+
 static void upload_main(void *arg)
 {
     struct upload_job *upload = arg;
     struct crn_part *part = upload->part;
     struct crn_attempt *attempt = part->attempt;
     struct crn_file *file = &part->described->subtasks[0].files[upload->file];
+    const struct crn_origin *origin = file->info.role == CAIRN_FILE_TABLE && part->origins != NULL
+                                          ? &part->origins[upload->file]
+                                          : NULL;
     cairn_error *error = NULL;
     CRN_AUTO_FREE char *path = NULL;
     free(upload);
     int r = atomic_load(&attempt->cancelled)
-                ? crn_err_fail(&error, CAIRN_ECANCELED, NULL, "checkpoint was cancelled")
+                ? crn_err_fail(&error, CAIRN_ECANCELED, NULL, "the attempt was cancelled")
                 : crn_str_printf(&path, &error, "%s/%s", part->staging, file->info.name);
+    bool is_dump = is_to_be_written(part, file);
+    if (r == 0 && is_dump)
+        r = crn_dump_write(part, path, file, &error);
+    if (is_dump)
+        crn_dump_done(part);
     if (r == 0)
-        r = crn_upload_file(part, path, file, &error);
+        r = crn_upload_file(part, path, file, origin, &error);
     if (r < 0)
         part_failed(part, r, error);
     if (atomic_fetch_sub(&part->uploads_left, 1) == 1)
@@ -199,16 +228,20 @@ static void upload_main(void *arg)
 
 static int submit_upload(struct crn_part *part, size_t file, cairn_error **reterr)
 {
+    const struct crn_file *files = part->described->subtasks[0].files;
     struct upload_job *upload = malloc(sizeof *upload);
     if (upload == NULL)
         return crn_err_nomem(reterr);
     *upload = (struct upload_job){part, file};
     crn_attempt_enter(part->attempt);
     atomic_fetch_add(&part->uploads_left, 1);
-    if (crn_pool_submit(part->attempt->job->pool,
-                        part->described->subtasks[0].files[file].info.size, upload_main,
-                        upload) < 0) {
-        /* The capture holds one of uploads_left: this is not the last. */
+    bool is_dump = is_to_be_written(part, &files[file]);
+    if (is_dump)
+        atomic_fetch_add(&part->dumps_left, 1);
+    if (crn_pool_submit(part->attempt->job->pool, files[file].info.size, upload_main, upload) < 0) {
+        /* The capture holds one of each count: these are not the last. */
+        if (is_dump)
+            crn_dump_done(part);
         atomic_fetch_sub(&part->uploads_left, 1);
         crn_attempt_leave(part->attempt);
         free(upload);
@@ -258,41 +291,6 @@ static int take_captured(struct crn_part *part, struct crn_capture *capture, siz
     return 0;
 }
 
-/* The base stores these very bytes: reference its object. Level and keys stay the captured ones,
- * since a compaction may move a file to another level as it is. */
-static int reference_base(struct crn_file *file, const struct crn_file *base)
-{
-    file->info.has_xxh3 = base->info.has_xxh3;
-    memcpy(file->info.xxh3, base->info.xxh3, sizeof file->info.xxh3);
-    if (base->info.has_crc32c) {
-        file->info.has_crc32c = 1;
-        file->info.crc32c = base->info.crc32c;
-    }
-    file->info.checkpoint_id = base->info.checkpoint_id;
-    file->info.epoch = base->info.epoch;
-    return crn_record_set_text(&file->info.object, base->info.object);
-}
-
-/* Decide for every captured file, and queue the uploads. */
-static int diff_and_upload(struct crn_part *part, size_t tables, cairn_error **reterr)
-{
-    struct crn_attempt *attempt = part->attempt;
-    struct crn_subtask *subtask = &part->described->subtasks[0];
-    const struct crn_subtask *base = attempt->full ? NULL : part->task->runtime->base;
-    CRN_AUTO_FREE const struct crn_file **known = calloc(tables + 1, sizeof *known);
-    if (known == NULL)
-        return crn_err_nomem(reterr);
-    /* Out of memory: all of it is new, which costs uploads and nothing else. */
-    (void)crn_diff_tables(base, subtask->files, tables, known);
-    for (size_t i = 0; i < tables; i++)
-        if (known[i] != NULL && reference_base(&subtask->files[i], known[i]) < 0)
-            return crn_err_nomem(reterr);
-    for (size_t i = 0; i < subtask->file_count; i++)
-        if (i >= tables || known[i] == NULL)
-            CRN_TRY(submit_upload(part, i, reterr));
-    return 0;
-}
-
 /* Operator state is one more small file, next to the database's. */
 static int stage_operator_state(struct crn_part *part, cairn_error **reterr)
 {
@@ -311,14 +309,30 @@ static int stage_operator_state(struct crn_part *part, cairn_error **reterr)
     return 0;
 }
 
-static int capture_part(struct crn_part *part, cairn_error **reterr)
+/* Everything that is not referenced. All files are known: the array does not move any more. */
+static int submit_uploads(struct crn_part *part, cairn_error **reterr)
+{
+    struct crn_subtask *subtask = &part->described->subtasks[0];
+    const struct crn_savepoint_run *run = part->attempt->savepoint;
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < subtask->file_count; i++)
+        bytes += subtask->files[i].info.size;
+    if (run != NULL && part->snapshot == NULL)
+        atomic_fetch_add(&run->handle->total_bytes, bytes);
+    for (size_t i = 0; i < subtask->file_count; i++)
+        if (subtask->files[i].info.object == NULL)
+            CRN_TRY(submit_upload(part, i, reterr));
+    return 0;
+}
+
+/* The database's part: its files. */
+static int capture_files(struct crn_part *part, cairn_error **reterr)
 {
     struct crn_attempt *attempt = part->attempt;
     struct cairn_task *task = part->task;
     struct crn_capture capture = {0};
     size_t tables = 0;
-    int r = crn_str_printf(&part->staging, reterr, "%s/chk-%llu", task->runtime->directory,
-                           (unsigned long long)attempt->id);
+    int r = part->staging == NULL ? crn_err_nomem(reterr) : 0;
     if (r == 0)
         r = task->db->ops->capture(task->db, &part->barrier, part->staging, &attempt->cancelled,
                                    &capture, reterr);
@@ -327,9 +341,23 @@ static int capture_part(struct crn_part *part, cairn_error **reterr)
     if (r == 0)
         r = take_captured(part, &capture, &tables, reterr);
     crn_capture_done(&capture);
-    if (r == 0)
-        r = stage_operator_state(part, reterr);
-    return r < 0 ? r : diff_and_upload(part, tables, reterr);
+    return r < 0 ? r : crn_part_find_origins(part, tables, reterr);
+}
+
+static int capture_part(struct crn_part *part, cairn_error **reterr)
+{
+    (void)crn_str_printf(&part->staging, NULL, "%s/chk-%llu", part->task->runtime->directory,
+                         (unsigned long long)part->attempt->id);
+    if (part->snapshot == NULL) {
+        CRN_TRY(capture_files(part, reterr)); /* in any case: it releases the barrier */
+    } else {
+        part->upload_started_us = crn_now_us();
+        if (part->staging == NULL)
+            return crn_err_nomem(reterr);
+        CRN_TRY(crn_dump_plan(part, reterr));
+    }
+    CRN_TRY(stage_operator_state(part, reterr));
+    return submit_uploads(part, reterr);
 }
 
 static void capture_main(void *arg)
@@ -339,9 +367,12 @@ static void capture_main(void *arg)
     cairn_error *error = NULL;
     /* One of uploads_left is the capture's own: the part cannot finish while uploads are queued. */
     atomic_store(&part->uploads_left, 1);
+    atomic_store(&part->dumps_left, 1);
     int r = capture_part(part, &error);
     if (r < 0)
         part_failed(part, r, error);
+    if (part->snapshot != NULL)
+        crn_dump_done(part);
     if (atomic_fetch_sub(&part->uploads_left, 1) == 1)
         finish_part(part);
     crn_attempt_leave(attempt);
@@ -351,8 +382,12 @@ void crn_part_captured_begin(struct crn_part *part)
 {
     if (crn_pool_submit(part->attempt->job->capture_pool, 0, capture_main, part) == 0)
         return;
+    const struct crn_state_ops *ops = part->task->db->ops;
     cairn_error *error = NULL;
-    part->task->db->ops->release(part->task->db);
+    if (part->snapshot != NULL)
+        ops->release_snapshot(part->snapshot);
+    else
+        ops->release(part->task->db);
     part_failed(part, crn_err_nomem(&error), error);
     crn_attempt_leave(part->attempt);
 }

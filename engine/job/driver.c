@@ -7,57 +7,34 @@
  * Everything that other threads report is a fact in a struct (acked, declined, running, requests),
  * not a message: nothing can get lost, and reporting cannot fail for want of memory.
  */
-#include "engine/job/job.h"
+#include "engine/savepoint/savepoint.h"
 
-#include <assert.h>
 #include <string.h>
 
 /* A capture mostly waits for a flush: as many threads as tasks, within reason. */
 #define CAPTURE_THREADS_MAX 32u
 
+/* Times that somebody made as long as can be mean: never. */
+static uint64_t us_of_ms(uint64_t ms)
+{
+    return ms > UINT64_MAX / 1000 ? UINT64_MAX : ms * 1000;
+}
+
 static void carry_out(struct cairn_job *job, const struct crn_actions *actions);
+
+static void feed_event(struct cairn_job *job, struct crn_coordinator_event *event)
+{
+    struct crn_actions actions;
+    event->now_us = crn_now_us();
+    crn_coordinator_step(&job->coordinator, event, &actions);
+    carry_out(job, &actions);
+}
 
 static void feed(struct cairn_job *job, enum crn_event_kind kind, uint64_t id, uint32_t task,
                  bool full)
 {
-    struct crn_coordinator_event event = {
-        .kind = kind, .now_us = crn_now_us(), .id = id, .task = task, .full = full};
-    struct crn_actions actions;
-    crn_coordinator_step(&job->coordinator, &event, &actions);
-    carry_out(job, &actions);
-}
-
-/* Waiters whose request is served by `ticket` get their outcome. */
-static void settle_waiters(struct cairn_job *job, uint64_t ticket, int code,
-                           const cairn_error *error)
-{
-    crn_mutex_lock(&job->lock);
-    for (struct crn_waiter **p = &job->waiters; *p != NULL;) {
-        struct crn_waiter *waiter = *p;
-        if (waiter->ticket > ticket) {
-            p = &waiter->next;
-            continue;
-        }
-        *p = waiter->next;
-        waiter->code = code;
-        if (code < 0)
-            waiter->error = crn_err_copy(error);
-        else
-            waiter->info = job->last;
-        waiter->done = true;
-    }
-    crn_cond_broadcast(&job->wake_waiters);
-    for (size_t i = 0; i < job->task_count; i++)
-        crn_cond_broadcast(&job->tasks[i]->runtime->wake);
-    crn_mutex_unlock(&job->lock);
-}
-
-static void post_to_tasks(struct cairn_job *job, const cairn_event *event)
-{
-    crn_mutex_lock(&job->lock);
-    for (size_t i = 0; i < job->task_count; i++)
-        crn_task_post(job->tasks[i], event);
-    crn_mutex_unlock(&job->lock);
+    feed_event(job,
+               &(struct crn_coordinator_event){.kind = kind, .id = id, .task = task, .full = full});
 }
 
 /* Nothing was done under this id: it stays free. */
@@ -68,18 +45,32 @@ static void begin_failed(struct cairn_job *job, const struct crn_action *action,
     (void)crn_err_fail(&error, CAIRN_EABORTED, NULL, "checkpoint %llu of job '%s' cannot begin: %s",
                        (unsigned long long)action->id, job->name, cairn_error_message(why));
     crn_log_write(&job->log, CAIRN_LOG_ERROR, "checkpoint", "%s", cairn_error_message(error));
-    settle_waiters(job, action->ticket, CAIRN_EABORTED, error);
+    crn_outcome_settle_waiters(job, action->ticket, CAIRN_EABORTED, error);
     feed(job, CRN_EVENT_BEGIN_FAILED, action->id, 0, false);
 }
 
+/* Takes the run on success. */
 static int begin_locked(struct cairn_job *job, const struct crn_action *action,
-                        int64_t trigger_time_ms, cairn_error **reterr)
+                        int64_t trigger_time_ms, struct crn_savepoint_run **run,
+                        cairn_error **reterr)
 {
     struct crn_attempt *attempt = NULL;
     if (job->task_lost)
         return crn_err_fail(reterr, CAIRN_EABORTED, NULL, "%s was closed, its state would be lost",
                             job->lost_task != NULL ? job->lost_task : "a task");
-    CRN_TRY(crn_attempt_new_locked(job, action, trigger_time_ms, &attempt, reterr));
+    CRN_TRY(crn_attempt_new_locked(job, action, &attempt, reterr));
+    attempt->trigger_time_ms = trigger_time_ms;
+    attempt->timeout_us = us_of_ms(job->options.checkpoint_timeout_ms);
+    if (*run != NULL) {
+        attempt->savepoint = CRN_TAKE(*run);
+        attempt->store = attempt->savepoint->handle->target.store;
+        attempt->prefix = attempt->savepoint->name;
+        attempt->timeout_us = us_of_ms(attempt->savepoint->handle->timeout_ms);
+        atomic_store(&attempt->savepoint->barriers_left, (unsigned)attempt->part_count);
+    }
+    attempt->deadline_us = attempt->timeout_us > UINT64_MAX - attempt->started_us
+                               ? UINT64_MAX
+                               : attempt->started_us + attempt->timeout_us;
     job->attempt = attempt;
     for (size_t i = 0; i < attempt->part_count; i++) {
         struct crn_task_runtime *runtime = attempt->parts[i].task->runtime;
@@ -90,14 +81,21 @@ static int begin_locked(struct cairn_job *job, const struct crn_action *action,
     return 0;
 }
 
-static void do_begin(struct cairn_job *job, const struct crn_action *action)
+static int begin(struct cairn_job *job, const struct crn_action *action,
+                 struct crn_savepoint_run **run, cairn_error **reterr)
 {
-    CRN_AUTO_ERROR cairn_error *error = NULL;
     int64_t trigger_time_ms = job->options.now_ms(job->options.now_context);
     crn_mutex_lock(&job->lock);
-    int r = begin_locked(job, action, trigger_time_ms, &error);
+    int r = begin_locked(job, action, trigger_time_ms, run, reterr);
     crn_mutex_unlock(&job->lock);
-    if (r < 0)
+    return r;
+}
+
+static void do_begin_checkpoint(struct cairn_job *job, const struct crn_action *action)
+{
+    CRN_AUTO_ERROR cairn_error *error = NULL;
+    struct crn_savepoint_run *none = NULL;
+    if (begin(job, action, &none, &error) < 0)
         begin_failed(job, action, error);
     else
         crn_log_write(&job->log, CAIRN_LOG_DEBUG, "checkpoint",
@@ -105,13 +103,33 @@ static void do_begin(struct cairn_job *job, const struct crn_action *action)
                       (unsigned long long)action->id, action->full ? " (full)" : "");
 }
 
+static void do_begin_savepoint(struct cairn_job *job, const struct crn_action *action)
+{
+    CRN_AUTO_ERROR cairn_error *error = NULL;
+    struct cairn_savepoint_handle *handle = crn_savepoint_next(job);
+    struct crn_savepoint_run *run = NULL;
+    int r = crn_savepoint_prepare(job, handle, action->id, &run, &error);
+    if (r == 0)
+        r = begin(job, action, &run, &error);
+    if (r == 0) {
+        crn_log_write(&job->log, CAIRN_LOG_DEBUG, "savepoint", "job '%s': savepoint %llu begins",
+                      job->name, (unsigned long long)action->id);
+        return;
+    }
+    crn_log_write(&job->log, CAIRN_LOG_ERROR, "savepoint",
+                  "job '%s': savepoint %llu cannot begin: %s", job->name,
+                  (unsigned long long)action->id, cairn_error_message(error));
+    crn_savepoint_give_up(job, handle, run, action->id, error);
+    feed(job, CRN_EVENT_BEGIN_FAILED, action->id, 0, false);
+}
+
 /* The log cannot be told the outcome now: it is tried again, and waiters may have to hear why. */
 static void keep_log_error(struct crn_attempt *attempt, cairn_error **error)
 {
-    crn_log_write(
-        &attempt->job->log, CAIRN_LOG_WARNING, "checkpoint",
-        "job '%s': the outcome of checkpoint %llu is not in the log yet, trying again: %s",
-        attempt->job->name, (unsigned long long)attempt->id, cairn_error_message(*error));
+    crn_log_write(&attempt->job->log, CAIRN_LOG_WARNING, crn_outcome_word(attempt),
+                  "job '%s': the outcome of %s %llu is not in the log yet, trying again: %s",
+                  attempt->job->name, crn_outcome_word(attempt), (unsigned long long)attempt->id,
+                  cairn_error_message(*error));
     cairn_error_free(attempt->log_error);
     attempt->log_error = CRN_TAKE(*error);
 }
@@ -143,6 +161,10 @@ static void make_room(struct cairn_job *job, struct crn_attempt *attempt)
     crn_mutex_unlock(&job->lock);
     if (wait || attempt->uploaded_count == 0)
         return;
+    if (attempt->savepoint != NULL) {
+        (void)crn_savepoint_make_room(attempt); /* which says what went wrong */
+        return;
+    }
     for (size_t i = 0; i < attempt->uploaded_count; i++) {
         crn_garbage_add(job, attempt->uploaded[i]);
         free(attempt->uploaded[i]);
@@ -188,7 +210,7 @@ static void do_cancel(struct cairn_job *job, const struct crn_action *action)
             &attempt->error, CAIRN_ETIMEOUT, NULL,
             "timed out after %llu ms; %zu of %zu tasks had not acknowledged, one of "
             "them '%s' subtask %u, which %s",
-            (unsigned long long)job->options.checkpoint_timeout_ms, waiting, attempt->part_count,
+            (unsigned long long)attempt->timeout_us / 1000, waiting, attempt->part_count,
             late != NULL ? late->task->uid : "", late != NULL ? late->task->options.subtask : 0,
             late != NULL && late->taken ? "was still uploading" : "did not poll in time");
     }
@@ -204,170 +226,22 @@ static void do_cancel(struct cairn_job *job, const struct crn_action *action)
     crn_mutex_unlock(&job->lock);
 }
 
-static void log_completed(const struct cairn_job *job, const cairn_checkpoint_info *info)
-{
-    crn_log_write(&job->log, CAIRN_LOG_INFO, "checkpoint",
-                  "job '%s': checkpoint %llu complete (%s): stall %llu us, %llu ms, new %llu of "
-                  "%llu bytes, %llu of %llu files",
-                  job->name, (unsigned long long)info->id, info->is_full ? "full" : "incremental",
-                  (unsigned long long)info->barrier_max_us,
-                  (unsigned long long)info->duration_us / 1000, (unsigned long long)info->new_bytes,
-                  (unsigned long long)info->full_bytes, (unsigned long long)info->new_file_count,
-                  (unsigned long long)info->file_count);
-}
-
-/* Keys of uploads that were tried again under another name: dead once the id is resolved. */
-static void add_superseded(struct cairn_job *job, const struct crn_attempt *attempt)
-{
-    const struct crn_record *head = job->joblog.entries[job->joblog.count - 1].record;
-    const char **live = NULL;
-    size_t live_count = 0;
-    if (crn_log_live_objects(&head, 1, &live, &live_count) < 0) {
-        job->gc_wanted = true;
-        return;
-    }
-    size_t new_objects = 0;
-    for (size_t i = 0; i < live_count; i++)
-        new_objects += crn_key_parse(live[i]).id == attempt->id;
-    /* The usual case: every key that was tried is referenced. */
-    for (size_t i = 0; new_objects != attempt->uploaded_count && i < attempt->uploaded_count; i++) {
-        bool is_live = false;
-        for (size_t j = 0; j < live_count && !is_live; j++)
-            is_live = strcmp(live[j], attempt->uploaded[i]) == 0;
-        if (!is_live)
-            crn_garbage_add(job, attempt->uploaded[i]);
-    }
-    free(live);
-}
-
-/* The last pool threads may still be on their way out of an attempt that is over. */
-static void wait_until_left(struct cairn_job *job, const struct crn_attempt *attempt)
-{
-    crn_mutex_assert_held(&job->lock);
-    while (attempt->running > 0)
-        crn_cond_wait(&job->wake_driver, &job->lock);
-}
-
-static void do_complete(struct cairn_job *job, const struct crn_action *action)
-{
-    struct crn_attempt *attempt = job->attempt;
-    const struct crn_record *record = job->joblog.entries[job->joblog.count - 1].record;
-    cairn_checkpoint_info info;
-    crn_publish_info(&record->info, &info);
-    add_superseded(job, attempt);
-    uint64_t subsumed = crn_subsume(job);
-    crn_mutex_lock(&job->lock);
-    job->last = info;
-    job->has_last = true;
-    wait_until_left(job, attempt);
-    job->attempt = NULL;
-    crn_mutex_unlock(&job->lock);
-    crn_attempt_free(attempt);
-    log_completed(job, &info);
-    post_to_tasks(job, &(cairn_event){CAIRN_EVENT_COMPLETED, info.id, subsumed});
-    settle_waiters(job, action->ticket, 0, NULL);
-    crn_garbage_remove(job);
-    if (job->gc_wanted) {
-        CRN_AUTO_ERROR cairn_error *error = NULL;
-        job->gc_wanted = crn_job_collect(job, true, &error) < 0;
-        if (job->gc_wanted)
-            crn_log_write(&job->log, CAIRN_LOG_WARNING, "gc",
-                          "job '%s': leftovers stay for now: %s", job->name,
-                          cairn_error_message(error));
-    }
-}
-
-static void do_aborted(struct cairn_job *job, const struct crn_action *action)
-{
-    struct crn_attempt *attempt = job->attempt;
-    CRN_AUTO_ERROR cairn_error *error = NULL;
-    crn_mutex_lock(&job->lock);
-    const char *why =
-        attempt->error != NULL ? cairn_error_message(attempt->error) : "the job was closed";
-    (void)crn_err_fail(&error, CAIRN_EABORTED, cairn_error_object(attempt->error),
-                       "checkpoint %llu of job '%s' was aborted: %s",
-                       (unsigned long long)attempt->id, job->name, why);
-    crn_mutex_unlock(&job->lock);
-    crn_log_write(&job->log, CAIRN_LOG_WARNING, "checkpoint", "%s", cairn_error_message(error));
-    post_to_tasks(job, &(cairn_event){CAIRN_EVENT_ABORTED, attempt->id, 0});
-    settle_waiters(job, action->ticket, CAIRN_EABORTED, error);
-}
-
-/* The id stands as aborted and no upload runs: nothing can come to need these objects. */
-static void do_discard(struct cairn_job *job)
-{
-    struct crn_attempt *attempt = job->attempt;
-    for (size_t i = 0; i < attempt->uploaded_count; i++)
-        crn_garbage_add(job, attempt->uploaded[i]);
-    crn_mutex_lock(&job->lock);
-    job->attempt = NULL;
-    crn_cond_broadcast(&job->wake_waiters); /* a task that is being closed */
-    crn_mutex_unlock(&job->lock);
-    crn_attempt_free(attempt);
-    (void)crn_subsume(job); /* before the first checkpoint each record begins the log anew */
-    crn_garbage_remove(job);
-}
-
-/* Forget the attempt without touching the store: its id may not be ours, or may be committed yet.
- * Waits for its uploads, which end early. */
-static void do_leave(struct cairn_job *job)
-{
-    crn_mutex_lock(&job->lock);
-    struct crn_attempt *attempt = job->attempt;
-    wait_until_left(job, attempt);
-    job->attempt = NULL;
-    crn_cond_broadcast(&job->wake_waiters); /* a task that is being closed */
-    crn_mutex_unlock(&job->lock);
-    crn_attempt_free(attempt);
-}
-
-/* Nobody waits longer than the timeout for a store that does not let the log be written. Tasks hear
- * the outcome when there is one. */
-static void do_overdue(struct cairn_job *job)
-{
-    const struct crn_attempt *attempt = job->attempt;
-    CRN_AUTO_ERROR cairn_error *error = NULL;
-    int code = attempt->in_doubt ? CAIRN_EUNKNOWN : CAIRN_EUNAVAIL;
-    (void)crn_err_fail(&error, code, cairn_error_object(attempt->log_error),
-                       "the outcome of checkpoint %llu of job '%s' cannot be written to the log, "
-                       "which is still tried: %s",
-                       (unsigned long long)attempt->id, job->name,
-                       cairn_error_message(attempt->log_error));
-    settle_waiters(job, UINT64_MAX, code, error);
-}
-
-static void do_fenced(struct cairn_job *job)
-{
-    CRN_AUTO_ERROR cairn_error *error = NULL;
-    if (job->successor == NULL) /* the log went on without showing by whom */
-        job->successor = crn_job_find_successor(job);
-    (void)crn_err_fail(&error, CAIRN_EFENCED, NULL,
-                       "job '%s' was taken over by %s: stop, this process can commit nothing any "
-                       "more",
-                       job->name, job->successor != NULL ? job->successor : "another process");
-    crn_log_write(&job->log, CAIRN_LOG_ERROR, "checkpoint", "%s", cairn_error_message(error));
-    crn_mutex_lock(&job->lock);
-    job->fenced = true;
-    job->fence_error = crn_err_copy(error);
-    for (size_t i = 0; i < job->task_count; i++)
-        crn_task_stop_locked(job->tasks[i], CAIRN_EFENCED, error);
-    crn_mutex_unlock(&job->lock);
-    settle_waiters(job, UINT64_MAX, CAIRN_EFENCED, error);
-}
-
 static void carry_out(struct cairn_job *job, const struct crn_actions *actions)
 {
     for (size_t i = 0; i < actions->count; i++) {
         const struct crn_action *action = &actions->items[i];
         switch (action->kind) {
         case CRN_ACTION_BEGIN:
-            do_begin(job, action);
+            if (action->savepoint)
+                do_begin_savepoint(job, action);
+            else
+                do_begin_checkpoint(job, action);
             break;
         case CRN_ACTION_COMMIT:
             do_commit(job);
             break;
         case CRN_ACTION_COMPLETE:
-            do_complete(job, action);
+            crn_outcome_complete(job, action);
             break;
         case CRN_ACTION_CANCEL:
             do_cancel(job, action);
@@ -376,19 +250,19 @@ static void carry_out(struct cairn_job *job, const struct crn_actions *actions)
             do_abort(job);
             break;
         case CRN_ACTION_ABORTED:
-            do_aborted(job, action);
+            crn_outcome_aborted(job, action);
             break;
         case CRN_ACTION_DISCARD:
-            do_discard(job);
+            crn_outcome_discard(job);
             break;
         case CRN_ACTION_LEAVE:
-            do_leave(job);
+            crn_outcome_leave(job);
             break;
         case CRN_ACTION_OVERDUE:
-            do_overdue(job);
+            crn_outcome_overdue(job);
             break;
         case CRN_ACTION_FENCED:
-            do_fenced(job);
+            crn_outcome_fenced(job);
             break;
         case CRN_ACTION_CLOSED:
             break;
@@ -428,6 +302,11 @@ static bool next_fact(struct cairn_job *job, struct crn_coordinator_event *ret)
         job->requested_full = false;
         return true;
     }
+    if (job->savepoints != NULL && !job->coordinator.savepoint_waits && !job->closing) {
+        ret->kind = CRN_EVENT_SAVEPOINT;
+        ret->timeout_us = us_of_ms(job->savepoints->timeout_ms);
+        return true;
+    }
     if (job->closing && !job->coordinator.closing) {
         ret->kind = CRN_EVENT_CLOSE;
         return true;
@@ -455,20 +334,15 @@ static void *driver_main(void *arg)
         }
         crn_mutex_unlock(&job->lock);
         if (has_fact)
-            feed(job, event.kind, event.id, event.task, event.full);
+            feed_event(job, &event);
         else
             feed(job, CRN_EVENT_TICK, 0, 0, false);
     }
     CRN_AUTO_ERROR cairn_error *error = NULL;
     (void)crn_err_fail(&error, CAIRN_ECLOSED, NULL, "job '%s' was closed", job->name);
-    settle_waiters(job, UINT64_MAX, CAIRN_ECLOSED, error);
+    crn_outcome_settle_waiters(job, UINT64_MAX, CAIRN_ECLOSED, error);
+    crn_savepoint_fail_waiting(job, error);
     return NULL;
-}
-
-/* Times that somebody made as long as can be mean: never. */
-static uint64_t us_of_ms(uint64_t ms)
-{
-    return ms > UINT64_MAX / 1000 ? UINT64_MAX : ms * 1000;
 }
 
 int crn_driver_start(struct cairn_job *job, cairn_error **reterr)

@@ -91,6 +91,10 @@ static int take_options(struct cairn_job *job, const cairn_job_options *options,
         return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
                             "job '%s': transfer_threads is %u, at most %u", job->name,
                             o->transfer_threads, MAX_TRANSFER_THREADS);
+    if (o->savepoint_uri != NULL && o->savepoint_store != NULL)
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
+                            "job '%s': set at most one of savepoint_uri and savepoint_store",
+                            job->name);
     CRN_TRY(check_restore_options(job, reterr));
     if (job->backend == NULL) {
         int r = crn_backend_find(o->state_backend, &job->backend, reterr);
@@ -114,6 +118,11 @@ static int take_options(struct cairn_job *job, const cairn_job_options *options,
     if (o->now_ms == NULL)
         o->now_ms = system_now_ms;
     job->log = (struct crn_log){o->log, o->log_context, o->log_level};
+    if (o->savepoint_uri != NULL) {
+        job->savepoint_uri = crn_str_dup_n(o->savepoint_uri, strlen(o->savepoint_uri));
+        if (job->savepoint_uri == NULL)
+            return crn_err_nomem(reterr);
+    }
     return crn_file_make_absolute(o->local_dir, &job->local_dir, reterr);
 }
 
@@ -219,6 +228,7 @@ void crn_job_unref(struct cairn_job *job)
     crn_cond_done(&job->wake_driver);
     crn_mutex_done(&job->rate_lock);
     crn_mutex_done(&job->lock);
+    free(job->savepoint_uri);
     free(job->local_dir);
     free(job->name);
     free(job);
@@ -364,6 +374,8 @@ void cairn_job_close(cairn_job *job)
     crn_driver_stop(job);
     crn_pool_free(CRN_TAKE(job->pool));
     crn_mutex_lock(&job->lock);
+    while (job->visitors > 0)
+        crn_cond_wait(&job->wake_waiters, &job->lock);
     while (job->task_count > 0) {
         struct cairn_task *task = job->tasks[job->task_count - 1];
         if (!atomic_load(&task->open)) { /* it is being opened, and needs store and directory */

@@ -32,6 +32,14 @@ enum {
     CRN_PENDING_STOPPED = 8 /* fenced or failed: see runtime->stop_code */
 };
 
+/* A stored object with the same bytes as a captured table. file NULL: none is known. */
+struct crn_origin {
+    cairn_store *store;
+    const char *prefix;
+    const struct crn_file *file;
+    bool is_hint; /* of a savepoint, which is the user's: what is there now may be anything */
+};
+
 /* The part of one attempt that concerns one task. */
 struct crn_part {
     struct crn_attempt *attempt;
@@ -44,7 +52,14 @@ struct crn_part {
     struct cairn_buffer operator_state;
     uint64_t upload_started_us;
     char *staging; /* directory of the capture */
+    struct crn_origin
+        *origins; /* one per table: where its bytes are already, if they are known to be */
     atomic_uint uploads_left;
+    /* Of a canonical savepoint (dump.c): instead of `barrier`. */
+    struct crn_state_snapshot *snapshot;
+    const char **dump_states; /* names, borrowed from `described` */
+    size_t dump_state_count;
+    atomic_uint dumps_left;
     /* Guarded by job->lock. */
     bool taken; /* the task is in, or past, its barrier */
     bool acked;
@@ -56,9 +71,14 @@ struct crn_attempt {
     uint64_t id;
     bool full;
     uint64_t ticket;
+    struct crn_savepoint_run *savepoint; /* NULL: it is a checkpoint */
+    cairn_store *store; /* where its objects go: the job's store and name, or the */
+    const char *prefix; /* savepoint's target and directory */
     int64_t trigger_time_ms;
-    uint64_t started_us;
+    uint64_t started_us, timeout_us, deadline_us;
     atomic_bool cancelled;
+    atomic_bool
+        cannot_copy; /* no object could be made by the store itself: not worth asking again */
     struct crn_part *parts; /* one per task, same order as job->tasks */
     size_t part_count;
     /* Guarded by job->lock. */
@@ -70,7 +90,7 @@ struct crn_attempt {
     char **uploaded;    /* keys (relative) that may exist in the store because of this attempt */
     size_t uploaded_count, uploaded_capacity;
     /* Driver only. */
-    struct crn_record *record; /* the checkpoint's record, once built */
+    struct crn_record *record; /* for the log, once built */
     cairn_error *log_error;    /* why the log could not be told the outcome so far */
     bool in_doubt;             /* it may stand in the log: a try had no known outcome */
 };
@@ -82,9 +102,10 @@ struct crn_task_runtime {
     /* Driver only: files that the newest confirmed checkpoint has of this task; NULL: none. Points
      * into a record of job->joblog, or is restored_files. */
     const struct crn_subtask *base;
-    /* Which stored objects the database's tables are links or copies of, right after the restore: as in
-     * the manifest, but with the numbers, levels and sequences that they have in this database. Keys are
-     * below job->source.name in job->source.store. Owned, constant after open; NULL: none. */
+    /* Which stored objects the database's tables are links or copies of, right after the restore:
+     * as in the manifest, but with the numbers, levels and sequences that they have in this
+     * database. Keys are below job->source.name in job->source.store. Owned, constant after open;
+     * NULL: none. */
     struct crn_subtask *restored_files;
     uint8_t generation[16]; /* of the local database */
     char *directory;        /* local: <local_dir>/t<ordinal> */
@@ -137,6 +158,7 @@ struct cairn_job {
     bool owns_store;
     cairn_memory *memory;
     char *local_dir;
+    char *savepoint_uri; /* where savepoints go by default; NULL: options.savepoint_store, if any */
     int lock_fd;
     struct crn_pool *pool; /* uploads */
     /* From start to close: a capture must never queue behind an upload, its writer may be held. */
@@ -171,6 +193,8 @@ struct cairn_job {
     uint64_t tickets, tickets_told; /* given out; the driver knows of */
     bool requested_full;            /* by any of those that the driver does not know of yet */
     struct crn_waiter *waiters;
+    struct cairn_savepoint_handle *savepoints; /* asked for and not begun; one reference each */
+    uint32_t visitors; /* calls that look at the job's store: it is not closed before they end */
     bool has_last;
     cairn_checkpoint_info last;
     struct crn_attempt *attempt; /* in flight; replaced by the driver only */
@@ -194,6 +218,8 @@ void crn_job_unref(struct cairn_job *job);
 /* job_request.c. waiter NULL: nobody waits. */
 int crn_job_request(struct cairn_job *job, const cairn_trigger_options *options,
                     struct crn_waiter *waiter, cairn_error **reterr);
+/* May something be asked of it? CAIRN_ECLOSED, CAIRN_EINVAL (not started), CAIRN_EFENCED. */
+int crn_job_check_running_locked(const struct cairn_job *job, cairn_error **reterr);
 /* The waiter is done: give its outcome to the caller. */
 int crn_waiter_outcome(struct crn_waiter *waiter, cairn_checkpoint_info *ret_info,
                        cairn_error **reterr);
@@ -217,8 +243,21 @@ int crn_job_collect(struct cairn_job *job, bool keep_unresolved, cairn_error **r
 /* driver.c. Start: lock held. */
 int crn_driver_start(struct cairn_job *job, cairn_error **reterr);
 void crn_driver_stop(struct cairn_job *job);
+/* outcome.c: the actions that end an attempt; see coordinator.h. */
+void crn_outcome_complete(struct cairn_job *job, const struct crn_action *action);
+void crn_outcome_aborted(struct cairn_job *job, const struct crn_action *action);
+void crn_outcome_discard(struct cairn_job *job);
+void crn_outcome_leave(struct cairn_job *job);
+void crn_outcome_overdue(struct cairn_job *job);
+void crn_outcome_fenced(struct cairn_job *job);
+/* Waiters whose request is served by `ticket` get their outcome. */
+void crn_outcome_settle_waiters(struct cairn_job *job, uint64_t ticket, int code,
+                                const cairn_error *error);
+const char *crn_outcome_word(const struct crn_attempt *attempt); /* what it is */
 /* publish.c: the driver's dealings with the log. */
-int crn_publish_build(struct crn_attempt *attempt, cairn_error **reterr);
+/* Move what the parts contribute into the record. */
+int crn_publish_merge_parts(struct crn_record *record, struct crn_attempt *attempt,
+                            cairn_error **reterr);
 enum crn_event_kind crn_publish_commit(struct crn_attempt *attempt, cairn_error **reterr);
 enum crn_event_kind crn_publish_abort(struct crn_attempt *attempt, const char *reason,
                                       cairn_error **reterr);
@@ -226,7 +265,10 @@ enum crn_event_kind crn_publish_abort(struct crn_attempt *attempt, const char *r
 uint64_t crn_subsume(struct cairn_job *job);
 void crn_garbage_add(struct cairn_job *job, const char *key);
 void crn_garbage_remove(struct cairn_job *job);
-/* A record of this writer, with the fields that all kinds have. */
+/* A record of this writer that is alone: without a log around it. */
+int crn_publish_new_head(struct cairn_job *job, uint64_t id, cairn_record_kind kind,
+                         struct crn_record **ret, cairn_error **reterr);
+/* A record of this writer for its log, with the fields that all kinds have. */
 int crn_publish_new_record(struct cairn_job *job, uint64_t id, cairn_record_kind kind,
                            struct crn_record **ret, cairn_error **reterr);
 /* After the commit of `record` (ownership moves to the log). Cannot fail: crn_publish_new_record()
@@ -238,8 +280,10 @@ void crn_publish_info(const cairn_record_info *record, cairn_checkpoint_info *re
 /* attempt.c */
 /* Lock held: the tasks must not change meanwhile. */
 int crn_attempt_new_locked(struct cairn_job *job, const struct crn_action *action,
-                           int64_t trigger_time_ms, struct crn_attempt **ret, cairn_error **reterr);
+                           struct crn_attempt **ret, cairn_error **reterr);
 void crn_attempt_free(struct crn_attempt *attempt);
+/* Is the state taken as entries, and not as the database's files? */
+bool crn_attempt_is_dump(const struct crn_attempt *attempt);
 /* The barrier was taken: capture and upload in the background. Consumes one `running`. */
 void crn_part_captured_begin(struct crn_part *part);
 /* First failure wins. Any thread, without the lock. Takes the error. */
@@ -248,9 +292,13 @@ void crn_attempt_enter(struct crn_attempt *attempt);
 void crn_attempt_leave(struct crn_attempt *attempt);
 int crn_attempt_note_upload(struct crn_attempt *attempt, const char *key);
 
-/* upload.c: bring one captured file into the store (or inline it), and fill in `file`. */
+/* upload.c: bring one captured file into the store (or inline it), and fill in `file`. origin NULL:
+ * its bytes are nowhere else. */
 int crn_upload_file(struct crn_part *part, const char *path, struct crn_file *file,
-                    cairn_error **reterr);
+                    const struct crn_origin *origin, cairn_error **reterr);
+/* origin.c: which tables need not be sent, and which can be copied by the store. Tables are the
+ * first of the subtask's files; one with an object afterwards is referenced. */
+int crn_part_find_origins(struct crn_part *part, size_t tables, cairn_error **reterr);
 
 /* task.c */
 void crn_task_post(struct cairn_task *task, const cairn_event *event); /* lock held */

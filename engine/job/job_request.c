@@ -11,8 +11,7 @@
 
 #include "engine/options.h"
 
-static int request_locked(struct cairn_job *job, const cairn_trigger_options *options,
-                          struct crn_waiter *waiter, cairn_error **reterr)
+int crn_job_check_running_locked(const struct cairn_job *job, cairn_error **reterr)
 {
     if (job->closed || job->closing)
         return crn_err_fail(reterr, CAIRN_ECLOSED, NULL, "job '%s' is closed", job->name);
@@ -25,6 +24,13 @@ static int request_locked(struct cairn_job *job, const cairn_trigger_options *op
         cairn_error *error = crn_err_copy(job->fence_error);
         return crn_err_move(reterr, &error, CAIRN_EFENCED);
     }
+    return 0;
+}
+
+static int request_locked(struct cairn_job *job, const cairn_trigger_options *options,
+                          struct crn_waiter *waiter, cairn_error **reterr)
+{
+    CRN_TRY(crn_job_check_running_locked(job, reterr));
     job->tickets++;
     job->requested_full |= options->full != 0;
     if (waiter != NULL) {

@@ -3,6 +3,8 @@
  * The driver's dealings with the log: build the record of a checkpoint from its parts, commit it,
  * commit that an id was aborted. What a commit makes unnecessary goes in subsume.c.
  *
+ * A savepoint commits a pointer here, once it stands in its own directory (engine/savepoint/run.c).
+ *
  * Order of a completed checkpoint (P1, P5): objects durable (flush) -> record created -> log_start
  * moved with it -> manifests below log_start removed -> objects that only those referenced removed.
  * A crash between any two leaves at most unreferenced objects, which the next open collects.
@@ -10,7 +12,7 @@
  *
  * All of it runs in the driver thread, without locks.
  */
-#include "engine/job/job.h"
+#include "engine/savepoint/savepoint.h"
 
 #include "engine/states/keyed.h"
 
@@ -28,8 +30,20 @@ static uint64_t start_without_checkpoint(const struct crn_joblog *log, uint64_t 
     return crn_log_next_start_without(checkpoints, unreadable, log->log_start, id);
 }
 
-int crn_publish_new_record(struct cairn_job *job, uint64_t id, cairn_record_kind kind,
-                           struct crn_record **ret, cairn_error **reterr)
+/* Where this incarnation was started from, if not from its own log. */
+static int describe_source(const struct cairn_job *job, cairn_record_info *info)
+{
+    if (!job->source.is_foreign || job->restored == NULL)
+        return 0;
+    info->source_id = job->restored->info.id;
+    info->source_mode = job->source.mode;
+    memcpy(info->source_uuid, job->restored->info.uuid, sizeof info->source_uuid);
+    CRN_TRY(crn_record_set_text(&info->source_location, job->source.location));
+    return crn_record_set_text(&info->source_job, job->restored->job);
+}
+
+int crn_publish_new_head(struct cairn_job *job, uint64_t id, cairn_record_kind kind,
+                         struct crn_record **ret, cairn_error **reterr)
 {
     CRN_AUTO_RECORD struct crn_record *record = crn_record_new();
     if (record == NULL)
@@ -38,27 +52,38 @@ int crn_publish_new_record(struct cairn_job *job, uint64_t id, cairn_record_kind
     info->id = id;
     info->kind = kind;
     info->epoch = job->epoch;
+    info->log_start = id;
     info->restored_id = job->restored_id;
     info->pid = (uint64_t)getpid();
     info->commit_time_ms = job->options.now_ms(job->options.now_context);
     info->trigger_time_ms = info->commit_time_ms;
     crn_random_bytes(info->uuid, sizeof info->uuid);
+    record->job = crn_str_dup_n(job->name, strlen(job->name));
+    if (record->job == NULL || crn_record_set_text(&info->host, job->host) < 0 ||
+        crn_record_set_text(&info->library_version, CAIRN_VERSION_STRING) < 0 ||
+        describe_source(job, info) < 0)
+        return crn_err_nomem(reterr);
+    *ret = CRN_TAKE(record);
+    return 0;
+}
+
+int crn_publish_new_record(struct cairn_job *job, uint64_t id, cairn_record_kind kind,
+                           struct crn_record **ret, cairn_error **reterr)
+{
+    CRN_AUTO_RECORD struct crn_record *record = NULL;
     struct crn_joblog *log = &job->joblog;
+    CRN_TRY(crn_publish_new_head(job, id, kind, &record, reterr));
     /* Room for the new head now: what is committed must not fail afterwards. */
     struct crn_joblog_entry *entries =
         realloc(log->entries, (log->count + 1) * sizeof *log->entries);
     if (entries == NULL)
         return crn_err_nomem(reterr);
     log->entries = entries;
-    info->log_start = start_without_checkpoint(log, id);
-    if (info->log_start < id) {
+    record->info.log_start = start_without_checkpoint(log, id);
+    if (record->info.log_start < id) {
         record->has_previous_hash = true;
         record->previous_hash = log->head_hash;
     }
-    record->job = crn_str_dup_n(job->name, strlen(job->name));
-    if (record->job == NULL || crn_record_set_text(&info->host, job->host) < 0 ||
-        crn_record_set_text(&info->library_version, CAIRN_VERSION_STRING) < 0)
-        return crn_err_nomem(reterr);
     const struct crn_record *head = log->count > 0 ? log->entries[log->count - 1].record : NULL;
     if (crn_log_extend_history(record, head) < 0)
         return crn_err_nomem(reterr);
@@ -195,7 +220,15 @@ static uint64_t retained_start(const struct cairn_job *job, uint64_t new_id, cai
     return crn_log_next_start(ids, count, log->log_start, new_id, job->options.num_retained);
 }
 
-int crn_publish_build(struct crn_attempt *attempt, cairn_error **reterr)
+int crn_publish_merge_parts(struct crn_record *record, struct crn_attempt *attempt,
+                            cairn_error **reterr)
+{
+    for (size_t i = 0; i < attempt->part_count; i++)
+        CRN_TRY(merge_part(record, &attempt->parts[i], reterr));
+    return 0;
+}
+
+static int build_checkpoint(struct crn_attempt *attempt, cairn_error **reterr)
 {
     struct cairn_job *job = attempt->job;
     CRN_AUTO_RECORD struct crn_record *record = NULL;
@@ -207,8 +240,8 @@ int crn_publish_build(struct crn_attempt *attempt, cairn_error **reterr)
         return CAIRN_ENOMEM;
     if (record->info.log_start == record->info.id)
         record->has_previous_hash = false;
+    CRN_TRY(crn_publish_merge_parts(record, attempt, reterr));
     for (size_t i = 0; i < attempt->part_count; i++) {
-        CRN_TRY(merge_part(record, &attempt->parts[i], reterr));
         const struct crn_task_runtime *runtime = attempt->parts[i].task->runtime;
         if (!attempt->full && runtime->base != NULL && record->info.base_id == 0)
             record->info.base_id = job->has_last ? job->last.id : job->restored_id;
@@ -218,6 +251,21 @@ int crn_publish_build(struct crn_attempt *attempt, cairn_error **reterr)
     CRN_TRY(crn_record_validate(record, reterr));
     attempt->record = CRN_TAKE(record);
     return 0;
+}
+
+/* Everything is durable that the log's record will speak of. CRN_EVENT_COMMIT_OK: commit it. */
+static enum crn_event_kind prepare_commit(struct crn_attempt *attempt, cairn_error **reterr)
+{
+    struct cairn_job *job = attempt->job;
+    if (attempt->savepoint != NULL)
+        return crn_savepoint_write_manifest(attempt, reterr);
+    if (attempt->record != NULL)
+        return CRN_EVENT_COMMIT_OK;
+    int r = job->store->ops->flush(job->store, reterr);
+    if (r < 0)
+        return cairn_error_class_of(r) == CAIRN_CLASS_RETRY ? CRN_EVENT_COMMIT_UNKNOWN
+                                                            : CRN_EVENT_COMMIT_FAILED;
+    return build_checkpoint(attempt, reterr) < 0 ? CRN_EVENT_COMMIT_FAILED : CRN_EVENT_COMMIT_OK;
 }
 
 /* The tasks' next increments build on this record. */
@@ -263,28 +311,29 @@ enum crn_event_kind crn_publish_commit(struct crn_attempt *attempt, cairn_error 
     struct cairn_job *job = attempt->job;
     struct crn_record *found = NULL;
     struct crn_hash128 hash;
-    if (attempt->record == NULL) {
-        int r = job->store->ops->flush(job->store, reterr);
-        if (r < 0)
-            return cairn_error_class_of(r) == CAIRN_CLASS_RETRY ? CRN_EVENT_COMMIT_UNKNOWN
-                                                                : CRN_EVENT_COMMIT_FAILED;
-        if (crn_publish_build(attempt, reterr) < 0)
-            return CRN_EVENT_COMMIT_FAILED;
-    }
+    enum crn_event_kind prepared = prepare_commit(attempt, reterr);
+    if (prepared != CRN_EVENT_COMMIT_OK)
+        return prepared;
     int r = crn_joblog_commit(job->store, attempt->record, &hash, &found, reterr);
-    if (r == CAIRN_EEXIST)
-        return judge_taken(job, attempt->record, found, reterr);
+    if (r == CAIRN_EEXIST) {
+        enum crn_event_kind taken = judge_taken(job, attempt->record, found, reterr);
+        /* Somebody else's record has the id: that is known. */
+        attempt->in_doubt &= taken == CRN_EVENT_COMMIT_UNKNOWN;
+        return taken;
+    }
+    /* Once a try may have been applied, the failure of a later one says nothing about the id. */
+    attempt->in_doubt |=
+        r == CAIRN_EUNKNOWN || r == CAIRN_EUNAVAIL || r == CAIRN_EIO || r == CAIRN_EFENCED;
     if (r == CAIRN_EFENCED)
         return CRN_EVENT_COMMIT_FENCED;
-    /* Once a try may have been applied, the failure of a later one says nothing about the id. */
-    attempt->in_doubt |= r == CAIRN_EUNKNOWN || r == CAIRN_EUNAVAIL || r == CAIRN_EIO;
     if (r < 0)
         return attempt->in_doubt || cairn_error_class_of(r) == CAIRN_CLASS_RETRY
                    ? CRN_EVENT_COMMIT_UNKNOWN
                    : CRN_EVENT_COMMIT_FAILED;
     struct crn_record *record = CRN_TAKE(attempt->record);
     crn_publish_append_head(job, record, &hash);
-    adopt_bases(attempt, record);
+    if (attempt->savepoint == NULL)
+        adopt_bases(attempt, record);
     return CRN_EVENT_COMMIT_OK;
 }
 

@@ -7,13 +7,13 @@
  * that COMPLETED n is seen before the barrier of n + 1; then the barrier is taken.
  *
  * The barrier (P2, P3): before_barrier callback, operator state and descriptors copied, the state
- * backend's barrier (a memtable switch), then the rest goes to the pool (attempt.c). Nothing in it
- * waits for a flush, a link or an upload.
+ * backend's barrier (a memtable switch; for a canonical savepoint a snapshot), then the rest goes
+ * to the pool (attempt.c). Nothing in it waits for a flush, a link or an upload.
  *
  * Lock: job->lock for the mailbox and the hand-over; never held while the callback or the backend
  * runs.
  */
-#include "engine/job/job.h"
+#include "engine/savepoint/savepoint.h"
 
 #include "engine/options.h"
 
@@ -79,7 +79,9 @@ static int describe_part(struct crn_part *part, cairn_error **reterr)
     subtask->info.key_group_first = task->key_group_first;
     subtask->info.key_group_last = task->key_group_last;
     memcpy(subtask->info.generation, task->runtime->generation, sizeof subtask->info.generation);
-    if (crn_record_set_text(&subtask->info.backend, task->job->backend->file_kind) < 0)
+    const char *kind = crn_attempt_is_dump(part->attempt) ? CRN_FILE_KIND_CANONICAL
+                                                          : task->job->backend->file_kind;
+    if (crn_record_set_text(&subtask->info.backend, kind) < 0)
         return crn_err_nomem(reterr);
     return 0;
 }
@@ -96,6 +98,8 @@ static int take_barrier(struct crn_part *part, cairn_error **reterr)
                                 cairn_error_name(r), r);
     }
     CRN_TRY(describe_part(part, reterr));
+    if (crn_attempt_is_dump(part->attempt))
+        return task->db->ops->snapshot(task->db, &part->snapshot, reterr);
     return task->db->ops->barrier(task->db, &part->barrier, reterr);
 }
 
@@ -123,6 +127,8 @@ static int run_barrier(struct crn_part *part, cairn_event *ret_event)
     struct crn_subtask *subtask = &part->described->subtasks[0];
     subtask->info.barrier_us = took_us;
     subtask->info.sequence = part->barrier.sequence;
+    if (attempt->savepoint != NULL)
+        crn_savepoint_barrier_taken(attempt);
     crn_part_captured_begin(part);
     *ret_event = (cairn_event){CAIRN_EVENT_BARRIER, id, 0};
     return 0;
@@ -219,6 +225,22 @@ static void unlink_waiter_locked(struct cairn_job *job, const struct crn_waiter 
         }
 }
 
+/* The barrier of whatever is in flight, if this task has not taken it. The lock is released while
+ * it runs; its failure becomes the attempt's outcome. */
+static bool take_barrier_in_turn(struct cairn_task *task)
+{
+    struct cairn_job *job = task->job;
+    crn_mutex_assert_held(&job->lock);
+    if (task->runtime->requested == NULL)
+        return false;
+    struct crn_part *part = take_request_locked(task->runtime);
+    cairn_event event;
+    crn_mutex_unlock(&job->lock);
+    (void)run_barrier(part, &event);
+    crn_mutex_lock(&job->lock);
+    return true;
+}
+
 int cairn_task_checkpoint(cairn_task *task, const cairn_trigger_options *options,
                           cairn_checkpoint_info *ret_info, cairn_error **reterr)
 {
@@ -230,22 +252,36 @@ int cairn_task_checkpoint(cairn_task *task, const cairn_trigger_options *options
     CRN_TRY(not_pollable(task, reterr));
     CRN_TRY(crn_job_request(job, options, &waiter, reterr));
     crn_mutex_lock(&job->lock);
-    while (!waiter.done && !(atomic_load(&runtime->pending) & CRN_PENDING_STOPPED)) {
-        if (runtime->requested == NULL) {
+    while (!waiter.done && !(atomic_load(&runtime->pending) & CRN_PENDING_STOPPED))
+        if (!take_barrier_in_turn(task))
             crn_cond_wait(&runtime->wake, &job->lock);
-            continue;
-        }
-        struct crn_part *part = take_request_locked(runtime);
-        cairn_event event;
-        crn_mutex_unlock(&job->lock);
-        (void)run_barrier(part, &event); /* a failure becomes the attempt's outcome */
-        crn_mutex_lock(&job->lock);
-    }
     bool done = waiter.done;
     if (!done)
         unlink_waiter_locked(job, &waiter);
     crn_mutex_unlock(&job->lock);
     return done ? crn_waiter_outcome(&waiter, ret_info, reterr) : not_pollable(task, reterr);
+}
+
+int cairn_task_savepoint(cairn_task *task, const cairn_savepoint_options *options,
+                         cairn_savepoint_info *ret_info, cairn_error **reterr)
+{
+    if (task == NULL)
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL, "task is NULL");
+    struct cairn_job *job = task->job;
+    struct cairn_savepoint_handle *handle = NULL;
+    CRN_TRY(not_pollable(task, reterr));
+    CRN_TRY(crn_savepoint_request(job, options, &handle, reterr));
+    crn_mutex_lock(&job->lock);
+    /* Also when the task was stopped: the handle ends, and a store that was lent is in use till
+     * then.
+     */
+    while (!crn_savepoint_is_settled(handle))
+        if (!take_barrier_in_turn(task))
+            crn_cond_wait(&task->runtime->wake, &job->lock);
+    crn_mutex_unlock(&job->lock);
+    int r = crn_savepoint_outcome(handle, ret_info, reterr);
+    crn_savepoint_unref(handle);
+    return r;
 }
 
 int cairn_task_get_stats(cairn_task *task, cairn_task_stats *ret_stats, cairn_error **reterr)

@@ -160,7 +160,8 @@ int crn_savepoint_withdraw(cairn_store *store, const char *name, uint64_t id, ch
 {
     CRN_AUTO_ERROR cairn_error *first = NULL;
     int code = 0;
-    CRN_TRY(remove_manifest(store, name, id, reterr));
+    if (id != 0)
+        CRN_TRY(remove_manifest(store, name, id, reterr));
     for (size_t i = 0; i < count; i += REMOVE_BATCH) {
         CRN_AUTO_ERROR cairn_error *error = NULL;
         size_t n = count - i < REMOVE_BATCH ? count - i : REMOVE_BATCH;

@@ -23,7 +23,8 @@ int crn_savepoint_check_absent(cairn_store *store, const char *name, cairn_error
 int crn_savepoint_publish(cairn_store *store, const char *name, const struct crn_record *record,
                           cairn_error **reterr);
 /* Take a savepoint or the beginnings of one away: manifest first, then `keys` (relative to name).
- * What cannot be removed does not keep the rest from going. */
+ * A key that cannot be removed does not keep the others from going; a manifest keeps them all. id
+ * 0: the keys alone. */
 int crn_savepoint_withdraw(cairn_store *store, const char *name, uint64_t id, char *const *keys,
                            size_t count, cairn_error **reterr);
 

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How an attempt ends: who is told, and what becomes of what it put in the store. The driver
+ * carries out the coordinator's last actions here.
+ *
+ * Waiters are told under job->lock; tasks by events in their mailboxes. A savepoint's handle is
+ * told when nothing of the job uses its target any more (engine/savepoint/run.c).
+ *
+ * Driver thread; store calls are made without the lock.
+ */
+#include "engine/savepoint/savepoint.h"
+
+#include <string.h>
+
+/* Waiters whose request is served by `ticket` get their outcome. */
+void crn_outcome_settle_waiters(struct cairn_job *job, uint64_t ticket, int code,
+                                const cairn_error *error)
+{
+    crn_mutex_lock(&job->lock);
+    for (struct crn_waiter **p = &job->waiters; *p != NULL;) {
+        struct crn_waiter *waiter = *p;
+        if (waiter->ticket > ticket) {
+            p = &waiter->next;
+            continue;
+        }
+        *p = waiter->next;
+        waiter->code = code;
+        if (code < 0)
+            waiter->error = crn_err_copy(error);
+        else
+            waiter->info = job->last;
+        waiter->done = true;
+    }
+    crn_cond_broadcast(&job->wake_waiters);
+    for (size_t i = 0; i < job->task_count; i++)
+        crn_cond_broadcast(&job->tasks[i]->runtime->wake);
+    crn_mutex_unlock(&job->lock);
+}
+
+static void post_to_tasks(struct cairn_job *job, const cairn_event *event)
+{
+    crn_mutex_lock(&job->lock);
+    for (size_t i = 0; i < job->task_count; i++)
+        crn_task_post(job->tasks[i], event);
+    crn_mutex_unlock(&job->lock);
+}
+
+const char *crn_outcome_word(const struct crn_attempt *attempt)
+{
+    return attempt->savepoint != NULL ? "savepoint" : "checkpoint";
+}
+
+static void log_completed(const struct cairn_job *job, const cairn_checkpoint_info *info)
+{
+    crn_log_write(&job->log, CAIRN_LOG_INFO, "checkpoint",
+                  "job '%s': checkpoint %llu complete (%s): stall %llu us, %llu ms, new %llu of "
+                  "%llu bytes, %llu of %llu files",
+                  job->name, (unsigned long long)info->id, info->is_full ? "full" : "incremental",
+                  (unsigned long long)info->barrier_max_us,
+                  (unsigned long long)info->duration_us / 1000, (unsigned long long)info->new_bytes,
+                  (unsigned long long)info->full_bytes, (unsigned long long)info->new_file_count,
+                  (unsigned long long)info->file_count);
+}
+
+/* Keys of uploads that were tried again under another name: dead once the id is resolved. */
+static void add_superseded(struct cairn_job *job, const struct crn_attempt *attempt)
+{
+    const struct crn_record *head = job->joblog.entries[job->joblog.count - 1].record;
+    const char **live = NULL;
+    size_t live_count = 0;
+    if (crn_log_live_objects(&head, 1, &live, &live_count) < 0) {
+        job->gc_wanted = true;
+        return;
+    }
+    size_t new_objects = 0;
+    for (size_t i = 0; i < live_count; i++)
+        new_objects += crn_key_parse(live[i]).id == attempt->id;
+    /* The usual case: every key that was tried is referenced. */
+    for (size_t i = 0; new_objects != attempt->uploaded_count && i < attempt->uploaded_count; i++) {
+        bool is_live = false;
+        for (size_t j = 0; j < live_count && !is_live; j++)
+            is_live = strcmp(live[j], attempt->uploaded[i]) == 0;
+        if (!is_live)
+            crn_garbage_add(job, attempt->uploaded[i]);
+    }
+    free(live);
+}
+
+/* The last pool threads may still be on their way out of an attempt that is over. */
+static void wait_until_left(struct cairn_job *job, const struct crn_attempt *attempt)
+{
+    crn_mutex_assert_held(&job->lock);
+    while (attempt->running > 0)
+        crn_cond_wait(&job->wake_driver, &job->lock);
+}
+
+/* What could not be collected before. */
+static void collect_if_wanted(struct cairn_job *job)
+{
+    if (!job->gc_wanted)
+        return;
+    CRN_AUTO_ERROR cairn_error *error = NULL;
+    job->gc_wanted = crn_job_collect(job, true, &error) < 0;
+    if (job->gc_wanted)
+        crn_log_write(&job->log, CAIRN_LOG_WARNING, "gc", "job '%s': leftovers stay for now: %s",
+                      job->name, cairn_error_message(error));
+}
+
+/* Everything that was restored from elsewhere is the job's own now. */
+static void release_source(struct cairn_job *job, uint64_t id)
+{
+    if (!job->source.is_foreign || job->source.released)
+        return;
+    job->source.released = true;
+    crn_log_write(&job->log, CAIRN_LOG_INFO, "checkpoint",
+                  "job '%s': since checkpoint %llu nothing depends on '%s', from which it was "
+                  "started",
+                  job->name, (unsigned long long)id,
+                  job->source.location != NULL ? job->source.location : job->source.name);
+    post_to_tasks(job, &(cairn_event){CAIRN_EVENT_INDEPENDENT, id, 0});
+}
+
+static void complete_savepoint(struct cairn_job *job)
+{
+    crn_mutex_lock(&job->lock);
+    struct crn_attempt *attempt = job->attempt;
+    wait_until_left(job, attempt);
+    job->attempt = NULL;
+    crn_mutex_unlock(&job->lock);
+    (void)crn_subsume(job); /* before the first checkpoint each record begins the log anew */
+    post_to_tasks(job, &(cairn_event){CAIRN_EVENT_SAVEPOINT, attempt->id, 0});
+    crn_savepoint_complete(attempt);
+    crn_attempt_free(attempt);
+}
+
+static void complete_checkpoint(struct cairn_job *job, const struct crn_action *action)
+{
+    struct crn_attempt *attempt = job->attempt;
+    const struct crn_record *record = job->joblog.entries[job->joblog.count - 1].record;
+    cairn_checkpoint_info info;
+    crn_publish_info(&record->info, &info);
+    add_superseded(job, attempt);
+    uint64_t subsumed = crn_subsume(job);
+    crn_mutex_lock(&job->lock);
+    job->last = info;
+    job->has_last = true;
+    wait_until_left(job, attempt);
+    job->attempt = NULL;
+    crn_mutex_unlock(&job->lock);
+    crn_attempt_free(attempt);
+    log_completed(job, &info);
+    post_to_tasks(job, &(cairn_event){CAIRN_EVENT_COMPLETED, info.id, subsumed});
+    release_source(job, info.id);
+    crn_outcome_settle_waiters(job, action->ticket, 0, NULL);
+    crn_garbage_remove(job);
+    collect_if_wanted(job);
+}
+
+void crn_outcome_complete(struct cairn_job *job, const struct crn_action *action)
+{
+    if (action->savepoint)
+        complete_savepoint(job);
+    else
+        complete_checkpoint(job, action);
+}
+
+void crn_outcome_aborted(struct cairn_job *job, const struct crn_action *action)
+{
+    struct crn_attempt *attempt = job->attempt;
+    CRN_AUTO_ERROR cairn_error *error = NULL;
+    crn_mutex_lock(&job->lock);
+    const char *why =
+        attempt->error != NULL ? cairn_error_message(attempt->error) : "the job was closed";
+    (void)crn_err_fail(&error, CAIRN_EABORTED, cairn_error_object(attempt->error),
+                       "%s %llu of job '%s' was aborted: %s", crn_outcome_word(attempt),
+                       (unsigned long long)attempt->id, job->name, why);
+    crn_mutex_unlock(&job->lock);
+    crn_log_write(&job->log, CAIRN_LOG_WARNING, crn_outcome_word(attempt), "%s",
+                  cairn_error_message(error));
+    post_to_tasks(job, &(cairn_event){CAIRN_EVENT_ABORTED, attempt->id, 0});
+    crn_outcome_settle_waiters(job, action->ticket, CAIRN_EABORTED, error);
+}
+
+/* The id stands as aborted and no upload runs: nothing can come to need these objects. */
+void crn_outcome_discard(struct cairn_job *job)
+{
+    struct crn_attempt *attempt = job->attempt;
+    for (size_t i = 0; i < attempt->uploaded_count && attempt->savepoint == NULL; i++)
+        crn_garbage_add(job, attempt->uploaded[i]);
+    crn_mutex_lock(&job->lock);
+    job->attempt = NULL;
+    crn_cond_broadcast(&job->wake_waiters); /* a task that is being closed */
+    crn_mutex_unlock(&job->lock);
+    if (attempt->savepoint != NULL)
+        crn_savepoint_discard(attempt, true);
+    crn_attempt_free(attempt);
+    (void)crn_subsume(job); /* before the first checkpoint each record begins the log anew */
+    crn_garbage_remove(job);
+}
+
+/* Forget the attempt without touching the job in the store: its id may not be ours, or may be
+ * committed yet. Waits for its uploads, which end early. A savepoint that cannot be committed any
+ * more is withdrawn: no successor will look for it. */
+void crn_outcome_leave(struct cairn_job *job)
+{
+    crn_mutex_lock(&job->lock);
+    struct crn_attempt *attempt = job->attempt;
+    wait_until_left(job, attempt);
+    job->attempt = NULL;
+    crn_cond_broadcast(&job->wake_waiters); /* a task that is being closed */
+    if (attempt->error == NULL && job->fence_error != NULL)
+        attempt->error = crn_err_copy(job->fence_error);
+    crn_mutex_unlock(&job->lock);
+    if (attempt->savepoint != NULL)
+        crn_savepoint_discard(attempt, false);
+    crn_attempt_free(attempt);
+}
+
+/* Nobody waits longer than the timeout for a store that does not let the log be written. Tasks hear
+ * the outcome when there is one. */
+void crn_outcome_overdue(struct cairn_job *job)
+{
+    const struct crn_attempt *attempt = job->attempt;
+    CRN_AUTO_ERROR cairn_error *error = NULL;
+    int code = attempt->in_doubt ? CAIRN_EUNKNOWN : CAIRN_EUNAVAIL;
+    (void)crn_err_fail(&error, code, cairn_error_object(attempt->log_error),
+                       "the outcome of %s %llu of job '%s' cannot be written to the log, which is "
+                       "still tried: %s",
+                       crn_outcome_word(attempt), (unsigned long long)attempt->id, job->name,
+                       cairn_error_message(attempt->log_error));
+    crn_outcome_settle_waiters(job, UINT64_MAX, code, error);
+    crn_savepoint_tell_overdue(job, code, error);
+}
+
+void crn_outcome_fenced(struct cairn_job *job)
+{
+    CRN_AUTO_ERROR cairn_error *error = NULL;
+    if (job->successor == NULL) /* the log went on without showing by whom */
+        job->successor = crn_job_find_successor(job);
+    (void)crn_err_fail(&error, CAIRN_EFENCED, NULL,
+                       "job '%s' was taken over by %s: stop, this process can commit nothing any "
+                       "more",
+                       job->name, job->successor != NULL ? job->successor : "another process");
+    crn_log_write(&job->log, CAIRN_LOG_ERROR, "checkpoint", "%s", cairn_error_message(error));
+    crn_mutex_lock(&job->lock);
+    job->fenced = true;
+    job->fence_error = crn_err_copy(error);
+    for (size_t i = 0; i < job->task_count; i++)
+        crn_task_stop_locked(job->tasks[i], CAIRN_EFENCED, error);
+    crn_mutex_unlock(&job->lock);
+    crn_outcome_settle_waiters(job, UINT64_MAX, CAIRN_EFENCED, error);
+    crn_savepoint_fail_waiting(job, error);
+}
