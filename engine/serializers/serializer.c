@@ -114,6 +114,8 @@ int cairn_serializer_of_schema(cairn_type type, const cairn_schema_info *schema,
         return crn_err_fail(reterr, CAIRN_EINVAL, NULL, "the schema, or its place, is NULL");
     if (type == CAIRN_STRUCT)
         return crn_struct_of_schema(schema, ret_serializer, reterr);
+    if (type == CAIRN_AVRO)
+        return crn_avro_of_schema(schema, ret_serializer, reterr);
     return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
                         "only schemas of structs and of Avro describe a serializer");
 }
