@@ -3,10 +3,11 @@
  * The worked examples of docs/format.md are true (P10): the hex blocks are read from the document
  * itself, and must be byte for byte the golden files that their marks name, which decode. A line
  * "<!-- hex: NAME -->" marks a block of a whole object, "<!-- hex payload: NAME -->" one of its
- * unpacked payload; the block is between the next two fences, and '#' starts a comment.
+ * unpacked payload; the block is between the next two fences, and '#' starts a comment. The example
+ * behind "<!-- mark -->" is a mark, as it stands.
  */
 #include "base/file.h"
-#include "manifest/manifest.h"
+#include "manifest/marks.h"
 #include "tests/support/payload.h"
 #include "tests/support/tap.h"
 
@@ -95,12 +96,32 @@ START_TEST(examples_are_the_golden_files)
 }
 END_TEST
 
+/* The text behind its comment, between the fences. */
+START_TEST(the_mark_is_one)
+{
+    CRN_AUTO_BUFFER struct cairn_buffer document = {0}, again = {0};
+    CRN_AUTO_MARK struct crn_mark mark = {0};
+    CRN_AUTO_ERROR cairn_error *error = NULL;
+    read_source("docs/format.md", &document);
+    static const char before[] = "<!-- mark -->\n```\n";
+    const char *start = strstr((const char *)document.data, before);
+    ck_assert_ptr_nonnull(start);
+    start += strlen(before);
+    const size_t size = (size_t)(strstr(start, "```") - start);
+    ck_assert_msg(crn_mark_decode("example", start, size, &mark, &error) == 0, "%s",
+                  cairn_error_message(error));
+    ck_assert_int_eq(crn_mark_encode(&mark, &again, NULL), 0);
+    ck_assert_mem_eq(again.data, start, size);
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("format_doc");
     TCase *c = tcase_create("examples");
     tcase_set_timeout(c, 10);
     tcase_add_test(c, examples_are_the_golden_files);
+    tcase_add_test(c, the_mark_is_one);
     suite_add_tcase(s, c);
     return s;
 }

@@ -134,12 +134,28 @@ static const char *const foreign_keys[] = {
     "chk-1/e1-c1-1-x\n",
     "chk-1//e1-c1-1-x",
     "chk-1/e1-c1-1-12345678901234567890123456789012345678901234567890123456789012345",
+    "CLAIMED1",
+    "claimed",
+    "chk-1/CLAIMED",
+    "DISPOSING/",
+    "./DISPOSING",
 };
 
 START_TEST(what_is_not_ours_is_foreign)
 {
     ck_assert_msg(crn_key_parse(foreign_keys[_i]).type == CRN_KEY_FOREIGN, "%s", foreign_keys[_i]);
     ck_assert_int_eq(crn_log_classify(foreign_keys[_i], 9, 1, NULL, 0), CAIRN_OBJECT_FOREIGN);
+}
+END_TEST
+
+/* Of whoever made them: neither a collection nor a reader of a job touches them. */
+START_TEST(marks_are_known_and_left_alone)
+{
+    static const char *const marks[] = {CRN_MARK_CLAIMED, CRN_MARK_DISPOSING};
+    for (size_t i = 0; i < CRN_COUNT(marks); i++) {
+        ck_assert_int_eq(crn_key_parse(marks[i]).type, CRN_KEY_MARK);
+        ck_assert_int_eq(crn_log_classify(marks[i], 9, 1, NULL, 0), CAIRN_OBJECT_FOREIGN);
+    }
 }
 END_TEST
 
@@ -476,6 +492,28 @@ START_TEST(history_is_the_last_ids)
 }
 END_TEST
 
+START_TEST(history_says_where_savepoints_and_sources_were)
+{
+    CRN_AUTO_RECORD struct crn_record *pointer = crn_test_savepoint();
+    CRN_AUTO_RECORD struct crn_record *claim = crn_test_claim();
+    CRN_AUTO_RECORD struct crn_record *behind_pointer = crn_record_new();
+    CRN_AUTO_RECORD struct crn_record *behind_claim = crn_record_new();
+    ck_assert_int_eq(crn_log_extend_history(behind_pointer, pointer), 0);
+    ck_assert_uint_eq(behind_pointer->history_count, 3);
+    const cairn_record_info *info = &behind_pointer->history[2].info;
+    ck_assert_uint_eq(info->id, 6);
+    ck_assert_int_eq(info->state, CAIRN_STATE_SAVEPOINT);
+    ck_assert_int_eq(info->format, CAIRN_NATIVE);
+    ck_assert_str_eq(info->location, pointer->info.location);
+    info = &behind_pointer->history[1].info; /* as the pointer remembered it */
+    ck_assert_int_eq(info->state, CAIRN_STATE_SAVEPOINT);
+    ck_assert_str_eq(info->location, "/mnt/elsewhere");
+    ck_assert_int_eq(crn_log_extend_history(behind_claim, claim), 0);
+    ck_assert_str_eq(behind_claim->history[0].info.source_location, claim->info.source_location);
+    ck_assert_str_eq(behind_claim->history[0].info.location, "");
+}
+END_TEST
+
 /* Every key of ids 1 to 6 with a log from 3 to 4. */
 START_TEST(only_dead_things_are_called_dead)
 {
@@ -546,6 +584,7 @@ static Suite *suite(void)
     tcase_add_test(names, keys_are_read_as_they_are_written);
     tcase_add_loop_test(names, object_names_stay_readable, 0, (int)CRN_COUNT(spellings));
     tcase_add_test(names, longest_key_fits);
+    tcase_add_test(names, marks_are_known_and_left_alone);
     tcase_add_loop_test(names, what_is_not_ours_is_foreign, 0, (int)CRN_COUNT(foreign_keys));
     tcase_add_test(names, there_is_one_spelling);
     suite_add_tcase(s, names);
@@ -567,6 +606,7 @@ static Suite *suite(void)
     tcase_add_test(log, next_start_ignores_what_is_gone);
     tcase_add_test(log, a_log_without_checkpoints_begins_at_its_newest_record);
     tcase_add_test(log, history_is_the_last_ids);
+    tcase_add_test(log, history_says_where_savepoints_and_sources_were);
     tcase_add_test(log, only_dead_things_are_called_dead);
     tcase_add_test(log, live_objects_are_all_that_records_name);
     suite_add_tcase(s, log);

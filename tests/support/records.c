@@ -194,9 +194,10 @@ static void add_history(struct crn_record *record, uint64_t id, cairn_record_kin
                         : kind == CAIRN_RECORD_FENCE     ? CAIRN_STATE_FENCE
                         : kind == CAIRN_RECORD_SAVEPOINT ? CAIRN_STATE_SAVEPOINT
                                                          : CAIRN_STATE_SUBSUMED;
-    set_text(&entry->info.location, kind == CAIRN_RECORD_SAVEPOINT ? "/mnt/elsewhere" : "");
-    entry->info.format =
-        kind == CAIRN_RECORD_SAVEPOINT && id % 2 == 1 ? CAIRN_NATIVE : CAIRN_CANONICAL;
+    if (kind == CAIRN_RECORD_SAVEPOINT) {
+        set_text(&entry->info.location, "/mnt/elsewhere");
+        entry->info.format = id % 2 == 1 ? CAIRN_NATIVE : CAIRN_CANONICAL;
+    }
     entry->info.epoch = 1;
     entry->info.trigger_time_ms = (int64_t)(1700000000000u + id * 10000u);
     entry->info.commit_time_ms = entry->info.trigger_time_ms + 100;
