@@ -163,21 +163,25 @@ END_TEST
 START_TEST(unclean_tables_are_not_taken)
 {
     struct world *world = world_new(31, NO_COMPACTIONS);
+    world->stays_unclean = true;
     world_write(world, 12000);
-    /* Also in tables of deeper levels. */
-    for (size_t s = 0; s < WORLD_STATES; s++)
+    for (size_t s = 0; s < WORLD_STATES; s++) /* also in tables of deeper levels */
         compact(world->subtasks[0].db, world->subtasks[0].states[s]);
     world_write(world, 4000);
     world_rescale(world, 4);
     world_check(world);
-    /* At once: its own first checkpoint is what would start the cleaning, and close ends it. */
+    ck_assert(!world_is_clean(world));
+    ck_assert_uint_eq(world->taken, 4); /* four times the one */
     world_write(world, 4000);
     world_rescale(world, 2);
     world_check(world);
-    world_rescale(world, 1);
-    world_check(world);
+    ck_assert_uint_eq(world->loaded, 4);
     world_write(world, 4000);
-    world_rescale(world, 4);
+    world_rescale(world, 4); /* loaded entries are clean, and so are the halves' halves */
+    world_check(world);
+    ck_assert_uint_eq(world->taken, 4);
+    world_write(world, 1000);
+    world_rescale(world, 3); /* of old and new neighbours, only some meet */
     world_check(world);
     world_free(world);
 }
@@ -205,6 +209,46 @@ START_TEST(tables_are_cleaned_in_the_background)
     ck_assert_uint_eq(world->clipped, 0);
     world_check(world);
     world_free(world);
+}
+END_TEST
+
+/* A range tombstone that ends where the next subtask's key groups begin reaches none of them. */
+START_TEST(tombstones_up_to_the_border)
+{
+    struct world *world = world_new(61, NO_COMPACTIONS);
+    world_rescale(world, 2);
+    world_write(world, 12000);
+    for (uint32_t i = 0; i < 2; i++)
+        world_remove_group(world, world->subtasks[i].last);
+    world_rescale(world, 1);
+    ck_assert_uint_eq(world->taken, 2);
+    ck_assert_uint_eq(world->clipped, 0);
+    world_check(world);
+    for (size_t s = 0; s < WORLD_STATES; s++)
+        compact(world->subtasks[0].db, world->subtasks[0].states[s]);
+    world_check(world);
+    world_free(world);
+}
+END_TEST
+
+/* Cleaning takes seconds here; nobody waits for it. */
+START_TEST(closing_ends_the_cleaning)
+{
+    struct world *world = world_new(71, NO_COMPACTIONS);
+    world_write(world, 12000);
+    atomic_store(&world_slow_clock, true);
+    world_rescale(world, 2);
+    rocksdb_t *db = crn_rocksdb_of(world->subtasks[1].db)->db;
+    uint64_t deadline_us = crn_now_us() + 10000000;
+    while (crn_rocksdb_property(db, "rocksdb.num-running-compactions") == 0 &&
+           crn_now_us() < deadline_us)
+        crn_sleep_us(200);
+    ck_assert_uint_gt(crn_rocksdb_property(db, "rocksdb.num-running-compactions"), 0);
+    ck_assert(!world_is_clean(world));
+    world_check(world);
+    uint64_t begin_us = crn_now_us();
+    world_free(world);
+    ck_assert_uint_lt(crn_now_us() - begin_us, 1500000);
 }
 END_TEST
 
@@ -320,10 +364,12 @@ int main(void)
     Suite *suite = suite_create("assemble");
     add_case(suite, "manifest", a_written_manifest_reads_as_it_was, 1);
     add_case(suite, "manifest", large_manifests_are_written, 1);
-    add_case(suite, "rescale", merged_tables_are_known, 1);
-    add_case(suite, "rescale", unclean_tables_are_not_taken, 1);
-    add_case(suite, "rescale", tables_are_cleaned_in_the_background, 2);
-    add_case(suite, "rescale", chains_of_rescales, 3);
+    add_case(suite, "merge", merged_tables_are_known, 1);
+    add_case(suite, "unclean", unclean_tables_are_not_taken, 1);
+    add_case(suite, "cleaning", tables_are_cleaned_in_the_background, 2);
+    add_case(suite, "merge", tombstones_up_to_the_border, 1);
+    add_case(suite, "close", closing_ends_the_cleaning, 1);
+    add_case(suite, "chains", chains_of_rescales, 3);
     add_case(suite, "damage", files_must_fit_the_checkpoint, 1);
     return crn_test_run(suite);
 }

@@ -17,9 +17,13 @@ static const cairn_state_info infos[WORLD_STATES] = {
     {.name = "map", .kind = CAIRN_KIND_MAP},
     {.name = "expiring", .kind = CAIRN_KIND_VALUE, .ttl_ms = TTL_MS}};
 
+atomic_bool world_slow_clock;
+
 static int64_t now_ms(void *context)
 {
     (void)context;
+    if (atomic_load(&world_slow_clock))
+        crn_sleep_us(2000);
     return NOW_MS;
 }
 
@@ -135,16 +139,24 @@ void world_free(struct world *world)
 
 /* ---- writes ---- */
 
-static void remove_group(struct world *world, size_t key)
+static void remove_group(struct world *world, uint32_t group, size_t state)
 {
-    struct world_subtask *subtask = subtask_of(world, key);
-    uint8_t group = (uint8_t)group_of(world, key);
-    size_t state = world_random(world) % WORLD_STATES;
+    uint32_t index = crn_key_group_subtask(group, world->parallelism, WORLD_GROUPS);
+    struct world_subtask *subtask = &world->subtasks[index];
+    uint8_t prefix = (uint8_t)group;
     ck_ok(
-        subtask->db->ops->remove_prefix(subtask->db, state_of(subtask, state), &group, 1, reterr));
+        subtask->db->ops->remove_prefix(subtask->db, state_of(subtask, state), &prefix, 1, reterr));
     for (size_t i = 0; i < WORLD_KEYS; i++)
         if (group_of(world, i) == group)
             crn_buf_clear(expected(world, state, i));
+}
+
+void world_remove_group(struct world *world, uint32_t group)
+{
+    uint32_t index = crn_key_group_subtask(group, world->parallelism, WORLD_GROUPS);
+    for (size_t s = 0; s < WORLD_STATES; s++)
+        if (world->subtasks[index].states[s])
+            remove_group(world, group, s);
 }
 
 static void put_random(struct world *world, struct world_subtask *subtask, size_t state, size_t key)
@@ -182,7 +194,7 @@ void world_write(struct world *world, size_t count)
         if (state == MAP && group_of(world, key) >= WORLD_GROUPS / 3)
             state = VALUE; /* so that some subtasks never have that state */
         if (dice < 4)
-            remove_group(world, key);
+            remove_group(world, group_of(world, key), world_random(world) % WORLD_STATES);
         else if (dice < 8)
             flush_all(subtask->db);
         else if (dice < 9)
@@ -378,6 +390,8 @@ static void open_assembled(struct world *world, struct world_subtask *to,
         ck_ok(to->db->ops->clip(to->db, &keep, reterr));
         world->clipped++;
     }
+    if (world->stays_unclean)
+        crn_rocksdb_clean_done(db);
 }
 
 /* What the next diff is to know: as the engine does it. */

@@ -25,6 +25,7 @@ struct world {
     struct place place;
     uint64_t random;
     const char *extra_options;
+    bool stays_unclean;       /* what is foreign in tables is not removed in the background */
     unsigned int directories; /* made so far */
     struct world_subtask subtasks[WORLD_SUBTASKS_MAX];
     uint32_t parallelism;
@@ -36,11 +37,16 @@ struct world {
     size_t assembled_tables_present; /* of them, by number */
 };
 
+/* true: compactions of expiring states crawl. */
+extern atomic_bool world_slow_clock;
+
 struct world *world_new(uint64_t seed, const char *extra_options);
 void world_free(struct world *world);
 uint64_t world_random(struct world *world);
 /* This many random writes and deletions, in all states; flushes and compactions on the way. */
 void world_write(struct world *world, size_t count);
+/* All keys of a group, in all states that its subtask has. */
+void world_remove_group(struct world *world, uint32_t group);
 void world_checkpoint(struct world *world);
 /* Checkpoint, close, and restore from it with another parallelism. */
 void world_rescale(struct world *world, uint32_t parallelism);
