@@ -4,6 +4,9 @@
  * Checksums (P8): XXH3 for what Cairn writes itself, crc32c because RocksDB recorded it for its
  * tables when it wrote them, so that damage between its write and our copy is found.
  *
+ * Where xxHash can choose its code by the processor, it does so through functions of their own,
+ * which the header puts in place of the plain ones: with AVX2 a sum is five times as fast.
+ *
  * crc32c comes from ISA-L, which uses the processor's instructions but leaves both inversions to
  * the caller, takes an int length and, in its prototype, a pointer that is not const. It only
  * reads.
@@ -13,7 +16,11 @@
 
 #include <isa-l/crc.h>
 #include <stdlib.h>
+#ifdef CRN_HAVE_XXH_DISPATCH
+#include <xxh_x86dispatch.h>
+#else
 #include <xxhash.h>
+#endif
 
 /* Both sums of a digest are taken over a piece before the next is looked at: it fits the L2 cache.
  */

@@ -22,7 +22,9 @@
 
 #include "base/file.h"
 
-#define BLOCK_TARGET ((size_t)128 << 10)
+/* One block of LZ4, whose table of positions then has 16 bits each: measured against 128 and 256
+ * KiB, a quarter faster, and larger by less than a hundredth. */
+#define BLOCK_BYTES ((size_t)64 << 10)
 #define OUT_BYTES ((size_t)1 << 20)
 #define KEEP_BYTES ((size_t)8 << 20)         /* of memory after a huge entry */
 #define WRITEBACK_BYTES ((uint64_t)16 << 20) /* so that the final sync has little left */
@@ -208,11 +210,11 @@ static int put(struct crn_canonical_writer *writer, uint32_t state, const uint8_
         shared_prefix(writer->key.data, key, last_size < key_size ? last_size : key_size);
     if (shared == key_size || (shared < last_size && key[shared] < writer->key.data[shared]))
         return misuse(writer, reterr, "is out of order: its key is not above the last one");
-    if (writer->raw.size > room - key_size - value_size)
+    size_t entry_size = ENTRY_SIZES_MAX + key_size - shared + value_size;
+    if (writer->raw.size + entry_size > BLOCK_BYTES) /* a larger entry has a block of its own */
         CRN_TRY(end_block(writer, reterr));
-    if (add_entry(writer, key, key_size, shared, value, value_size) < 0)
-        return crn_err_nomem(reterr);
-    return writer->raw.size >= BLOCK_TARGET ? end_block(writer, reterr) : 0;
+    return add_entry(writer, key, key_size, shared, value, value_size) < 0 ? crn_err_nomem(reterr)
+                                                                           : 0;
 }
 
 int crn_canonical_put(struct crn_canonical_writer *writer, uint32_t state, const void *key,

@@ -76,11 +76,27 @@ static void load_cleanup(struct crn_state_load **load)
     load_free(*load);
 }
 
+/* The state's options, but for the checksum of whole files: RocksDB computes it when it takes the
+ * file, whatever the writer has found, and not fast. */
+static int table_options(struct crn_state_load *load, cairn_error **reterr)
+{
+    const struct crn_rocksdb *db = load->db;
+    struct crn_state_config config = {.memory = db->memory, .memtable_bytes = db->memtable_bytes};
+    rocksdb_options_t *full = NULL;
+    char *message = NULL;
+
+    CRN_TRY(crn_rocksdb_options_new(&config, db->extra_options, load->state, &full, reterr));
+    load->options = rocksdb_options_create();
+    rocksdb_get_options_from_string(full, "file_checksum_gen_factory=nullptr", load->options,
+                                    &message);
+    rocksdb_options_destroy(full);
+    return message ? failed(load, message, reterr) : 0;
+}
+
 int crn_rocksdb_load_begin(struct crn_state_db *base, struct crn_state *state,
                            struct crn_state_load **ret, cairn_error **reterr)
 {
     struct crn_rocksdb *db = crn_rocksdb_of(base);
-    struct crn_state_config config = {.memory = db->memory, .memtable_bytes = db->memtable_bytes};
 
     if (db->read_only)
         return crn_err_fail(reterr, CAIRN_EINVAL, db->directory, "'%s' is open for reading only",
@@ -90,7 +106,7 @@ int crn_rocksdb_load_begin(struct crn_state_db *base, struct crn_state *state,
         return crn_err_nomem(reterr);
     load->db = db;
     load->state = state;
-    CRN_TRY(crn_rocksdb_options_new(&config, db->extra_options, state, &load->options, reterr));
+    CRN_TRY(table_options(load, reterr));
     load->file_options = rocksdb_envoptions_create();
     load->file_bytes = rocksdb_options_get_target_file_size_base(load->options);
     load->writer = rocksdb_sstfilewriter_create(load->file_options, load->options);
