@@ -542,11 +542,42 @@ START_TEST(a_log_of_absurd_length_is_one_gap)
     struct crn_record *record = crn_test_job_record(&job, CAIRN_RECORD_CHECKPOINT);
     record->info.id = UINT64_MAX - 1;
     record->has_previous_hash = true;
-    crn_test_job_commit(&job, record);
+    /* Not committed: that misses the record below. */
+    CRN_AUTO_BUFFER struct cairn_buffer bytes = {0};
+    ck_assert_int_eq(crn_record_encode(record, &bytes, NULL), 0);
+    ck_assert_int_eq(store->ops->create(store, "orders/MANIFEST-chk18446744073709551614",
+                                        bytes.data, bytes.size, NULL),
+                     0);
+    crn_record_free(record);
     ck_assert_int_eq(crn_joblog_read(store, "orders", &log, NULL), 0);
     ck_assert_uint_eq(log.count, 2);
     expect_bad(&log, 1, CAIRN_EMISSING, "orders/MANIFEST-chk1");
     crn_joblog_done(&log);
+    crn_test_job_done(&job);
+    close_store(store);
+}
+END_TEST
+
+/* Another job has claimed this one's state and removed its log: a writer that slept through it must
+ * not begin a new one, and leaves nothing that looks like a job. */
+START_TEST(a_commit_to_a_log_that_was_removed_is_fenced)
+{
+    cairn_store *store = open_store();
+    struct crn_test_job job;
+    struct crn_hash128 hash;
+    struct crn_record *found = NULL;
+    cairn_error *error = NULL;
+    crn_test_job_init(&job, store, "orders");
+    crn_test_job_commit(&job, crn_test_job_record(&job, CAIRN_RECORD_FENCE));
+    const char *keys[] = {"orders/MANIFEST-chk1", "orders/MANIFEST-chk2"};
+    struct crn_record *record = crn_test_job_record(&job, CAIRN_RECORD_CHECKPOINT);
+    ck_assert_int_eq(store->ops->remove(store, keys, 1, NULL), 0);
+    ck_assert_int_eq(crn_joblog_commit(store, record, &hash, &found, &error), CAIRN_EFENCED);
+    ck_assert_ptr_nonnull(strstr(cairn_error_message(error), "claimed"));
+    cairn_object_stat stat;
+    ck_assert_int_eq(store->ops->stat(store, keys[1], &stat, NULL), CAIRN_ENOTFOUND);
+    cairn_error_free(error);
+    crn_record_free(record);
     crn_test_job_done(&job);
     close_store(store);
 }
@@ -698,6 +729,7 @@ int main(void)
     tcase_add_test(tcase, a_flip_of_any_bit_of_the_head_is_found);
     tcase_add_test(tcase, a_newer_head_is_told_from_a_damaged_one);
     tcase_add_test(tcase, a_log_of_absurd_length_is_one_gap);
+    tcase_add_test(tcase, a_commit_to_a_log_that_was_removed_is_fenced);
     tcase_add_test(tcase, a_store_that_fails_is_not_a_damaged_log);
     tcase_add_test(tcase, a_reader_beside_a_writer_sees_a_whole_log);
     tcase_add_test(tcase, a_log_of_one_record_does_not_vanish_when_that_is_replaced);

@@ -13,7 +13,9 @@
  * removed long ago. So after winning, the log is listed: if anything stands above this id, the job
  * has moved on without this writer, and its record is a stray that readers ignore because it lies
  * below the log's begin. It is left alone: whether it is a stray is for garbage collection to
- * judge.
+ * judge. And the record before it must still be there, as a log's head always is: if it is not, the
+ * whole log was removed, because another job has claimed it. This record is then taken back, so
+ * that nothing is left that looks like a job.
  *
  * No locks; any thread. @crash the record exists or not; whoever opens the job next reads which.
  */
@@ -84,21 +86,32 @@ static int make_durable(struct commit *commit, cairn_error **reterr)
     return crn_err_move(reterr, &error, CAIRN_EUNKNOWN);
 }
 
-static int note_highest(void *context, const char *key, const cairn_object_stat *stat)
+/* What stands in the log beside the record. */
+struct neighbours {
+    uint64_t id; /* of the record */
+    uint64_t highest;
+    bool has_previous; /* the id before it */
+};
+
+static int note_neighbour(void *context, const char *key, const cairn_object_stat *stat)
 {
-    uint64_t *highest = context;
+    struct neighbours *found = context;
     (void)stat;
     struct crn_key_info info = crn_key_parse(key);
-    if (info.type == CRN_KEY_MANIFEST && info.id > *highest)
-        *highest = info.id;
+    if (info.type != CRN_KEY_MANIFEST)
+        return 0;
+    if (info.id > found->highest)
+        found->highest = info.id;
+    found->has_previous |= info.id == found->id - 1;
     return 0;
 }
 
-static int highest_id(const struct commit *commit, uint64_t *ret, cairn_error **reterr)
+static int find_neighbours(const struct commit *commit, struct neighbours *ret,
+                           cairn_error **reterr)
 {
-    *ret = 0;
-    return crn_joblog_list(commit->store, commit->record->job, CRN_JOBLOG_PREFIX, note_highest, ret,
-                           reterr);
+    *ret = (struct neighbours){.id = commit->record->info.id};
+    return crn_joblog_list(commit->store, commit->record->job, CRN_JOBLOG_PREFIX, note_neighbour,
+                           ret, reterr);
 }
 
 static int fail_overtaken(const struct commit *commit, uint64_t highest, cairn_error **reterr)
@@ -112,9 +125,9 @@ static int fail_overtaken(const struct commit *commit, uint64_t highest, cairn_e
  * resolved, so if one is there it is another writer's. */
 static int judge_corrupt(const struct commit *commit, cairn_error **why, cairn_error **reterr)
 {
-    uint64_t highest;
-    if (highest_id(commit, &highest, NULL) == 0 && highest > commit->record->info.id)
-        return fail_overtaken(commit, highest, reterr);
+    struct neighbours found;
+    if (find_neighbours(commit, &found, NULL) == 0 && found.highest > found.id)
+        return fail_overtaken(commit, found.highest, reterr);
     return crn_err_move(reterr, why, CAIRN_ECORRUPT);
 }
 
@@ -190,11 +203,21 @@ static int create_and_settle(struct commit *commit, struct crn_record **ret_foun
                         cairn_error_message(error));
 }
 
-/* P7: 0 if nothing stands above the record that was just created. */
-static int check_nothing_above(const struct commit *commit, cairn_error **reterr)
+/* Only this writer can have the id, so nobody else's record goes. */
+static int fail_removed(const struct commit *commit, cairn_error **reterr)
+{
+    const char *keys[] = {commit->key};
+    (void)commit->store->ops->remove(commit->store, keys, 1, NULL); /* a stray is left, then */
+    return crn_err_fail(reterr, CAIRN_EFENCED, commit->key,
+                        "the log of job '%s' was removed: another job has claimed its state",
+                        commit->record->job);
+}
+
+/* P7: 0 if nothing stands above the record that was just created, and the log below it stands. */
+static int check_neighbours(const struct commit *commit, cairn_error **reterr)
 {
     CRN_AUTO_ERROR cairn_error *error = NULL;
-    uint64_t highest = 0;
+    struct neighbours found = {0};
     int r = CAIRN_EUNKNOWN;
 
     /* The record stands: from here on "it did not happen" would be a lie, even without memory. */
@@ -202,7 +225,7 @@ static int check_nothing_above(const struct commit *commit, cairn_error **reterr
         if (attempt > 0)
             pause_before_retry(attempt - 1);
         cairn_error_free(CRN_TAKE(error));
-        r = highest_id(commit, &highest, &error);
+        r = find_neighbours(commit, &found, &error);
         if (r == 0)
             break;
     }
@@ -210,7 +233,9 @@ static int check_nothing_above(const struct commit *commit, cairn_error **reterr
         return crn_err_fail(reterr, CAIRN_EUNKNOWN, commit->key,
                             "'%s' was written, but whether it is the newest is not known: %s",
                             commit->key, cairn_error_message(error));
-    return highest > commit->record->info.id ? fail_overtaken(commit, highest, reterr) : 0;
+    if (found.highest > found.id)
+        return fail_overtaken(commit, found.highest, reterr);
+    return found.id == 1 || found.has_previous ? 0 : fail_removed(commit, reterr);
 }
 
 int crn_joblog_commit(cairn_store *store, const struct crn_record *record,
@@ -225,7 +250,7 @@ int crn_joblog_commit(cairn_store *store, const struct crn_record *record,
     CRN_TRY(crn_record_encode(record, &commit.bytes, reterr));
     commit.hash = crn_hash128_of(commit.bytes.data, commit.bytes.size);
     CRN_TRY(create_and_settle(&commit, ret_found, reterr));
-    CRN_TRY(check_nothing_above(&commit, reterr));
+    CRN_TRY(check_neighbours(&commit, reterr));
     *ret_hash = commit.hash;
     return 0;
 }

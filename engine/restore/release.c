@@ -21,7 +21,7 @@
 
 /* Keys of Cairn's below the directory, whole; marks are not among them. */
 struct listing {
-    char **manifests, **objects;
+    char **manifests, **objects; /* keys in the store */
     size_t manifest_count, object_count, foreign_count;
     const char *name;
 };
@@ -73,13 +73,31 @@ static int remove_keys(cairn_store *store, char *const *keys, size_t count, cair
     return count > 0 ? store->ops->flush(store, reterr) : 0;
 }
 
+static uint64_t manifest_id(const struct listing *listing, size_t i)
+{
+    return crn_key_parse(listing->manifests[i] + strlen(listing->name) + 1).id;
+}
+
+static void newest_last(struct listing *listing)
+{
+    for (size_t i = 0; i + 1 < listing->manifest_count; i++)
+        if (manifest_id(listing, i) > manifest_id(listing, listing->manifest_count - 1)) {
+            char *key = listing->manifests[i];
+            listing->manifests[i] = listing->manifests[listing->manifest_count - 1];
+            listing->manifests[listing->manifest_count - 1] = key;
+        }
+}
+
 static int remove_directory(struct cairn_job *job, cairn_store *store, const char *name,
                             cairn_error **reterr)
 {
     CRN_CLEANUP(listing_done) struct listing listing = {.name = name};
     CRN_AUTO_FREE char *mark = NULL;
     CRN_TRY(crn_joblog_list(store, name, "", note_key, &listing, reterr));
-    CRN_TRY(remove_keys(store, listing.manifests, listing.manifest_count, reterr));
+    newest_last(&listing);
+    size_t older = listing.manifest_count > 0 ? listing.manifest_count - 1 : 0;
+    CRN_TRY(remove_keys(store, listing.manifests, older, reterr));
+    CRN_TRY(remove_keys(store, listing.manifests + older, listing.manifest_count - older, reterr));
     CRN_TRY(remove_keys(store, listing.objects, listing.object_count, reterr));
     CRN_TRY(crn_joblog_key(name, CRN_MARK_CLAIMED, &mark, reterr));
     CRN_TRY(remove_keys(store, &mark, 1, reterr));
