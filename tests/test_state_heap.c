@@ -5,11 +5,13 @@
  * Proves: a snapshot copies nothing, and a write after it no more than the way to its key; whatever
  * is removed and released is freed, to the last byte; appending does not copy the list; snapshots
  * that other threads scan and release hold their moment while the writer goes on (P2; run it under
- * ThreadSanitizer, too); a capture's canonical files hold exactly the barrier's entries; an
- * allocation that fails, wherever, is CAIRN_ENOMEM and changes nothing.
+ * ThreadSanitizer, too); what expires leaves while other entries are written, and nothing else
+ * does; a capture's canonical files hold exactly the barrier's entries; an allocation that fails,
+ * wherever, is CAIRN_ENOMEM and changes nothing.
  */
 #include "backends/state/canonical.h"
 #include "backends/state/keys.h"
+#include "backends/state/values.h"
 #include "base/thread.h"
 #include "tests/support/state_any.h"
 
@@ -206,6 +208,111 @@ START_TEST(loads_between_the_entries)
     ck_ok(db->ops->load_begin(db, state, &load, reterr)); /* ended, but never looked at */
     ck_ok(db->ops->load_put(load, "x", 1, "y", 1, reterr));
     ck_ok(db->ops->load_end(load, true, reterr));
+    db->ops->close(db);
+}
+END_TEST
+
+/* ---- expiry ---- */
+
+#define TTL_MS 1000
+
+static int64_t fake_now;
+
+static int64_t read_fake_clock(void *context)
+{
+    (void)context;
+    return fake_now;
+}
+
+static struct crn_state *open_expiring(cairn_state_kind kind, struct crn_state_db **ret_db)
+{
+    struct crn_state_config config = {.directory = "/nowhere",
+                                      .max_parallelism = 128,
+                                      .key_group_last = 127,
+                                      .now_ms = read_fake_clock};
+    cairn_state_info info = {.name = "s", .kind = kind, .ttl_ms = TTL_MS};
+    ck_ok(crn_heap_open(&config, ret_db, reterr));
+    return open_state(*ret_db, &info);
+}
+
+static void put_stamped(struct crn_state_db *db, struct crn_state *state, uint64_t key)
+{
+    uint8_t value[8];
+    for (unsigned int i = 0; i < 8; i++)
+        value[i] = (uint8_t)((uint64_t)fake_now >> (56 - 8 * i));
+    key = scramble(key);
+    ck_ok(db->ops->put(db, state, &key, sizeof(key), value, sizeof(value), reterr));
+}
+
+/* One write in a millisecond, each to a new key: a thousand are alive. */
+START_TEST(what_is_expired_leaves)
+{
+    struct crn_state_db *db = NULL;
+    struct crn_state *state = open_expiring(CAIRN_KIND_VALUE, &db);
+    struct crn_state_snapshot *snapshot = NULL;
+    struct crn_pin pin = {0};
+    for (fake_now = 0; fake_now < 50 * TTL_MS; fake_now++) {
+        put_stamped(db, state, (uint64_t)fake_now);
+        if (fake_now == TTL_MS)
+            ck_ok(db->ops->snapshot(db, &snapshot, reterr));
+    }
+    size_t held = count_entries(db, state, "");
+    ck_assert_uint_ge(held, TTL_MS - 1);
+    ck_assert_uint_le(held, 2 * TTL_MS + 100);
+    for (uint64_t i = 49 * TTL_MS + 1; i < 50 * TTL_MS; i++) { /* all that are alive */
+        uint64_t key = scramble(i);
+        ck_assert_int_eq(ck_ok(db->ops->get(db, state, &key, sizeof(key), &pin, reterr)), 1);
+    }
+    db->ops->unpin(&pin);
+    struct crn_state_iterator *iterator = NULL;
+    const uint8_t *key, *value;
+    size_t key_size, value_size, count = 0;
+    ck_ok(db->ops->scan(snapshot, state, &(struct crn_state_range){0}, &iterator, reterr));
+    while (ck_ok(db->ops->next(iterator, &key, &key_size, &value, &value_size, reterr)) > 0)
+        count++;
+    db->ops->end(iterator);
+    ck_assert_uint_eq(count, TTL_MS + 1); /* whatever expired since */
+    db->ops->release_snapshot(snapshot);
+
+    /* While values are rewritten, and without expiry, nothing does. */
+    ck_ok(db->ops->set_expiry(db, state, true, 0, reterr));
+    fake_now += 50 * TTL_MS;
+    for (uint64_t i = 0; i < 5000; i++)
+        ck_ok(db->ops->put(db, state, "same", 4, "01234567", 8, reterr));
+    ck_assert_uint_eq(count_entries(db, state, ""), held + 1);
+    db->ops->close(db);
+}
+END_TEST
+
+START_TEST(expired_elements_leave_their_lists)
+{
+    struct crn_state_db *db = NULL;
+    struct crn_state *state = open_expiring(CAIRN_KIND_LIST, &db);
+    CRN_AUTO_BUFFER struct cairn_buffer element = {0};
+    ck_ok(db->ops->put(db, state, "damaged", 7, "short", 5, reterr));
+    for (fake_now = 0; fake_now < 20 * TTL_MS; fake_now++) {
+        crn_buf_clear(&element);
+        ck_assert_int_eq(crn_list_append_element(&element, true, fake_now, "e", 1), 0);
+        if (fake_now == 0)
+            ck_ok(db->ops->append(db, state, "gone", 4, element.data, element.size, reterr));
+        ck_ok(db->ops->append(db, state, "list", 4, element.data, element.size, reterr));
+    }
+    ck_assert_uint_eq(count_entries(db, state, "gone"), 0);
+    assert_value(db, state, "damaged", "short"); /* for a reader to find */
+
+    struct crn_pin pin = {0};
+    struct crn_list_element at;
+    ck_assert_int_eq(ck_ok(db->ops->get(db, state, "list", 4, &pin, reterr)), 1);
+    struct crn_reader reader = {.data = pin.data, .size = pin.size};
+    int64_t next = -1;
+    while (crn_list_next_element(&reader, true, &at) > 0) {
+        ck_assert(next < 0 || at.written_ms == next);
+        next = at.written_ms + 1;
+    }
+    ck_assert_int_eq(next, fake_now);
+    ck_assert_uint_ge(pin.size, 10 * (TTL_MS - 1));
+    ck_assert_uint_le(pin.size, 10 * (TTL_MS + 64));
+    db->ops->unpin(&pin);
     db->ops->close(db);
 }
 END_TEST
@@ -689,6 +796,8 @@ int main(void)
     add_cases(suite, "costs", everything_is_freed, 3);
     add_cases(suite, "costs", appending_is_cheap, 1);
     add_cases(suite, "loads", loads_between_the_entries, 1);
+    add_cases(suite, "expiry", what_is_expired_leaves, 1);
+    add_cases(suite, "expiry", expired_elements_leave_their_lists, 1);
     add_cases(suite, "threads", scanners_beside_the_writer, 1);
     add_cases(suite, "threads", a_load_beside_the_writer, 1);
     add_cases(suite, "capture", a_capture_holds_the_barriers_entries, 1);

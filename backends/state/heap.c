@@ -15,11 +15,9 @@
  * get() pins the entry by a reference, without a copy. append() adds in place, with room to grow,
  * so a list costs its elements and not its length, but for one copy after each snapshot.
  *
- * Expiry. Entries keep the time of their write, and the engine reads expired ones as absent. Here
- * they are dropped when their keys are removed or written anew, never for their age alone, and go
- * into captures as they are: no restore can bring back what was expired, as its time comes back
- * with it. A state of ever new keys with expiry grows here until its service clears them; RocksDB's
- * compactions do that by themselves.
+ * Expiry. Entries keep the time of their write, and the engine reads expired ones as absent. They
+ * go little by little while the state is written (heap_expiry.c). Captures hold what is not gone
+ * yet as it is: no restore can bring it back to life, as its time comes back with it.
  *
  * Files. There are none: a database begins empty and gets its entries by loads (heap_load.c);
  * captures are canonical files (heap_capture.c), which every backend reads. They are never
@@ -46,6 +44,7 @@ static void state_free(struct crn_state *state)
         return;
     crn_heap_forget_loads(state);
     crn_heap_node_unref(state->tree.root);
+    crn_buf_done(&state->looked_at);
     free(state->name);
     free(state);
 }
@@ -165,6 +164,7 @@ static int put(struct crn_state_db *base, struct crn_state *state, const void *k
         return r == CAIRN_ENOMEM ? crn_err_nomem(reterr)
                                  : crn_heap_too_large(state, value_size, reterr);
     db->sequence++;
+    crn_heap_expire(db, state);
     return 0;
 }
 
@@ -181,6 +181,7 @@ static int append(struct crn_state_db *base, struct crn_state *state, const void
                                  : crn_heap_too_large(state, before + size, reterr);
     }
     db->sequence++;
+    crn_heap_expire(db, state);
     return 0;
 }
 
@@ -275,6 +276,12 @@ static const struct crn_state_ops heap_ops = {
     .set_expiry = set_expiry,
 };
 
+static int64_t system_now_ms(void *context)
+{
+    (void)context;
+    return crn_wall_ms();
+}
+
 int crn_heap_open(const struct crn_state_config *config, struct crn_state_db **ret_db,
                   cairn_error **reterr)
 {
@@ -294,6 +301,8 @@ int crn_heap_open(const struct crn_state_config *config, struct crn_state_db **r
     db->max_parallelism = config->max_parallelism;
     db->key_group_first = config->key_group_first;
     db->key_group_last = config->key_group_last;
+    db->now_ms = config->now_ms ? config->now_ms : system_now_ms;
+    db->now_context = config->now_context;
     db->file_bytes = config->memtable_bytes > 0 ? config->memtable_bytes : FILE_BYTES;
     crn_mutex_init(&db->mutex, CRN_RANK_STATE);
     *ret_db = &db->base;

@@ -165,6 +165,8 @@ struct crn_state {
     bool has_ttl;
     uint64_t ttl_ms;
     struct crn_heap_tree tree;
+    struct cairn_buffer looked_at; /* key of the last entry that expiry has looked at */
+    unsigned unlooked_writes;
     /* loads that have ended, and are not in the tree yet; guarded by the database's mutex */
     struct crn_state_load *loaded; /* by their keys */
     atomic_bool has_loaded;        /* so that a look needs no mutex */
@@ -183,6 +185,8 @@ struct crn_heap {
     struct crn_state_db base;
     /* constant after open */
     uint32_t max_parallelism, key_group_first, key_group_last;
+    int64_t (*now_ms)(void *context);
+    void *now_context;
     uint64_t file_bytes;         /* a captured file is of so much memory, about */
     struct crn_heap_meter meter; /* atomic */
     /* guarded by mutex; the writer alone changes them, so it reads them without */
@@ -218,6 +222,15 @@ int crn_heap_load_begin(struct crn_state_db *db, struct crn_state *state,
 int crn_heap_load_put(struct crn_state_load *load, const void *key, size_t key_size,
                       const void *value, size_t value_size, cairn_error **reterr);
 int crn_heap_load_end(struct crn_state_load *load, bool keep, cairn_error **reterr);
+
+/* heap_expiry.c: drops some of what is expired. After each write. */
+#define CRN_HEAP_EXPIRY_WRITES 32u
+void crn_heap_expire_slowly(struct crn_heap *db, struct crn_state *state);
+static inline void crn_heap_expire(struct crn_heap *db, struct crn_state *state)
+{
+    if (state->ttl_ms > 0 && ++state->unlooked_writes >= CRN_HEAP_EXPIRY_WRITES)
+        crn_heap_expire_slowly(db, state);
+}
 
 /* heap_scan.c */
 int crn_heap_iterate(struct crn_state_db *db, struct crn_state *state, const void *prefix,

@@ -49,35 +49,6 @@ static void expiry_destroy(void *context)
     free(expiry);
 }
 
-static bool value_expired(const void *data, size_t size, uint64_t ttl, int64_t now)
-{
-    int64_t written;
-    const uint8_t *value;
-    size_t value_size;
-    return crn_value_split(data, size, true, &written, &value, &value_size) &&
-           crn_ttl_expired(written, ttl, now);
-}
-
-/* What stays of a list, in `kept`. false: all of it stays. */
-static bool list_shrinks(struct expiry *expiry, const void *data, size_t size, uint64_t ttl,
-                         int64_t now)
-{
-    struct crn_reader reader = {.data = data, .size = size};
-    struct crn_list_element element;
-    bool shrinks = false;
-    int r;
-
-    crn_buf_clear(&expiry->kept);
-    while ((r = crn_list_next_element(&reader, true, &element)) > 0) {
-        if (crn_ttl_expired(element.written_ms, ttl, now))
-            shrinks = true;
-        else if (crn_list_append_element(&expiry->kept, true, element.written_ms, element.data,
-                                         element.size) < 0)
-            return false;
-    }
-    return r == 0 && shrinks;
-}
-
 static unsigned char expiry_filter(void *context, int level, const char *key, size_t key_size,
                                    const char *existing, size_t size, char **ret_value,
                                    size_t *ret_size, unsigned char *ret_changed)
@@ -90,13 +61,10 @@ static unsigned char expiry_filter(void *context, int level, const char *key, si
     *ret_changed = 0;
     if (ttl == 0 || atomic_load(&state->expiry_changes) != expiry->changes)
         return 0;
-    int64_t now = state->now_ms(state->now_context);
-    if (!state->is_list)
-        return value_expired(existing, size, ttl, now);
-    if (!list_shrinks(expiry, existing, size, ttl, now))
-        return 0;
-    if (expiry->kept.size == 0)
-        return 1;
+    enum crn_expiry expired = crn_value_expiry(existing, size, state->is_list, ttl,
+                                               state->now_ms(state->now_context), &expiry->kept);
+    if (expired != CRN_EXPIRY_SOME)
+        return expired == CRN_EXPIRY_ALL;
     *ret_value = (char *)expiry->kept.data;
     *ret_size = expiry->kept.size;
     *ret_changed = 1;

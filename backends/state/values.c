@@ -89,3 +89,43 @@ int crn_list_next_element(struct crn_reader *reader, bool has_ttl, struct crn_li
     *reader = at;
     return 1;
 }
+
+static enum crn_expiry list_expiry(const void *data, size_t size, uint64_t ttl_ms, int64_t now_ms,
+                                   struct cairn_buffer *kept)
+{
+    struct crn_reader reader = {.data = data, .size = size};
+    struct crn_list_element element;
+    size_t alive = 0, expired = 0;
+    int r;
+
+    while ((r = crn_list_next_element(&reader, true, &element)) > 0)
+        if (crn_ttl_expired(element.written_ms, ttl_ms, now_ms))
+            expired++;
+        else
+            alive++;
+    if (r < 0 || expired == 0)
+        return CRN_EXPIRY_NONE;
+    if (alive == 0)
+        return CRN_EXPIRY_ALL;
+
+    crn_buf_clear(kept);
+    reader.position = 0;
+    while (crn_list_next_element(&reader, true, &element) > 0)
+        if (!crn_ttl_expired(element.written_ms, ttl_ms, now_ms) &&
+            crn_list_append_element(kept, true, element.written_ms, element.data, element.size) < 0)
+            return CRN_EXPIRY_NONE;
+    return CRN_EXPIRY_SOME;
+}
+
+enum crn_expiry crn_value_expiry(const void *data, size_t size, bool is_list, uint64_t ttl_ms,
+                                 int64_t now_ms, struct cairn_buffer *kept)
+{
+    int64_t written;
+    const uint8_t *value;
+    size_t value_size;
+    if (is_list)
+        return list_expiry(data, size, ttl_ms, now_ms, kept);
+    bool expired = crn_value_split(data, size, true, &written, &value, &value_size) &&
+                   crn_ttl_expired(written, ttl_ms, now_ms);
+    return expired ? CRN_EXPIRY_ALL : CRN_EXPIRY_NONE;
+}

@@ -12,8 +12,8 @@
  *   with expiry    8 bytes time of last write (Unix ms, big-endian), then the bytes
  *   list           elements one after another: [8 bytes time, with expiry] varint length, bytes
  *
- * Values, and elements of lists, of a type with schemas (CAIRN_STRUCT and above) begin with their schema's
- * tag: a varint, behind the time, within the length.
+ * Values, and elements of lists, of a type with schemas (CAIRN_STRUCT and above) begin with their
+ * schema's tag: a varint, behind the time, within the length.
  *
  * An entry is expired when time + ttl_ms <= now. The stored time is the write's, never the expiry,
  * so that a restore cannot bring anything back to life and the duration can change.
@@ -44,5 +44,14 @@ struct crn_list_element {
 };
 /* 1 and the next element, 0 at the end, CAIRN_ECORRUPT. */
 int crn_list_next_element(struct crn_reader *reader, bool has_ttl, struct crn_list_element *ret);
+
+enum crn_expiry {
+    CRN_EXPIRY_NONE, /* also of what cannot be decoded: a reader shall meet it */
+    CRN_EXPIRY_SOME, /* of a list's elements; the others are in `kept` */
+    CRN_EXPIRY_ALL
+};
+/* What of a value with expiry, or of a list of such elements, is expired. Without memory: none. */
+enum crn_expiry crn_value_expiry(const void *data, size_t size, bool is_list, uint64_t ttl_ms,
+                                 int64_t now_ms, struct cairn_buffer *kept);
 
 #endif
