@@ -3,7 +3,7 @@
  * Proves what a running job promises (P1 to P7) while nothing is damaged: open, start, poll,
  * checkpoint, subsume, abort, close, being replaced. Method: a small job of three subtasks, an
  * oracle beside it, and a store that counts and refuses calls. The fake backend over the memory
- * store; what depends on the backend again with RocksDB over a directory.
+ * store; what depends on the backend again with the heap, and with RocksDB over a directory.
  */
 #include "tests/support/job_fixture.h"
 #include "tests/support/oracle.h"
