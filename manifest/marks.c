@@ -16,8 +16,7 @@
 
 #define VERSION 1u
 #define CHECKSUM "checksum "
-#define CHECKSUM_LINE (sizeof(CHECKSUM) - 1 + 16 + 1) /* 16 hexadecimal digits and the line's end  \
-                                                       */
+#define CHECKSUM_LINE (sizeof(CHECKSUM) - 1 + 16 + 1) /* 16 digits, and the end of the line */
 
 void crn_mark_done(struct crn_mark *mark)
 {
@@ -207,6 +206,13 @@ static bool is_spelled_so(const struct crn_mark *mark, const void *data, size_t 
     return !*ret_out_of_memory && again.size == size && memcmp(again.data, data, size) == 0;
 }
 
+/* A mark of one kind under the other's key would be taken for what it is not. */
+static bool is_at(const struct crn_mark *mark, const char *object)
+{
+    const char *slash = strrchr(object, '/');
+    return strcmp(slash != NULL ? slash + 1 : object, crn_mark_key(mark->kind)) == 0;
+}
+
 int crn_mark_decode(const char *object, const void *data, size_t size, struct crn_mark *ret,
                     cairn_error **reterr)
 {
@@ -219,7 +225,8 @@ int crn_mark_decode(const char *object, const void *data, size_t size, struct cr
         return crn_err_fail(reterr, CAIRN_EVERSION, object,
                             "mark '%s' has version %" PRIu64 ", this library knows %u", object,
                             version, VERSION);
-    if (!take_lines(&lines, &mark) || !is_spelled_so(&mark, data, size, &lines.is_out_of_memory))
+    if (!take_lines(&lines, &mark) || !is_at(&mark, object) ||
+        !is_spelled_so(&mark, data, size, &lines.is_out_of_memory))
         return lines.is_out_of_memory
                    ? crn_err_nomem(reterr)
                    : crn_err_fail(reterr, CAIRN_ECORRUPT, object,

@@ -48,8 +48,9 @@ const char *crn_mark_key(enum crn_mark_kind kind);
 /* Replaces what is in `out`. Texts that are not clean are made so, too long ones are cut. 0,
  * CAIRN_EINVAL (a job, uuid or id that cannot be), CAIRN_ENOMEM. */
 int crn_mark_encode(const struct crn_mark *mark, struct cairn_buffer *out, cairn_error **reterr);
-/* `object` names it in errors. CAIRN_ECORRUPT; CAIRN_EVERSION (its first line says a version that
- * is not known, and its checksum is right); CAIRN_ENOMEM. */
+/* `object` is its key, whose last segment says the kind; errors name it. CAIRN_ECORRUPT;
+ * CAIRN_EVERSION (its first line says a version that is not known, and its checksum is right);
+ * CAIRN_ENOMEM. */
 int crn_mark_decode(const char *object, const void *data, size_t size, struct crn_mark *ret,
                     cairn_error **reterr);
 

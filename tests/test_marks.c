@@ -41,14 +41,19 @@ static void claim(struct crn_mark *ret)
     }
 }
 
-static int decode(const void *data, size_t size, struct crn_mark *ret)
+static int decode_at(const char *key, const void *data, size_t size, struct crn_mark *ret)
 {
     CRN_AUTO_ERROR cairn_error *error = NULL;
-    const int r = crn_mark_decode("s/CLAIMED", data, size, ret, &error);
+    const int r = crn_mark_decode(key, data, size, ret, &error);
     ck_assert_int_eq(cairn_error_code(error), r);
     if (r < 0)
-        ck_assert_str_eq(cairn_error_object(error), "s/CLAIMED");
+        ck_assert_str_eq(cairn_error_object(error), key);
     return r;
+}
+
+static int decode(const void *data, size_t size, struct crn_mark *ret)
+{
+    return decode_at("s/CLAIMED", data, size, ret);
 }
 
 /* Lines with a right checksum behind them. */
@@ -93,13 +98,29 @@ START_TEST(a_disposal_names_no_job)
     mark.uuid[15] = 1;
     mark.time_ms = -5;
     ck_assert_int_eq(crn_mark_encode(&mark, &bytes, NULL), 0);
-    ck_assert_int_eq(decode(bytes.data, bytes.size, &back), 0);
+    ck_assert_int_eq(decode_at("DISPOSING", bytes.data, bytes.size, &back), 0);
     ck_assert_int_eq(back.kind, CRN_MARK_DISPOSAL);
     ck_assert_uint_eq(back.id, UINT64_MAX);
     ck_assert_int_eq(back.time_ms, 0);
     ck_assert_str_eq(back.host, "");
     ck_assert_ptr_null(back.job);
     ck_assert_str_eq(crn_mark_key(back.kind), "DISPOSING");
+}
+END_TEST
+
+/* A claim without a job, or a disposal with one, would be neither. */
+START_TEST(a_mark_stands_at_the_key_of_its_kind)
+{
+    CRN_AUTO_MARK struct crn_mark mark = {0}, back = {0};
+    CRN_AUTO_BUFFER struct cairn_buffer bytes = {0};
+    claim(&mark);
+    ck_assert_int_eq(crn_mark_encode(&mark, &bytes, NULL), 0);
+    ck_assert_int_eq(decode_at("s/DISPOSING", bytes.data, bytes.size, &back), CAIRN_ECORRUPT);
+    ck_assert_int_eq(decode_at("s/CLAIMED/x", bytes.data, bytes.size, &back), CAIRN_ECORRUPT);
+    mark.kind = CRN_MARK_DISPOSAL;
+    ck_assert_int_eq(crn_mark_encode(&mark, &bytes, NULL), 0);
+    ck_assert_int_eq(decode(bytes.data, bytes.size, &back), CAIRN_ECORRUPT);
+    ck_assert_int_eq(decode_at("s/DISPOSING", bytes.data, bytes.size, &back), 0);
 }
 END_TEST
 
@@ -208,6 +229,7 @@ int main(void)
     tcase_set_timeout(marks, 30);
     tcase_add_test(marks, a_claim_is_lines_of_text);
     tcase_add_test(marks, a_disposal_names_no_job);
+    tcase_add_test(marks, a_mark_stands_at_the_key_of_its_kind);
     tcase_add_test(marks, damage_is_noticed);
     tcase_add_test(marks, only_one_spelling_is_a_mark);
     tcase_add_test(marks, texts_are_made_fit);

@@ -58,11 +58,7 @@ static int read_mark(struct disposal *disposal, enum crn_mark_kind kind, struct 
     CRN_AUTO_BUFFER struct cairn_buffer bytes = {0};
     CRN_TRY(crn_joblog_key(disposal->name, crn_mark_key(kind), &key, reterr));
     CRN_TRY(crn_store_get_bytes(disposal->store, key, CRN_LIMIT_MARK, &bytes, reterr));
-    CRN_TRY(crn_mark_decode(key, bytes.data, bytes.size, ret, reterr));
-    if (ret->kind == kind)
-        return 0;
-    crn_mark_done(ret);
-    return crn_err_fail(reterr, CAIRN_ECORRUPT, key, "mark '%s' is one of another kind", key);
+    return crn_mark_decode(key, bytes.data, bytes.size, ret, reterr);
 }
 
 static int fail_claimed(const struct disposal *disposal, const struct crn_mark *claim,

@@ -10,18 +10,26 @@
 #include <inttypes.h>
 #include <string.h>
 
-static void check(const void *data, size_t size)
+static void check_at(const char *key, const void *data, size_t size)
 {
     CRN_AUTO_MARK struct crn_mark mark = {0};
     CRN_AUTO_BUFFER struct cairn_buffer again = {0};
     CRN_AUTO_ERROR cairn_error *error = NULL;
-    const int r = crn_mark_decode("job/CLAIMED", data, size, &mark, &error);
+    const int r = crn_mark_decode(key, data, size, &mark, &error);
     crn_fuzz_must(r == 0 || r == CAIRN_ECORRUPT || r == CAIRN_EVERSION || r == CAIRN_ENOMEM);
     crn_fuzz_must((error != NULL) == (r < 0));
     if (r < 0)
         return;
+    crn_fuzz_must(strcmp(key, crn_mark_key(mark.kind)) == 0);
+    crn_fuzz_must((mark.job != NULL) == (mark.kind == CRN_MARK_CLAIM));
     crn_fuzz_must(crn_mark_encode(&mark, &again, NULL) == 0);
     crn_fuzz_must(again.size == size && memcmp(again.data, data, size) == 0);
+}
+
+static void check(const void *data, size_t size)
+{
+    check_at(CRN_MARK_CLAIMED, data, size);
+    check_at(CRN_MARK_DISPOSING, data, size);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
