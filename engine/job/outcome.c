@@ -208,8 +208,10 @@ void crn_outcome_leave(struct cairn_job *job)
     wait_until_left(job, attempt);
     job->attempt = NULL;
     crn_cond_broadcast(&job->wake_waiters); /* a task that is being closed */
-    if (attempt->error == NULL && job->fence_error != NULL)
+    if (job->fence_error != NULL) {         /* whatever else came of it */
+        cairn_error_free(attempt->error);
         attempt->error = crn_err_copy(job->fence_error);
+    }
     crn_mutex_unlock(&job->lock);
     if (attempt->savepoint != NULL)
         crn_savepoint_discard(attempt, false);

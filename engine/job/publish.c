@@ -286,6 +286,8 @@ static enum crn_event_kind judge_taken(struct cairn_job *job, const struct crn_r
                                        struct crn_record *found, cairn_error **reterr)
 {
     enum crn_collision verdict = crn_log_judge_collision(mine, found);
+    if (reterr != NULL)
+        cairn_error_free(CRN_TAKE(*reterr)); /* that there is one: who it is says more */
     if (verdict != CRN_COLLISION_ABORTED && verdict != CRN_COLLISION_MINE) {
         free(job->successor);
         job->successor = crn_job_describe_writer(&found->info);
