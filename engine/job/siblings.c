@@ -5,8 +5,8 @@
  * not by checkpoints that abort, or by one that cannot be restored.
  *
  * A subtask registers in its own thread, at any time. It changes its lists of states under
- * job->lock, and looks at the others' under it; its own it reads freely. Types and names of a
- * state never change once it is registered.
+ * job->lock, and looks at the others' under it; its own it reads freely. Types, names and the
+ * present schema of a state never change once it is registered.
  */
 #include "engine/job/job.h"
 
@@ -37,9 +37,11 @@ static int fail_other(const struct cairn_task *task, const cairn_state_info *inf
         return crn_err_nomem(reterr);
     return crn_err_fail(reterr, CAIRN_EMISMATCH, NULL,
                         "state '%s' of operator '%s' is %s in subtask %u, and cannot be registered "
-                        "as %s in subtask %u",
+                        "as %s in subtask %u%s",
                         info->name, task->uid, (const char *)other.data, sibling->options.subtask,
-                        (const char *)mine.data, task->options.subtask);
+                        (const char *)mine.data, task->options.subtask,
+                        info->schema_count > 0 && theirs->schema_count > 0 ? " with another schema"
+                                                                           : "");
 }
 
 static const cairn_state_info *find_state(const struct cairn_task *task, const char *name)
