@@ -248,13 +248,15 @@ START_TEST(snapshots_from_before_are_whole)
 {
     struct kit kit = kit_new(&plain_info);
     struct crn_state_snapshot *snapshot = NULL;
-    put_all(&kit, false, 0);
-    flush_all(kit.db);
+    for (int i = 0; i < LEVEL0_FILES; i++) {
+        put_all(&kit, false, 0);
+        flush_all(kit.db);
+    }
     ck_ok(kit.db->ops->snapshot(kit.db, &snapshot, reterr));
     set_expiry(&kit, true, 0);
     put_all(&kit, true, NOW_MS);
     set_expiry(&kit, true, TTL_MS);
-    compact(kit.db, kit.state);
+    compact_level0(&kit);
     ck_assert_uint_eq(count_scanned(&kit, snapshot), KEYS);
     kit.db->ops->release_snapshot(snapshot);
     put_one(&kit, KEYS, true, 0);
