@@ -100,9 +100,15 @@ int crn_cat_operator_open(struct crn_cat_operator *list, const struct crn_cat_fi
     return 0;
 }
 
-int crn_cat_operator_next(struct crn_cat_operator *list, cairn_cat_entry *ret, cairn_error **reterr)
+void crn_cat_operator_begin(struct crn_cat_operator *list)
 {
-    (void)reterr; /* everything that can fail has been done */
+    list->next = 0;
+}
+
+int crn_cat_operator_next(struct crn_cat_operator *list, size_t state, cairn_cat_entry *ret)
+{
+    while (list->next < list->count && list->items[list->next].state != state)
+        list->next++;
     if (list->next == list->count)
         return 0;
     const struct crn_cat_item *item = &list->items[list->next++];

@@ -168,6 +168,25 @@ int crn_operator_state_insert(struct crn_operator_state *state, size_t index, co
     return 0;
 }
 
+void crn_operator_state_remove(struct crn_operator_state *state, size_t index)
+{
+    free(state->items[index].bytes);
+    state->count--;
+    memmove(&state->items[index], &state->items[index + 1],
+            (state->count - index) * sizeof(state->items[0]));
+}
+
+void crn_operator_states_remove(struct crn_operator_states *states, const char *name)
+{
+    size_t at = seek_name(states, name);
+    if (at == states->count || strcmp(states->states[at]->info.name, name) != 0)
+        return;
+    free_state(states->states[at]);
+    states->count--;
+    memmove(&states->states[at], &states->states[at + 1],
+            (states->count - at) * sizeof(states->states[0]));
+}
+
 int crn_operator_states_describe(const struct crn_operator_states *states, struct crn_operator *op,
                                  cairn_error **reterr)
 {
@@ -356,10 +375,7 @@ int cairn_broadcast_remove(cairn_broadcast *broadcast, const void *key, size_t k
     size_t at;
     if (!crn_operator_state_seek(state, key, key_size, &at))
         return 0;
-    free(state->items[at].bytes);
-    state->count--;
-    memmove(&state->items[at], &state->items[at + 1],
-            (state->count - at) * sizeof(state->items[0]));
+    crn_operator_state_remove(state, at);
     return 0;
 }
 

@@ -39,6 +39,9 @@ bool crn_operator_state_seek(const struct crn_operator_state *state, const void 
                              size_t key_size, size_t *ret_index);
 int crn_operator_state_insert(struct crn_operator_state *state, size_t index, const void *key,
                               size_t key_size, const void *value, size_t value_size);
+void crn_operator_state_remove(struct crn_operator_state *state, size_t index);
+/* The state of that name, if there is one, with all it has. */
+void crn_operator_states_remove(struct crn_operator_states *states, const char *name);
 
 /* Walks a blob: `state` for each state, then `entry` for each of its entries. Either may be NULL. A
  * negative result of a function ends the walk and is returned. */

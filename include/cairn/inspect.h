@@ -242,9 +242,9 @@ typedef struct cairn_cat_options {
     const void *key;          /* only this key, in its encoded form; NULL: all */
     size_t key_size;
     const char *scratch_dir;  /* where files are linked or fetched to; NULL: $TMPDIR or /tmp */
-    uint8_t by_state; /* 1: by operator, then state, then subtask: so that all entries of a state come in
-                         one order (key group, key, namespace, map key), whatever the parallelism. 0: by
-                         operator, then subtask */
+    uint8_t by_state; /* 1: by operator, then state by name, then subtask: so that all entries of a state
+                         come in one order (key group, key, namespace, map key), whatever the
+                         parallelism. 0: by operator, then subtask */
     cairn_progress_fn progress; /* while files are fetched; NULL: none */
     void *progress_context;
 } cairn_cat_options;
@@ -261,8 +261,9 @@ typedef struct cairn_cat_entry {
     const cairn_schema_info *schema; /* under which the value was written; NULL: its type has none */
 } cairn_cat_entry;
 /** Iterate entries by operator and subtask. Native files are fetched to scratch_dir, one subtask's at a
- * time, and verified on the way; of canonical ones only what is asked for is read, block by block, each
- * verified. Expired entries are included. Memory is bounded whatever the state's size. The snapshot must stay open.
+ * time (with by_state all of one operator's), and verified on the way; of canonical ones only what is asked
+ * for is read, block by block, each verified. Expired entries are included. Memory is bounded whatever the
+ * state's size. The snapshot must stay open.
  * @return 0, CAIRN_ENOTFOUND (no such operator or state), CAIRN_EINVAL, or an error of scratch_dir.
  * @crash a directory "cairn-cat-*" is left in scratch_dir. */
 CAIRN_API CAIRN_MUST_CHECK int cairn_cat_open(cairn_snapshot *snapshot,

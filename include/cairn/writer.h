@@ -12,6 +12,10 @@
  * it where that is possible. Nothing exists at the target before cairn_writer_commit(), and the savepoint
  * is complete when that returns 0.
  *
+ * After cairn_writer_commit() every call but cairn_writer_close() gives CAIRN_ECLOSED. Any call that needs
+ * what is stored of an operator may give what reading the base gives: CAIRN_ECORRUPT, CAIRN_EMISSING, its
+ * store's errors, and CAIRN_ECANCELED.
+ *
  * A handle is used by one thread at a time. What cairn.h says of errors, NULL and options holds here.
  */
 
@@ -57,7 +61,7 @@ typedef struct cairn_writer_operator {
 CAIRN_API CAIRN_MUST_CHECK int cairn_writer_add_operator(cairn_writer *writer, const char *uid,
                                                          const cairn_writer_operator *options,
                                                          cairn_error **reterr);
-/** @return 0 or CAIRN_ENOTFOUND. */
+/** @return 0, CAIRN_ENOTFOUND, CAIRN_EINVAL. */
 CAIRN_API CAIRN_MUST_CHECK int cairn_writer_remove_operator(cairn_writer *writer, const char *uid,
                                                             cairn_error **reterr);
 /** @return 0, CAIRN_ENOTFOUND, CAIRN_EEXIST, CAIRN_EINVAL. */
@@ -76,13 +80,16 @@ CAIRN_API CAIRN_MUST_CHECK int cairn_writer_add_state(cairn_writer *writer, cons
                                                       const cairn_state_info *info,
                                                       const cairn_serializer *serializer,
                                                       cairn_error **reterr);
+/** Remove a keyed or operator state with all its entries.
+ * @return 0, CAIRN_ENOTFOUND (operator or state), CAIRN_EINVAL. */
 CAIRN_API CAIRN_MUST_CHECK int cairn_writer_remove_state(cairn_writer *writer, const char *uid,
                                                          const char *state, cairn_error **reterr);
 
 /** Put an entry: of a value, reducing, aggregating or map state it replaces what is there, of a list it is
  * one more element at the end. Of a list's entry the value counts beside key and namespace. Values of a
- * type with schemas are taken to be in the present schema. Operator lists and broadcast maps are put the
- * same way, into the first subtask's part, from which a restore deals them out.
+ * type with schemas are taken to be in the present schema. Elements of operator lists are put the same way,
+ * into the first subtask's part, from which a restore deals them out; entries of broadcast maps into every
+ * subtask's.
  * @param written_ms  for states with expiry: the time of the entry's last write; -1: now.
  * @return 0, CAIRN_ENOTFOUND (operator or state), CAIRN_EINVAL (bytes that do not fit a type or limit),
  * CAIRN_ENOSPC, CAIRN_EIO. */
@@ -90,7 +97,8 @@ CAIRN_API CAIRN_MUST_CHECK int cairn_writer_put(cairn_writer *writer, const char
                                                 const char *state, const cairn_entry *entry,
                                                 int64_t written_ms, cairn_error **reterr);
 /** Remove the entry of a key, namespace and (maps) map key; of a list the whole list. Of an operator list
- * all elements, of a broadcast map the entry of that key. What is not there is removed successfully.
+ * all elements of every subtask, of a broadcast map the entry of that key. What is not there is removed
+ * successfully.
  * @return as cairn_writer_put(). */
 CAIRN_API CAIRN_MUST_CHECK int cairn_writer_remove(cairn_writer *writer, const char *uid,
                                                    const char *state, const cairn_entry *entry,
@@ -103,11 +111,13 @@ typedef struct cairn_commit_options {
     uint64_t id;      /* 0: the base's, else 1 */
 } cairn_commit_options;
 #define CAIRN_COMMIT_OPTIONS_INIT {sizeof(cairn_commit_options), (cairn_savepoint_format)0, 0, 0}
-/** Write the savepoint into a directory of `store`. Once only; then the writer can only be closed.
+/** Write the savepoint into a directory of `store`. Once only; then the writer can only be closed. (After
+ * CAIRN_EINVAL and CAIRN_EEXIST, which are found out first, it may be called again.)
  * @return 0 and *ret_name (may be NULL; the directory's name in the store, to be released with free()),
  * CAIRN_EEXIST (there is something of that name), CAIRN_EINVAL, CAIRN_ECANCELED, or the store's or
  * scratch_dir's error: then nothing is left at the target, or only objects without a manifest, if
- * they could not be removed. */
+ * they could not be removed; but after CAIRN_EUNKNOWN the savepoint may be there, whole.
+ * @crash as after a failure. */
 CAIRN_API CAIRN_MUST_CHECK int cairn_writer_commit(cairn_writer *writer, cairn_store *store,
                                                    const cairn_commit_options *options,
                                                    char **ret_name, cairn_error **reterr);
