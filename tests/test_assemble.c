@@ -13,6 +13,7 @@
  */
 #include "backends/state/keys.h"
 #include "backends/state/rocksdb_manifest.h"
+#include "base/hash.h"
 #include "tests/support/rescale.h"
 
 static const char NO_COMPACTIONS[] = "disable_auto_compactions=true";
@@ -353,8 +354,6 @@ START_TEST(chains_of_rescales)
 }
 END_TEST
 
-/* ---- damage ---- */
-
 static struct crn_assembly_source source_of(const struct world *world,
                                             const cairn_file_info **tables)
 {
@@ -366,6 +365,46 @@ static struct crn_assembly_source source_of(const struct world *world,
             tables[source.table_count++] = &subtask->capture.files[i].info;
     return source;
 }
+
+/* Where links are not possible, files are copied. */
+START_TEST(another_file_system)
+{
+    struct world *world = world_new(91, NO_COMPACTIONS);
+    char directory[] = "/dev/shm/cairn-assemble-XXXXXX";
+    world_write(world, 5000);
+    world_checkpoint(world);
+    const struct world_subtask *from = &world->subtasks[0];
+    const cairn_file_info **tables = calloc(from->capture.count + 1, sizeof(*tables));
+    ck_assert_ptr_nonnull(tables);
+    ck_assert_ptr_nonnull(mkdtemp(directory));
+    struct crn_assembly_source source = source_of(world, tables);
+    struct crn_assembly assembly = {.directory = directory,
+                                    .max_parallelism = WORLD_GROUPS,
+                                    .key_group_last = WORLD_GROUPS - 1,
+                                    .sources = &source,
+                                    .source_count = 1};
+    ck_ok(crn_rocksdb_assemble(&assembly, reterr));
+    ck_assert_uint_eq(assembly.table_count, source.table_count);
+    for (size_t i = 0; i < assembly.table_count; i++) {
+        const cairn_file_info *info = tables[assembly.tables[i].table];
+        char path[100];
+        uint8_t *data;
+        size_t size;
+        snprintf(path, sizeof(path), "%s/%06llu.sst", directory,
+                 (unsigned long long)assembly.tables[i].number);
+        ck_ok(crn_file_read_all(path, (size_t)1 << 30, &data, &size, reterr));
+        ck_assert_uint_eq(size, info->size);
+        ck_assert_uint_eq(crn_crc32c(0, data, size), info->crc32c);
+        free(data);
+    }
+    ck_ok(crn_file_remove_tree(directory, reterr));
+    free(assembly.tables);
+    free(tables);
+    world_free(world);
+}
+END_TEST
+
+/* ---- damage ---- */
 
 static void assert_refused(struct world *world, struct crn_assembly_source source, int code,
                            const char *part)
@@ -442,6 +481,7 @@ int main(void)
     add_case(suite, "manifest", large_manifests_are_written, 1);
     add_case(suite, "merge", merged_tables_are_known, 1);
     add_case(suite, "unclean", unclean_tables_are_not_taken, 1);
+    add_case(suite, "merge", another_file_system, 1);
     add_case(suite, "clip", clip_keeps_a_range, 4);
     add_case(suite, "cleaning", tables_are_cleaned_in_the_background, 2);
     add_case(suite, "merge", tombstones_up_to_the_border, 1);

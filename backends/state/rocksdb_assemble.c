@@ -44,6 +44,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
+#include <sys/sendfile.h>
 
 #define SEQUENCE_MAX (((uint64_t)1 << 56) - 1)
 #define MANIFEST_NUMBER 1u
@@ -339,7 +340,7 @@ static int copy_table(const struct assembler *a, const char *from, const char *t
         return crn_err_os(a->reterr, errno, to, "cannot create '%s'", to);
     ssize_t n;
     do {
-        n = copy_file_range(in, NULL, out, NULL, (size_t)1 << 30, 0);
+        n = sendfile(out, in, NULL, (size_t)1 << 30);
     } while (n > 0);
     return n < 0 ? crn_err_os(a->reterr, errno, to, "cannot copy '%s' to '%s'", from, to) : 0;
 }

@@ -1,4 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An operator on RocksDB, and what it must hold.
+ *
+ * Writes go to the subtask that owns the key, and to the oracle. The third state only has keys of
+ * the first key groups, so that some subtasks never register it; a quarter of what is written to
+ * the expiring one is expired at once, and is no entry for the oracle, whether it is still there or
+ * not. A rescale does with the backend what the engine does: checkpoint, close, assemble, open,
+ * clip, load what could not be taken, checkpoint.
+ */
 #include "tests/support/rescale.h"
 
 #include "backends/state/keys.h"
