@@ -6,14 +6,14 @@
  * is removed and released is freed, to the last byte; appending does not copy the list; snapshots
  * that other threads scan and release hold their moment while the writer goes on (P2; run it under
  * ThreadSanitizer, too); what expires leaves while other entries are written, and nothing else
- * does; a capture's canonical files hold exactly the barrier's entries; an allocation that fails,
- * wherever, is CAIRN_ENOMEM and changes nothing.
+ * does; a capture's canonical files hold exactly the barrier's entries. Without memory:
+ * test_state_nomem.c.
  */
 #include "backends/state/canonical.h"
 #include "backends/state/keys.h"
 #include "backends/state/values.h"
 #include "base/thread.h"
-#include "tests/support/state_any.h"
+#include "tests/support/state_heap.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -21,37 +21,6 @@
 
 static const cairn_state_info value_info = {.name = "value", .kind = CAIRN_KIND_VALUE};
 static const cairn_state_info list_info = {.name = "list", .kind = CAIRN_KIND_LIST};
-
-static struct crn_state_db *open_heap(uint64_t memtable_bytes)
-{
-    struct crn_state_db *db = NULL;
-    struct crn_state_config config = {.directory = "/nowhere",
-                                      .memtable_bytes = memtable_bytes,
-                                      .max_parallelism = 128,
-                                      .key_group_last = 127};
-    ck_ok(crn_heap_open(&config, &db, reterr));
-    return db;
-}
-
-static uint64_t held_bytes(struct crn_state_db *db)
-{
-    struct crn_state_stats stats;
-    db->ops->stats(db, &stats);
-    return stats.memtable_bytes;
-}
-
-static uint64_t scramble(uint64_t x)
-{
-    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-    return x ^ (x >> 31);
-}
-
-static void put_number(struct crn_state_db *db, struct crn_state *state, uint64_t key,
-                       uint64_t value)
-{
-    ck_ok(db->ops->put(db, state, &key, sizeof(key), &value, sizeof(value), reterr));
-}
 
 /* ---- opening ---- */
 
@@ -617,169 +586,6 @@ START_TEST(captures_of_little)
 }
 END_TEST
 
-/* ---- without memory ---- */
-
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) ||                         \
-    __has_feature(memory_sanitizer)
-#define SANITIZED
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED
-#endif
-
-#ifndef SANITIZED /* sanitizers have an allocator of their own */
-
-/* The allocation that fails; negative: none does. */
-static _Thread_local long allocations_left = -1;
-
-extern void *__libc_malloc(size_t size);
-extern void *__libc_calloc(size_t count, size_t size);
-extern void *__libc_realloc(void *old, size_t size);
-
-static bool allocation_fails(void)
-{
-    return allocations_left >= 0 && allocations_left-- == 0;
-}
-
-void *malloc(size_t size)
-{
-    return allocation_fails() ? NULL : __libc_malloc(size);
-}
-
-void *calloc(size_t count, size_t size)
-{
-    return allocation_fails() ? NULL : __libc_calloc(count, size);
-}
-
-void *realloc(void *old, size_t size)
-{
-    return allocation_fails() ? NULL : __libc_realloc(old, size);
-}
-
-#define SMALL 3000u /* three levels of nodes */
-
-static void check_unchanged(struct crn_state_db *db, struct crn_state *state)
-{
-    struct crn_pin pin = {0};
-    ck_assert_uint_eq(count_entries(db, state, ""), SMALL);
-    for (uint64_t i = 0; i < SMALL; i++) {
-        uint64_t key = __builtin_bswap64(2 * i);
-        ck_assert_int_eq(ck_ok(db->ops->get(db, state, &key, sizeof(key), &pin, reterr)), 1);
-        ck_assert_uint_eq(pin.size, sizeof(i));
-        ck_assert_int_eq(memcmp(pin.data, &i, sizeof(i)), 0);
-    }
-    db->ops->unpin(&pin);
-}
-
-/* One call, of the kind `what`, near the key i. */
-static int attempt(struct crn_state_db *db, struct crn_state *state, int what, uint64_t i,
-                   cairn_error **reterr)
-{
-    static const char big[200];
-    uint64_t key = __builtin_bswap64(2 * i), absent = __builtin_bswap64(2 * i + 1);
-    switch (what) {
-    case 0: /* into nodes that are full */
-        return db->ops->put(db, state, &absent, sizeof(absent), big, 8, reterr);
-    case 1:
-        return db->ops->put(db, state, &key, sizeof(key), big, sizeof(big), reterr);
-    case 2:
-        return db->ops->append(db, state, &key, sizeof(key), big, sizeof(big), reterr);
-    case 3:
-        return db->ops->append(db, state, &absent, sizeof(absent), big, 8, reterr);
-    case 4:
-        return db->ops->remove(db, state, &key, sizeof(key), reterr);
-    case 5: /* 256 keys or so */
-        return db->ops->remove_prefix(db, state, &key, 7, reterr);
-    default:
-        return db->ops->clip(db, &(struct crn_state_range){(uint8_t *)&key, NULL, sizeof(key), 0},
-                             reterr);
-    }
-}
-enum { ATTEMPTS = 7 };
-
-static struct crn_state_db *filled_heap(struct crn_state **ret_state)
-{
-    struct crn_state_db *db = open_heap(0);
-    *ret_state = open_state(db, &list_info);
-    for (uint64_t i = 0; i < SMALL; i++) /* in order: all nodes are full */
-        put_number(db, *ret_state, __builtin_bswap64(2 * i), i);
-    return db;
-}
-
-/* _i: the call, and whether a snapshot shares everything. */
-START_TEST(writes_without_memory)
-{
-    for (long n = 0;; n++) {
-        struct crn_state *state;
-        struct crn_state_db *db = filled_heap(&state);
-        struct crn_state_snapshot *snapshot = NULL;
-        cairn_error *error = NULL;
-        if (_i >= ATTEMPTS)
-            ck_ok(db->ops->snapshot(db, &snapshot, reterr));
-        allocations_left = n;
-        int r = attempt(db, state, _i % ATTEMPTS, 1000, &error);
-        bool failed = allocations_left < 0;
-        allocations_left = -1;
-        ck_assert_int_eq(r, failed ? CAIRN_ENOMEM : 0);
-        cairn_error_free(error);
-        if (failed)
-            check_unchanged(db, state);
-        db->ops->release_snapshot(snapshot);
-        if (failed) { /* and nothing was broken by it */
-            ck_ok(attempt(db, state, _i % ATTEMPTS, 1000, reterr));
-            ck_ok(db->ops->remove_prefix(db, state, "\0", 1, reterr));
-            ck_assert_uint_eq(held_bytes(db), 0);
-        }
-        db->ops->close(db);
-        if (!failed) {
-            ck_assert(n > 0 || _i % ATTEMPTS > 3); /* removing may take none */
-            return;
-        }
-        ck_assert_int_lt(n, 100);
-    }
-}
-END_TEST
-
-/* Of one load behind all entries (_i 0), before all (1), or between them (2). */
-START_TEST(loads_without_memory)
-{
-    for (long n = 0;; n++) {
-        struct crn_state *state;
-        struct crn_state_db *db = filled_heap(&state);
-        struct crn_state_load *load = NULL;
-        struct crn_state_iterator *iterator = NULL;
-        cairn_error *error = NULL;
-        ck_ok(db->ops->load_begin(db, state, &load, reterr));
-        if (_i == 1)
-            ck_ok(db->ops->load_put(load, "", 0, "v", 1, reterr));
-        for (uint64_t i = 0; i < 50 && _i != 1; i++) {
-            uint64_t key = __builtin_bswap64(2 * i + 1 + (_i == 0 ? 2 * SMALL : 0));
-            ck_ok(db->ops->load_put(load, &key, sizeof(key), "v", 1, reterr));
-        }
-        size_t loaded = _i == 1 ? 1 : 50;
-        ck_ok(db->ops->load_end(load, true, reterr));
-        allocations_left = n;
-        int r = db->ops->iterate(db, state, "", 0, &iterator, &error);
-        bool failed = allocations_left < 0;
-        allocations_left = -1;
-        ck_assert_int_eq(r, failed ? CAIRN_ENOMEM : 0);
-        cairn_error_free(error);
-        if (r == 0)
-            db->ops->end(iterator);
-        ck_assert_uint_eq(count_entries(db, state, ""), SMALL + loaded); /* at the latest now */
-        db->ops->close(db);
-        if (!failed) {
-            ck_assert_int_gt(n, 1);
-            return;
-        }
-    }
-}
-END_TEST
-
-#endif
-
 static void add_cases(Suite *suite, const char *name, const TTest *test, int count)
 {
     TCase *tcase = tcase_create(name);
@@ -802,9 +608,5 @@ int main(void)
     add_cases(suite, "threads", a_load_beside_the_writer, 1);
     add_cases(suite, "capture", a_capture_holds_the_barriers_entries, 1);
     add_cases(suite, "capture", captures_of_little, 1);
-#ifndef SANITIZED
-    add_cases(suite, "memory", writes_without_memory, 2 * ATTEMPTS);
-    add_cases(suite, "memory", loads_without_memory, 3);
-#endif
     return crn_test_run(suite);
 }
