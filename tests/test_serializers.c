@@ -6,7 +6,8 @@
  * and that no bytes whatever crash a reader: every truncation and every flipped bit of schemas and
  * values gives an error, or something that is valid by all the rules (P11).
  *
- * The Avro part compares Cairn's reader and resolver with the table of the specification.
+ * The Avro part goes through the rules of the specification's resolution, one case for each. The
+ * examples of docs/format.md are read from it (P10).
  */
 
 #include "tests/support/tap.h"
@@ -406,6 +407,57 @@ START_TEST(test_struct_json)
 }
 END_TEST
 
+/* The example behind a mark of docs/format.md. */
+static void read_example(const char *mark, struct cairn_buffer *out)
+{
+    char line[256];
+    int fences = 0;
+    FILE *document = fopen(CRN_TEST_SOURCE_ROOT "/docs/format.md", "r");
+    ck_assert_ptr_nonnull(document);
+    while (fgets(line, sizeof(line), document) != NULL && strncmp(line, mark, strlen(mark)) != 0)
+        continue;
+    while (fences < 2 && fgets(line, sizeof(line), document) != NULL) {
+        if (strncmp(line, "```", 3) == 0) {
+            fences++;
+            continue;
+        }
+        char *end, *at = line;
+        for (unsigned long byte; *at != '#'; at = end) {
+            byte = strtoul(at, &end, 16);
+            if (end == at)
+                break;
+            MUST(crn_buf_append_u8(out, (uint8_t)byte));
+        }
+    }
+    (void)fclose(document);
+    ck_assert_msg(fences == 2 && out->size > 0, "no example '%s'", mark);
+}
+
+START_TEST(test_struct_documented)
+{
+    CRN_AUTO_BUFFER struct cairn_buffer schema = {0};
+    CRN_AUTO_BUFFER struct cairn_buffer value = {0};
+    CRN_AUTO_BUFFER struct cairn_buffer tagged = {0};
+    uint8_t seven[8];
+    size_t size;
+    cairn_encode_int64(7, seven);
+    cairn_serializer *serializer =
+        make_struct((cairn_field[]){{"id", CAIRN_INT64, seven, 8}, {"name", CAIRN_STRING}}, 2);
+    read_example("<!-- hex struct schema -->", &schema);
+    read_example("<!-- hex struct value -->", &value);
+    read_example("<!-- hex tagged value -->", &tagged);
+    ck_assert_uint_eq(schema.size, serializer->schema.size);
+    ck_assert_mem_eq(schema.data, serializer->schema.bytes, schema.size);
+    void *made = value_of(serializer, "{\"id\":-1,\"name\":\"ab\"}", &size);
+    ck_assert_uint_eq(value.size, size);
+    ck_assert_mem_eq(value.data, made, size);
+    ck_assert_uint_eq(tagged.size, size + 1);
+    ck_assert_mem_eq(tagged.data + 1, made, size);
+    free(made);
+    cairn_serializer_release(serializer);
+}
+END_TEST
+
 /* ------------------------------------------------------------------------------------------ *
  * Avro
  * ------------------------------------------------------------------------------------------ */
@@ -799,6 +851,7 @@ int main(void)
     tcase_add_test(structs, test_struct_evolution);
     tcase_add_test(structs, test_struct_hostile);
     tcase_add_test(structs, test_struct_json);
+    tcase_add_test(structs, test_struct_documented);
     suite_add_tcase(suite, structs);
     TCase *avro = tcase_create("avro");
     tcase_set_timeout(avro, 20);

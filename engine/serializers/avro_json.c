@@ -274,7 +274,9 @@ static int decode_entry(struct crn_avro_cursor *cursor, const struct crn_avro_no
     struct json_object *value = NULL;
     if (!crn_avro_read_bytes(cursor, &key, &size))
         return CAIRN_ECORRUPT;
-    CRN_AUTO_JSON struct json_object *name = crn_json_of_text(key, size);
+    bool is_text = memchr(key, 0, size) == NULL; /* names of members end at a zero byte */
+    CRN_AUTO_JSON struct json_object *name =
+        is_text ? crn_json_of_text(key, size) : crn_json_of_bytes(key, size);
     if (name == NULL)
         return CAIRN_ENOMEM;
     CRN_TRY(decode(cursor, node->items, &value));

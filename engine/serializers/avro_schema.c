@@ -170,7 +170,7 @@ static int take_name(struct parser *parser, struct json_object *json, const char
         return bad(parser, "not a namespace:", own_space);
     CRN_AUTO_FREE char *full_name = NULL;
     CRN_TRY(qualify(own_space != NULL ? own_space : space, name, &full_name, parser->reterr));
-    for (size_t i = 0; i < CRN_AVRO_PRIMITIVES; i++)
+    for (size_t i = 0; i < sizeof(kind_names) / sizeof(kind_names[0]); i++)
         if (strcmp(full_name, kind_names[i]) == 0)
             return bad(parser, "a type of one's own cannot be named", full_name);
     if (strlen(full_name) > NAME_MAX_BYTES || ++parser->schema->named_count > NAMED_MAX)

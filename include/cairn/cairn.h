@@ -627,7 +627,9 @@ typedef struct cairn_state_options {
     uint64_t ttl_ms; /* an entry expires so long after its last write; 0: never. Lists expire by
                         element, maps by entry. The duration may change between runs. Expiry itself may be
                         switched on and off between runs, too: registering then rewrites the whole
-                        state; entries that had none count as written at that moment. */
+                        state; entries that had none count as written at that moment. All subtasks
+                        must have registered it before the next checkpoint, which is aborted else;
+                        a failure on the way leaves the task without further checkpoints. */
     uint8_t ttl_on_read; /* 1: a read also renews the entry (not lists, not cairn_task_iterate());
                             only with ttl_ms */
     const cairn_serializer *serializer; /* of values, elements or accumulators of the types CAIRN_STRUCT,
@@ -664,8 +666,9 @@ CAIRN_API CAIRN_MUST_CHECK int cairn_struct_serializer(const char *name, const c
                                                        size_t count, cairn_serializer **ret_serializer,
                                                        cairn_error **reterr);
 /** Values in Avro's binary encoding, written with the schema (JSON text). Between runs it may change as
- * Avro's rules of schema resolution let a reader's schema differ from a writer's, as far as the Avro C
- * library resolves them; CAIRN_EINVAL if it is no schema. */
+ * Avro's rules of schema resolution let a reader's schema differ from a writer's, defaults and aliases
+ * included. One rule is stricter: every value that the stored schema allows must be readable, whether it
+ * is there or not. docs/architecture.md has the table. CAIRN_EINVAL if it is no schema. */
 CAIRN_API CAIRN_MUST_CHECK int cairn_avro_serializer(const char *schema_json,
                                                      cairn_serializer **ret_serializer,
                                                      cairn_error **reterr);

@@ -50,6 +50,14 @@ readme_runs()
     esac
 }
 
+schema_changes()
+{
+    "$build/examples/schema" "$work/visitors" 1 && "$build/examples/schema" "$work/visitors" 2 >"$work/out" &&
+        "$build/examples/schema" "$work/visitors" 1 >"$work/again" || return 1
+    grep -q '^ann: 2 visits, language unknown$' "$work/out" && grep -q '^eve: 1 visits, language unknown$' "$work/out" &&
+        grep -q '^bob: 2 visits, language -$' "$work/again" || { cat "$work/out" "$work/again"; return 1; }
+}
+
 wordcount_survives()
 {
     local i pid
@@ -72,5 +80,6 @@ wordcount_survives()
 
 check "quickstart counts its starts" quickstart_counts
 check "the README's program compiles, runs, and goes on" readme_runs
+check "the schema changes, and back" schema_changes
 check "wordcount counts every word once, killed three times" wordcount_survives
 echo "1..$n"
