@@ -296,6 +296,13 @@ static int hook_get(cairn_store *store, const char *key, uint64_t offset, uint64
     return inner->ops->get(inner, key, offset, size, sink, reterr);
 }
 
+static int hook_stat(cairn_store *store, const char *key, cairn_object_stat *ret_stat,
+                     cairn_error **reterr)
+{
+    cairn_store *inner = hooked(store);
+    return inner->ops->stat(inner, key, ret_stat, reterr);
+}
+
 static int hook_list(cairn_store *store, const char *prefix, cairn_list_fn fn, void *context,
                      cairn_error **reterr)
 {
@@ -313,6 +320,7 @@ static const cairn_store_ops hook_ops = {.struct_size = sizeof(cairn_store_ops),
                                          .scheme = "hook",
                                          .create = hook_create,
                                          .get = hook_get,
+                                         .stat = hook_stat,
                                          .list = hook_list,
                                          .remove = hook_remove};
 

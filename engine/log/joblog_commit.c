@@ -13,9 +13,14 @@
  * removed long ago. So after winning, the log is listed: if anything stands above this id, the job
  * has moved on without this writer, and its record is a stray that readers ignore because it lies
  * below the log's begin. It is left alone: whether it is a stray is for garbage collection to
- * judge. And the record before it must still be there, as a log's head always is: if it is not, the
- * whole log was removed, because another job has claimed it. This record is then taken back, so
- * that nothing is left that looks like a job.
+ * judge.
+ *
+ * A job that another one claims loses its whole directory, and a writer that slept through it would
+ * begin a new log. So before the create the head must be there, as a log's head always is. One that
+ * falls asleep right behind this look finds afterwards that the record before its own is gone: a
+ * collector may have done that, which takes the new record for the head, but leaves its objects
+ * alone; a claimer marks the directory, and removes all objects. In that case the record is taken
+ * back, so that nothing is left that looks like a job.
  *
  * No locks; any thread. @crash the record exists or not; whoever opens the job next reads which.
  */
@@ -203,14 +208,75 @@ static int create_and_settle(struct commit *commit, struct crn_record **ret_foun
                         cairn_error_message(error));
 }
 
-/* Only this writer can have the id, so nobody else's record goes. */
 static int fail_removed(const struct commit *commit, cairn_error **reterr)
 {
-    const char *keys[] = {commit->key};
-    (void)commit->store->ops->remove(commit->store, keys, 1, NULL); /* a stray is left, then */
     return crn_err_fail(reterr, CAIRN_EFENCED, commit->key,
                         "the log of job '%s' was removed: another job has claimed its state",
                         commit->record->job);
+}
+
+/* 1 or 0; else the store's error, CAIRN_EUNAVAIL if that may pass: nothing has happened yet. */
+static int exists(const struct commit *commit, const char *relative, cairn_error **reterr)
+{
+    CRN_AUTO_FREE char *key = NULL;
+    CRN_AUTO_ERROR cairn_error *error = NULL;
+    cairn_object_stat stat;
+    int r = 0;
+    CRN_TRY(crn_joblog_key(commit->record->job, relative, &key, reterr));
+    for (unsigned attempt = 0; attempt < COMMIT_ATTEMPTS; attempt++) {
+        if (attempt > 0)
+            pause_before_retry(attempt - 1);
+        cairn_error_free(CRN_TAKE(error));
+        r = commit->store->ops->stat(commit->store, key, &stat, &error);
+        if (r == 0 || r == CAIRN_ENOTFOUND)
+            return r == 0;
+        if (cairn_error_class_of(r) != CAIRN_CLASS_RETRY)
+            return crn_err_move(reterr, &error, r);
+    }
+    return crn_err_fail(reterr, CAIRN_EUNAVAIL, key, "%s", cairn_error_message(error));
+}
+
+/* P7: the head that the record follows is there, or the record itself is, from an earlier try. */
+static int check_head(const struct commit *commit, cairn_error **reterr)
+{
+    const uint64_t id = commit->record->info.id;
+    char name[CRN_KEY_MAX];
+    for (uint64_t wanted = id - 1; id > 1 && wanted <= id; wanted++) {
+        crn_key_manifest(name, wanted);
+        int r = exists(commit, name, reterr);
+        if (r != 0)
+            return r < 0 ? r : 0;
+    }
+    return id == 1 ? 0 : fail_removed(commit, reterr);
+}
+
+static const char *first_object(const struct crn_record *record)
+{
+    for (size_t o = 0; o < record->operator_count; o++)
+        for (size_t s = 0; s < record->operators[o].subtask_count; s++) {
+            const struct crn_subtask *subtask = &record->operators[o].subtasks[s];
+            for (size_t f = 0; f < subtask->file_count; f++)
+                if (subtask->files[f].info.object != NULL)
+                    return subtask->files[f].info.object;
+        }
+    return NULL;
+}
+
+/* The record stands, and the one before it does not any more: see the top. */
+static int judge_lone_record(const struct commit *commit, cairn_error **reterr)
+{
+    const char *object = first_object(commit->record);
+    const char *keys[] = {commit->key};
+    int claimed = exists(commit, CRN_MARK_CLAIMED, NULL);
+    int whole = object != NULL ? exists(commit, object, NULL) : 1;
+    if (claimed < 0 || whole < 0)
+        return crn_err_fail(reterr, CAIRN_EUNKNOWN, commit->key,
+                            "'%s' was written, but whether its log was removed is not known",
+                            commit->key);
+    if (claimed == 0 && whole == 1)
+        return 0;
+    (void)commit->store->ops->remove(commit->store, keys, 1, NULL); /* a stray is left, then */
+    return fail_removed(commit, reterr);
 }
 
 /* P7: 0 if nothing stands above the record that was just created, and the log below it stands. */
@@ -235,7 +301,7 @@ static int check_neighbours(const struct commit *commit, cairn_error **reterr)
                             commit->key, cairn_error_message(error));
     if (found.highest > found.id)
         return fail_overtaken(commit, found.highest, reterr);
-    return found.id == 1 || found.has_previous ? 0 : fail_removed(commit, reterr);
+    return found.id == 1 || found.has_previous ? 0 : judge_lone_record(commit, reterr);
 }
 
 int crn_joblog_commit(cairn_store *store, const struct crn_record *record,
@@ -249,6 +315,7 @@ int crn_joblog_commit(cairn_store *store, const struct crn_record *record,
     CRN_TRY(crn_joblog_key(record->job, name, &commit.key, reterr));
     CRN_TRY(crn_record_encode(record, &commit.bytes, reterr));
     commit.hash = crn_hash128_of(commit.bytes.data, commit.bytes.size);
+    CRN_TRY(check_head(&commit, reterr));
     CRN_TRY(create_and_settle(&commit, ret_found, reterr));
     CRN_TRY(check_neighbours(&commit, reterr));
     *ret_hash = commit.hash;

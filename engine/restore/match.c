@@ -40,16 +40,41 @@ int crn_match_operator(const cairn_operator_info *stored, const struct crn_match
     return 0;
 }
 
-static int fail_state(const cairn_state_info *stored, const cairn_state_info *wanted,
-                      cairn_error **reterr)
+bool crn_match_is_alike(const cairn_state_info *stored, const cairn_state_info *wanted)
+{
+    bool is_map = stored->kind == CAIRN_KIND_MAP || stored->kind == CAIRN_KIND_BROADCAST;
+    return stored->kind == wanted->kind && stored->value_type == wanted->value_type &&
+           (!is_map || stored->map_key_type == wanted->map_key_type);
+}
+
+int crn_match_types(const cairn_state_info *stored, const cairn_state_info *wanted,
+                    cairn_error **reterr)
 {
     CRN_AUTO_BUFFER struct cairn_buffer was = {0};
     CRN_AUTO_BUFFER struct cairn_buffer is = {0};
+    if (crn_match_is_alike(stored, wanted))
+        return 0;
     if (crn_state_describe(stored, &was) < 0 || crn_state_describe(wanted, &is) < 0)
         return crn_err_nomem(reterr);
     return crn_err_fail(reterr, CAIRN_EMISMATCH, NULL,
                         "state '%s' is stored as %s, and cannot be registered as %s", wanted->name,
                         (const char *)was.data, (const char *)is.data);
+}
+
+int crn_match_schema(const cairn_state_info *stored, size_t i, const cairn_serializer *serializer,
+                     cairn_compatibility *ret_how, struct cairn_buffer *why, cairn_error **reterr)
+{
+    const cairn_schema_info *schema = &stored->schemas[i];
+    int r = crn_serializer_compare(serializer, stored->value_type, schema, ret_how, why, reterr);
+    if (r < 0) {
+        crn_err_prefix(reterr, "state '%s', schema %u", stored->name, schema->tag);
+        return r;
+    }
+    if (*ret_how != CAIRN_INCOMPATIBLE)
+        return 0;
+    return crn_err_fail(reterr, CAIRN_EMISMATCH, NULL, "state '%s' cannot be read: %.*s",
+                        stored->name, (int)why->size,
+                        why->data != NULL ? (const char *)why->data : "");
 }
 
 /* Values may have been written under any of the stored schemas, so each must do. */
@@ -59,18 +84,11 @@ static int match_schemas(const cairn_state_info *stored, const cairn_serializer 
     for (size_t i = 0; i < stored->schema_count; i++) {
         CRN_AUTO_BUFFER struct cairn_buffer why = {0};
         cairn_compatibility found = CAIRN_COMPATIBLE_AS_IS;
-        CRN_TRY(crn_serializer_compare(serializer, stored->value_type, &stored->schemas[i], &found,
-                                       &why, reterr));
-        if (crn_buf_append_u8(&why, 0) < 0) /* a caller's words need not end in a zero */
-            return crn_err_nomem(reterr);
-        const char *words = why.size > 1 ? (const char *)why.data : "the schemas differ";
-        if (found == CAIRN_INCOMPATIBLE)
-            return crn_err_fail(reterr, CAIRN_EMISMATCH, NULL,
-                                "state '%s' is stored with a schema that the given one cannot "
-                                "read: %s",
-                                stored->name, words);
+        CRN_TRY(crn_match_schema(stored, i, serializer, &found, &why, reterr));
         if (found == CAIRN_COMPATIBLE_AFTER_MIGRATION &&
-            crn_buf_printf(how, "%safter migration: %s", how->size > 0 ? "; " : "", words) < 0)
+            crn_buf_printf(how, "%safter migration%s%.*s", how->size > 0 ? "; " : "",
+                           why.size > 0 ? ": " : "", (int)why.size,
+                           why.data != NULL ? (const char *)why.data : "") < 0)
             return crn_err_nomem(reterr);
     }
     return 0;
@@ -80,10 +98,7 @@ int crn_match_state(const cairn_state_info *stored, const cairn_state_info *want
                     const cairn_serializer *serializer, struct cairn_buffer *how,
                     cairn_error **reterr)
 {
-    bool is_map = stored->kind == CAIRN_KIND_MAP || stored->kind == CAIRN_KIND_BROADCAST;
-    if (stored->kind != wanted->kind || stored->value_type != wanted->value_type ||
-        (is_map && stored->map_key_type != wanted->map_key_type))
-        return fail_state(stored, wanted, reterr);
+    CRN_TRY(crn_match_types(stored, wanted, reterr));
     if ((stored->ttl_ms > 0) != (wanted->ttl_ms > 0) &&
         crn_buf_printf(how, "rewritten, since expiry is switched %s",
                        wanted->ttl_ms > 0 ? "on" : "off") < 0)

@@ -18,6 +18,14 @@ struct crn_match_operator {
 int crn_match_operator(const cairn_operator_info *stored, const struct crn_match_operator *wanted,
                        cairn_error **reterr);
 
+/* Kind and types only. */
+bool crn_match_is_alike(const cairn_state_info *stored, const cairn_state_info *wanted);
+/* The same, with words: CAIRN_EMISMATCH. */
+int crn_match_types(const cairn_state_info *stored, const cairn_state_info *wanted,
+                    cairn_error **reterr);
+/* One of a state's stored schemas and a serializer. `why` gets words, CAIRN_EMISMATCH has them. */
+int crn_match_schema(const cairn_state_info *stored, size_t i, const cairn_serializer *serializer,
+                     cairn_compatibility *ret_how, struct cairn_buffer *why, cairn_error **reterr);
 /* A stored state and one that is to be registered by its name. `how` gets words: what changes, or
  * nothing if it goes on as it is. serializer NULL: schemas are not compared. CAIRN_EMISMATCH. */
 int crn_match_state(const cairn_state_info *stored, const cairn_state_info *wanted,

@@ -93,11 +93,12 @@ static int remove_directory(struct cairn_job *job, cairn_store *store, const cha
 {
     CRN_CLEANUP(listing_done) struct listing listing = {.name = name};
     CRN_AUTO_FREE char *mark = NULL;
-    CRN_TRY(crn_joblog_list(store, name, "", note_key, &listing, reterr));
+    CRN_TRY(crn_joblog_list(store, name, CRN_JOBLOG_PREFIX, note_key, &listing, reterr));
     newest_last(&listing);
     size_t older = listing.manifest_count > 0 ? listing.manifest_count - 1 : 0;
     CRN_TRY(remove_keys(store, listing.manifests, older, reterr));
     CRN_TRY(remove_keys(store, listing.manifests + older, listing.manifest_count - older, reterr));
+    CRN_TRY(crn_joblog_list(store, name, "", note_key, &listing, reterr));
     CRN_TRY(remove_keys(store, listing.objects, listing.object_count, reterr));
     CRN_TRY(crn_joblog_key(name, CRN_MARK_CLAIMED, &mark, reterr));
     CRN_TRY(remove_keys(store, &mark, 1, reterr));

@@ -22,6 +22,7 @@
 #include "engine/serializers/serializer.h"
 #include "engine/states/operator_state.h"
 #include "engine/options.h"
+#include "engine/restore/match.h"
 #include "base/text.h"
 #include <inttypes.h>
 #include <string.h>
@@ -109,26 +110,6 @@ int crn_state_describe(const cairn_state_info *info, struct cairn_buffer *out)
                           crn_type_name(info->value_type), info->ttl_ms > 0 ? " with expiry" : "");
 }
 
-static int fail_mismatch(const cairn_state_info *stored, const cairn_state_info *asked,
-                         cairn_error **reterr)
-{
-    CRN_AUTO_BUFFER struct cairn_buffer was = {0};
-    CRN_AUTO_BUFFER struct cairn_buffer is = {0};
-    if (crn_state_describe(stored, &was) < 0 || crn_state_describe(asked, &is) < 0)
-        return crn_err_nomem(reterr);
-    return crn_err_fail(reterr, CAIRN_EMISMATCH, NULL,
-                        "state '%s' is stored as %s, and cannot be registered as %s", asked->name,
-                        (const char *)was.data, (const char *)is.data);
-}
-
-/* Values of a state may get and lose their expiry: registering rewrites them. */
-static bool is_alike(const cairn_state_info *a, const cairn_state_info *b)
-{
-    bool has_keys = a->kind == CAIRN_KIND_MAP || a->kind == CAIRN_KIND_BROADCAST;
-    return a->kind == b->kind && a->value_type == b->value_type &&
-           (!has_keys || a->map_key_type == b->map_key_type);
-}
-
 static bool has_same_schema(const cairn_state_info *a, const cairn_state_info *b)
 {
     if (a->schema_count == 0 || b->schema_count == 0)
@@ -140,7 +121,7 @@ static bool has_same_schema(const cairn_state_info *a, const cairn_state_info *b
 
 bool crn_state_is_same(const cairn_state_info *a, const cairn_state_info *b)
 {
-    return is_alike(a, b) && (a->ttl_ms > 0) == (b->ttl_ms > 0) && has_same_schema(a, b);
+    return crn_match_is_alike(a, b) && (a->ttl_ms > 0) == (b->ttl_ms > 0) && has_same_schema(a, b);
 }
 
 static const struct crn_keyed *find_keyed(const struct cairn_task *task, const char *name)
@@ -175,11 +156,11 @@ int crn_task_check_new_state(const struct cairn_task *task, const cairn_state_in
     if (find_keyed(task, info->name) != NULL || (restored != NULL && restored->task != NULL))
         return crn_err_fail(reterr, CAIRN_EEXIST, NULL,
                             "state '%s' of task '%s' is registered already", info->name, task->uid);
-    if (restored != NULL && !is_alike(&restored->info, info))
-        return fail_mismatch(&restored->info, info, reterr);
+    if (restored != NULL)
+        CRN_TRY(crn_match_types(&restored->info, info, reterr));
     for (size_t i = 0; i < task->stored_count; i++)
-        if (strcmp(task->stored[i].name, info->name) == 0 && !is_alike(&task->stored[i], info))
-            return fail_mismatch(&task->stored[i], info, reterr);
+        if (strcmp(task->stored[i].name, info->name) == 0)
+            CRN_TRY(crn_match_types(&task->stored[i], info, reterr));
     return 0;
 }
 

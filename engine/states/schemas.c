@@ -16,8 +16,9 @@
  * Proved by tests/test_schema_evolution.c.
  */
 
-#include "engine/states/keyed.h"
+#include "engine/restore/match.h"
 #include "engine/serializers/serializer.h"
+#include "engine/states/keyed.h"
 #include <string.h>
 
 #define TAG_SIZE_MAX 5u
@@ -72,18 +73,9 @@ void crn_schemas_free(struct crn_schemas *schemas)
 
 static int compare_stored(struct crn_schemas *schemas, size_t i, cairn_error **reterr)
 {
-    const cairn_schema_info *stored = &schemas->known.schemas[i];
     CRN_AUTO_BUFFER struct cairn_buffer why = {0};
-    int r = crn_serializer_compare(schemas->serializer, schemas->known.value_type, stored,
-                                   &schemas->readings[i].how, &why, reterr);
-    if (r < 0) {
-        crn_err_prefix(reterr, "state '%s', schema %u", schemas->known.name, stored->tag);
-        return r;
-    }
-    if (schemas->readings[i].how != CAIRN_INCOMPATIBLE)
-        return 0;
-    return crn_err_fail(reterr, CAIRN_EMISMATCH, NULL, "state '%s' cannot be read: %s",
-                        schemas->known.name, why.data != NULL ? (const char *)why.data : "");
+    return crn_match_schema(&schemas->known, i, schemas->serializer, &schemas->readings[i].how,
+                            &why, reterr);
 }
 
 /* The given schema at the end of the list, under the next tag. */

@@ -3,7 +3,8 @@
 /*
  * One stored file on its way back: every byte that Cairn takes out of a store as a checkpoint's
  * data passes through this file and is verified in it (P8). No other place may call a store's get
- * for an object.
+ * for an object, but object_input.c: it reads parts of canonical files, whose blocks verify
+ * themselves.
  *
  * A local file gets its final name only after its bytes were compared with the manifest, so a file
  * cut short by a crash or a broken transfer is never under a name that a database would open. A
