@@ -142,7 +142,8 @@ struct crn_state_ops {
     /* --- bulk load: entries in ascending order of keys, all of which the state does not have yet.
      * One thread per load, several loads of disjoint ranges (also of one state) at a time, while
      * nobody reads or writes that range. They are visible, all at once, when load_end(keep) returns
-     * 0. --- */
+     * 0. It fails, and changes nothing, where the entries could not be kept out of a snapshot that
+     * is held or a checkpoint that is being captured. --- */
     int (*load_begin)(struct crn_state_db *db, struct crn_state *state, struct crn_state_load **ret,
                       cairn_error **reterr);
     int (*load_put)(struct crn_state_load *load, const void *key, size_t key_size,
