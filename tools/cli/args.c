@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum value_type { FLAG, TEXT, NUMBER64, NUMBER32 };
+enum value_type { FLAG, TEXT, TEXTS, NUMBER64, NUMBER32 };
 
 static const struct option_spec {
     enum cli_option_set bit;
@@ -46,6 +46,25 @@ static const struct option_spec {
      "hard links where possible: never change those files"},
     {CLI_THREADS, "threads", 0, NUMBER32, offsetof(struct cli_args, threads), "N",
      "how many to use; default 4"},
+    {CLI_YES, "yes", 'y', FLAG, offsetof(struct cli_args, yes), NULL,
+     "do it: without this nothing is removed"},
+    {CLI_FORCE, "force", 0, FLAG, offsetof(struct cli_args, force), NULL,
+     "also a savepoint that a job has claimed"},
+    {CLI_ENTRIES, "entries", 'e', FLAG, offsetof(struct cli_args, entries), NULL,
+     "compare entries, not files"},
+    {CLI_OPERATORS, "operators", 0, TEXT, offsetof(struct cli_args, operators), "FILE",
+     "JSON as of inspect --json, or a job's or savepoint's directory"},
+    {CLI_BACKEND, "backend", 0, TEXT, offsetof(struct cli_args, backend), "NAME",
+     "the service's state backend: rocksdb (default) or heap"},
+    {CLI_FORMAT, "format", 0, TEXT, offsetof(struct cli_args, format), "FORMAT", NULL},
+    {CLI_RENAME, "rename", 0, TEXTS, offsetof(struct cli_args, rename), "UID=NEW",
+     "give an operator another uid"},
+    {CLI_DROP_OPERATOR, "drop-operator", 0, TEXTS, offsetof(struct cli_args, drop_operator), "UID",
+     "leave an operator out"},
+    {CLI_DROP_STATE, "drop-state", 0, TEXTS, offsetof(struct cli_args, drop_state), "UID/NAME",
+     "leave a state of an operator out"},
+    {CLI_MAX_PARALLELISM, "max-parallelism", 0, TEXTS, offsetof(struct cli_args, max_parallelism),
+     "UID=N", "give an operator another number of key groups"},
     {CLI_JSON, "json", 0, FLAG, offsetof(struct cli_args, json), NULL, "one JSON document"},
 };
 
@@ -58,6 +77,12 @@ static const char *find_help(const struct cli_verb *verb, const struct option_sp
     if (spec->bit == CLI_ALL)
         return strcmp(verb->name, "ls") == 0 ? "also what is known from history only"
                                              : "also the files that both have";
+    if (spec->bit == CLI_FORMAT)
+        return strcmp(verb->name, "export") == 0 ? "jsonl (default) or csv"
+                                                 : "canonical (default) or native";
+    if (spec->bit == CLI_TO && strcmp(verb->name, "restore") != 0)
+        return strcmp(verb->name, "export") == 0 ? "a new file, in place of standard output"
+                                                 : "the savepoint's directory, which is made";
     return spec->help;
 }
 
@@ -99,6 +124,14 @@ static int set_option(const struct option_spec *spec, const char *value, struct 
     case TEXT:
         *(const char **)field = value;
         return 0;
+    case TEXTS: {
+        struct cli_texts *texts = (struct cli_texts *)field;
+        if (texts->count == CLI_MAX_TEXTS)
+            return cli_raise(reterr, CAIRN_EINVAL, "--%s may be given %d times at most", spec->name,
+                             CLI_MAX_TEXTS);
+        texts->items[texts->count++] = value;
+        return 0;
+    }
     case NUMBER64:
     case NUMBER32:
         if (parse_number(value, max, &number) < 0 || number == 0)

@@ -2,7 +2,7 @@
 #ifndef CAIRN_TOOLS_CLI_CLI_H
 #define CAIRN_TOOLS_CLI_CLI_H
 
-#include "cairn/inspect.h"
+#include "cairn/writer.h"
 #include <inttypes.h>
 #include <json-c/json.h>
 #include <stdbool.h>
@@ -37,15 +37,33 @@ enum cli_option_set {
     CLI_KEEP_IN_FLIGHT = 1 << 10,
     CLI_TO = 1 << 11,
     CLI_LINK = 1 << 12,
-    CLI_THREADS = 1 << 13
+    CLI_THREADS = 1 << 13,
+    CLI_YES = 1 << 14,
+    CLI_FORCE = 1 << 15,
+    CLI_ENTRIES = 1 << 16,
+    CLI_OPERATORS = 1 << 17,
+    CLI_BACKEND = 1 << 18,
+    CLI_FORMAT = 1 << 19,
+    CLI_RENAME = 1 << 20,
+    CLI_DROP_OPERATOR = 1 << 21,
+    CLI_DROP_STATE = 1 << 22,
+    CLI_MAX_PARALLELISM = 1 << 23
+};
+
+/* Of an option that may be given several times. */
+#define CLI_MAX_TEXTS 64
+struct cli_texts {
+    const char *items[CLI_MAX_TEXTS];
+    int count;
 };
 
 #define CLI_MAX_WORDS 3
 struct cli_args {
     const char *words[CLI_MAX_WORDS]; /* PATH first; NULL beyond the last */
     int word_count;
-    bool help, json, all, files, full, dry_run, keep_in_flight, link;
-    const char *job, *operator_uid, *state, *key, *to;
+    bool help, json, all, files, full, dry_run, keep_in_flight, link, yes, force, entries;
+    const char *job, *operator_uid, *state, *key, *to, *operators, *backend, *format;
+    struct cli_texts rename, drop_operator, drop_state, max_parallelism;
     uint64_t limit; /* 0: none */
     uint32_t threads;
 };
@@ -85,6 +103,14 @@ int cli_explain(const struct cli_args *args, cairn_error **reterr);
 int cli_cat(const struct cli_args *args, cairn_error **reterr);
 int cli_gc(const struct cli_args *args, cairn_error **reterr);
 int cli_restore(const struct cli_args *args, cairn_error **reterr);
+int cli_check(const struct cli_args *args, cairn_error **reterr);
+int cli_dispose(const struct cli_args *args, cairn_error **reterr);
+int cli_export(const struct cli_args *args, cairn_error **reterr);
+int cli_import(const struct cli_args *args, cairn_error **reterr);
+int cli_edit(const struct cli_args *args, cairn_error **reterr);
+int cli_convert(const struct cli_args *args, cairn_error **reterr);
+/* verb_diff_entries.c: `diff --entries` */
+int cli_diff_entries(const struct cli_args *args, cairn_error **reterr);
 
 /* --- report.c: errors, as the user sees them --- */
 
@@ -93,6 +119,7 @@ int cli_raise(cairn_error **reterr, int code, const char *format, ...) CLI_PRINT
 /* What to do next, in place of what the error's code suggests. A string that stays; PATH and OBJECT in
  * it are replaced by what they are. */
 void cli_hint(const char *hint);
+#define CLI_HINT_INSPECT "`cairn inspect PATH` shows operators and states"
 /* Tell the user, with a hint. verb and args may be NULL. Returns the exit status. */
 int cli_report(const struct cli_verb *verb, const struct cli_args *args, int code,
                const cairn_error *error);
@@ -133,6 +160,32 @@ static inline void cli_cleanup_snapshot(cairn_snapshot **snapshot)
     cairn_snapshot_close(*snapshot);
 }
 #define CLI_AUTO_SNAPSHOT CLI_CLEANUP(cli_cleanup_snapshot)
+
+/* The snapshot of a verb that takes PATH [ID], opened. */
+int cli_snapshot_open(const struct cli_args *args, struct cli_target *ret_target,
+                      cairn_snapshot **ret_snapshot, cairn_error **reterr);
+
+/* --- destination.c: the savepoint that --to makes --- */
+
+struct cli_destination {
+    cairn_store *store; /* of the directory above; made when it is missing */
+    char *name;         /* of the directory */
+    cairn_savepoint_format format;
+};
+/* --to and --format. */
+int cli_destination_open(const struct cli_args *args, const char *verb, struct cli_destination *ret,
+                         cairn_error **reterr);
+void cli_destination_close(struct cli_destination *destination);
+#define CLI_AUTO_DESTINATION CLI_CLEANUP(cli_destination_close)
+/* Commit, and tell where it is. */
+int cli_destination_commit(const struct cli_args *args, cairn_writer *writer,
+                           const struct cli_destination *destination, uint64_t id,
+                           cairn_error **reterr);
+static inline void cli_cleanup_writer(cairn_writer **writer)
+{
+    cairn_writer_close(*writer);
+}
+#define CLI_AUTO_WRITER CLI_CLEANUP(cli_cleanup_writer)
 
 /* --- text.c: text for people. The tool ends with exit status 6 when memory does. --- */
 
@@ -206,6 +259,86 @@ struct json_object *cli_typed_json(cairn_type type, const void *data, size_t siz
 /* What a person typed after --key, encoded. *ret_data is malloc'ed. */
 int cli_typed_parse(cairn_type type, const char *text, uint8_t **ret_data, size_t *ret_size,
                     cairn_error **reterr);
+
+/* The same from JSON, as cli_typed_json() writes it. */
+int cli_typed_from_json(cairn_type type, struct json_object *value, uint8_t **ret_data,
+                        size_t *ret_size, cairn_error **reterr);
+/* Pairs of hexadecimal digits. *ret_data is malloc'ed. */
+int cli_hex_parse(const char *digits, uint8_t **ret_data, size_t *ret_size, cairn_error **reterr);
+
+/* --- entries.c: entries of a snapshot --- */
+
+/* "orders/clicks "user-1" @ 3600000 ["page"]", to stdout. */
+void cli_entry_print_place(const cairn_snapshot *snapshot, const cairn_cat_entry *entry);
+char *cli_entry_value_text(const cairn_state_info *state, const cairn_cat_entry *entry);
+struct json_object *cli_entry_value_json(const cairn_state_info *state,
+                                         const cairn_cat_entry *entry);
+struct json_object *cli_entry_json(const cairn_snapshot *snapshot, const cairn_cat_entry *entry);
+/* --key, --operator and --state as options of cairn_cat_open(). *ret_key is malloc'ed. */
+int cli_cat_options(const struct cli_args *args, const cairn_snapshot *snapshot,
+                    cairn_cat_options *options, uint8_t **ret_key, cairn_error **reterr);
+
+/* --- definitions.c: operators and states as JSON --- */
+
+struct json_object *cli_json_operator(const cairn_operator_info *op); /* without its states */
+struct json_object *cli_json_state(const cairn_state_info *state);
+
+struct cli_state {
+    char *name;
+    cairn_state_info info; /* name, kind, types and ttl_ms */
+    cairn_serializer *serializer;
+    cairn_schema_info schema; /* the present one, if values have schemas */
+    char *schema_name;
+    uint8_t *schema_bytes;
+};
+struct cli_operator {
+    char *uid, *name; /* name: NULL if there is none */
+    uint32_t parallelism, max_parallelism;
+    cairn_type key_type, namespace_type;
+    struct cli_state *states;
+    size_t state_count, state_capacity;
+    bool states_unknown; /* verb_check.c: nothing was said of them */
+};
+/* CAIRN_EINVAL says what is wrong with the object. Fields that are not read here are not looked at. */
+int cli_json_read_operator(struct json_object *o, struct cli_operator *ret, cairn_error **reterr);
+int cli_json_read_state(struct json_object *o, struct cli_state *ret, cairn_error **reterr);
+void cli_operator_done(struct cli_operator *op);
+void cli_state_done(struct cli_state *state);
+/* 1, 0 (absent or null: *ret is untouched), or CAIRN_EINVAL. The text is the object's. */
+int cli_json_get_text(struct json_object *o, const char *name, const char **ret,
+                      cairn_error **reterr);
+int cli_json_get_u64(struct json_object *o, const char *name, uint64_t max, uint64_t *ret,
+                     cairn_error **reterr);
+/* CAIRN_EINVAL if it has a field beside these; NULL ends them. */
+int cli_json_check_fields(struct json_object *o, const char *const *names, cairn_error **reterr);
+
+/* --- jsonl.c: what `export` writes and `import` reads, line by line --- */
+
+enum cli_jsonl_what {
+    CLI_JSONL_NOTHING, /* an empty line */
+    CLI_JSONL_SNAPSHOT,
+    CLI_JSONL_OPERATOR,
+    CLI_JSONL_STATE,
+    CLI_JSONL_ENTRY
+};
+/* What was defined so far, and what the last line holds. */
+struct cli_jsonl {
+    struct cli_operator *operators;
+    size_t operator_count, operator_capacity;
+    bool has_snapshot;
+    char *job;
+    uint64_t id;
+    /* Of the last line: indexes of the operator and state that it defines or belongs to; of an
+     * entry its bytes, valid until the next line. */
+    size_t op, state;
+    cairn_entry entry;
+    int64_t written_ms; /* -1: not said */
+    uint8_t *parts[4];  /* what entry points to */
+};
+/* One line without its end. CAIRN_EINVAL says what is wrong with it. */
+int cli_jsonl_read(struct cli_jsonl *jsonl, const char *line, size_t size,
+                   enum cli_jsonl_what *ret_what, cairn_error **reterr);
+void cli_jsonl_done(struct cli_jsonl *jsonl);
 
 /* A composite key of the database, as docs/format.md has it. */
 struct cli_composite {

@@ -106,6 +106,18 @@ int cli_target_open_for(const struct cli_args *args, const char *object, struct 
     return r;
 }
 
+int cli_snapshot_open(const struct cli_args *args, struct cli_target *ret_target,
+                      cairn_snapshot **ret_snapshot, cairn_error **reterr)
+{
+    uint64_t id = 0;
+    int r = args->words[1] ? cli_args_id(args->words[1], &id, reterr) : 0;
+    if (r == 0)
+        r = cli_target_open(args, ret_target, reterr);
+    return r < 0
+               ? r
+               : cairn_snapshot_open(ret_target->store, ret_target->job, id, ret_snapshot, reterr);
+}
+
 void cli_target_close(struct cli_target *target)
 {
     free(target->job);

@@ -81,21 +81,27 @@ static int hex_digit(char c)
                                   : -1;
 }
 
-static int parse_hex(const char *text, uint8_t **ret_data, size_t *ret_size, cairn_error **reterr)
+int cli_hex_parse(const char *digits, uint8_t **ret_data, size_t *ret_size, cairn_error **reterr)
 {
-    const char *digits = text + 2;
     size_t size = strlen(digits) / 2;
     CLI_AUTO_FREE uint8_t *data = cli_alloc(size + 1);
     for (size_t i = 0; digits[i]; i++) {
         int digit = hex_digit(digits[i]);
         if (digit < 0 || strlen(digits) % 2 != 0)
-            return cli_raise(reterr, CAIRN_EINVAL, "key '%s' is not hexadecimal bytes", text);
+            return cli_raise(reterr, CAIRN_EINVAL, "'%s' is not hexadecimal bytes", digits);
         data[i / 2] = (uint8_t)(data[i / 2] << 4 | digit);
     }
     *ret_data = data;
     *ret_size = size;
     data = NULL;
     return 0;
+}
+
+static void give_copy(const void *data, size_t size, uint8_t **ret_data, size_t *ret_size)
+{
+    *ret_data = cli_alloc(size + 1);
+    memcpy(*ret_data, data, size);
+    *ret_size = size;
 }
 
 int cli_typed_parse(cairn_type type, const char *text, uint8_t **ret_data, size_t *ret_size,
@@ -107,7 +113,7 @@ int cli_typed_parse(cairn_type type, const char *text, uint8_t **ret_data, size_
     char *end = NULL;
     errno = 0;
     if (type == CAIRN_BYTES && strncmp(text, "0x", 2) == 0)
-        return parse_hex(text, ret_data, ret_size, reterr);
+        return cli_hex_parse(text + 2, ret_data, ret_size, reterr);
     if (type == CAIRN_INT64) {
         long long value = strtoll(text, &end, 10);
         if (size == 0 || *end || errno)
@@ -123,9 +129,50 @@ int cli_typed_parse(cairn_type type, const char *text, uint8_t **ret_data, size_
         data = encoded;
         size = sizeof(encoded);
     }
-    *ret_data = cli_alloc(size + 1);
-    memcpy(*ret_data, data, size);
-    *ret_size = size;
+    give_copy(data, size, ret_data, ret_size);
+    return 0;
+}
+
+/* Infinity and NaN stand as strings. */
+static int double_from_json(struct json_object *value, double *ret)
+{
+    char *end;
+    if (json_object_is_type(value, json_type_double) || json_object_is_type(value, json_type_int)) {
+        *ret = json_object_get_double(value);
+        return 0;
+    }
+    if (!json_object_is_type(value, json_type_string))
+        return CAIRN_EINVAL;
+    const char *text = json_object_get_string(value);
+    *ret = strtod(text, &end);
+    return *text && !*end ? 0 : CAIRN_EINVAL;
+}
+
+int cli_typed_from_json(cairn_type type, struct json_object *value, uint8_t **ret_data,
+                        size_t *ret_size, cairn_error **reterr)
+{
+    struct json_object *hex;
+    uint8_t encoded[8];
+    double number;
+    if (json_object_is_type(value, json_type_object) && json_object_object_length(value) == 1 &&
+        json_object_object_get_ex(value, "hex", &hex) && json_object_is_type(hex, json_type_string))
+        return cli_hex_parse(json_object_get_string(hex), ret_data, ret_size, reterr);
+    if ((type == CAIRN_STRING || type == CAIRN_BYTES) &&
+        json_object_is_type(value, json_type_string)) {
+        give_copy(json_object_get_string(value), (size_t)json_object_get_string_len(value),
+                  ret_data, ret_size);
+        return 0;
+    }
+    if (type == CAIRN_INT64 && json_object_is_type(value, json_type_int)) {
+        cairn_encode_int64(json_object_get_int64(value), encoded);
+    } else if (type == CAIRN_DOUBLE && double_from_json(value, &number) == 0) {
+        cairn_encode_double(number, encoded);
+    } else {
+        return cli_raise(reterr, CAIRN_EINVAL, "%s is not a value of type %s",
+                         json_object_to_json_string_ext(value, JSON_C_TO_STRING_PLAIN),
+                         cli_type_name(type));
+    }
+    give_copy(encoded, sizeof(encoded), ret_data, ret_size);
     return 0;
 }
 

@@ -1,12 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * cairn cat: the entries of a checkpoint, one per line, decoded by their types:
- *
- *   orders/count "apple" = 3
- *   orders/clicks "user-1" @ 3600000 ["page"] = 7          map
- *   orders/recent "user-1" [0] = "x"                       list
- *   source/offsets #0 [1] = 42                             operator state of subtask 0
+ * cairn cat: the entries of a snapshot, one per line, decoded by their types (entries.c).
  *
  * Entries stream: memory does not grow with the state. A closed pipe or an interrupt ends the loop,
  * so that the library removes its scratch directory.
@@ -17,94 +12,13 @@
 
 static void print_entry(const cairn_snapshot *snapshot, const cairn_cat_entry *e)
 {
-    const cairn_operator_info *op = cairn_snapshot_operator(snapshot, e->op);
     const cairn_state_info *state = cairn_snapshot_state(snapshot, e->op, e->state);
-    CLI_AUTO_FREE char *uid = cli_text_safe(op->uid);
-    CLI_AUTO_FREE char *name = cli_text_safe(state->name);
-    CLI_AUTO_FREE char *value =
-        cli_typed_text(state->value_type, e->entry.value, e->entry.value_size);
-    printf("%s/%s", uid, name);
-    if (cli_state_is_operator_state(state->kind)) {
-        printf(" #%u", e->subtask);
-    } else {
-        CLI_AUTO_FREE char *key = cli_typed_text(op->key_type, e->entry.key, e->entry.key_size);
-        printf(" %s", key);
-        if (e->entry.ns_size > 0) {
-            CLI_AUTO_FREE char *ns =
-                cli_typed_text(op->namespace_type, e->entry.ns, e->entry.ns_size);
-            printf(" @ %s", ns);
-        }
-    }
-    if (state->kind == CAIRN_KIND_MAP) {
-        CLI_AUTO_FREE char *map_key =
-            cli_typed_text(state->map_key_type, e->entry.map_key, e->entry.map_key_size);
-        printf(" [%s]", map_key);
-    } else if (state->kind == CAIRN_KIND_BROADCAST) {
-        CLI_AUTO_FREE char *key =
-            cli_typed_text(state->map_key_type, e->entry.key, e->entry.key_size);
-        printf(" [%s]", key);
-    } else if (state->kind != CAIRN_KIND_VALUE && state->kind != CAIRN_KIND_REDUCING &&
-               state->kind != CAIRN_KIND_AGGREGATING) {
-        printf(" [%" PRIu64 "]", e->element);
-    }
+    CLI_AUTO_FREE char *value = cli_entry_value_text(state, e);
+    cli_entry_print_place(snapshot, e);
     printf(" = %s", value);
     if (state->ttl_ms > 0)
         printf("  (written %s)", cli_time(e->written_ms).text);
     putchar('\n');
-}
-
-static struct json_object *entry_json(const cairn_snapshot *snapshot, const cairn_cat_entry *e)
-{
-    const cairn_operator_info *op = cairn_snapshot_operator(snapshot, e->op);
-    const cairn_state_info *state = cairn_snapshot_state(snapshot, e->op, e->state);
-    struct json_object *o = cli_json_object();
-    cli_json_put_text(o, "operator_uid", op->uid);
-    cli_json_put_text(o, "state", state->name);
-    cli_json_put_u64(o, "subtask", e->subtask);
-    if (!cli_state_is_operator_state(state->kind)) {
-        cli_json_put_u64(o, "key_group", e->key_group);
-        cli_json_put(o, "key", cli_typed_json(op->key_type, e->entry.key, e->entry.key_size));
-        if (e->entry.ns_size > 0)
-            cli_json_put(o, "namespace",
-                         cli_typed_json(op->namespace_type, e->entry.ns, e->entry.ns_size));
-    }
-    if (state->kind == CAIRN_KIND_MAP)
-        cli_json_put(o, "map_key",
-                     cli_typed_json(state->map_key_type, e->entry.map_key, e->entry.map_key_size));
-    if (state->kind == CAIRN_KIND_BROADCAST)
-        cli_json_put(o, "map_key",
-                     cli_typed_json(state->map_key_type, e->entry.key, e->entry.key_size));
-    if (state->kind == CAIRN_KIND_LIST || state->kind == CAIRN_KIND_OPERATOR_LIST ||
-        state->kind == CAIRN_KIND_OPERATOR_UNION)
-        cli_json_put_u64(o, "element", e->element);
-    if (state->ttl_ms > 0)
-        cli_json_put_i64(o, "written_ms", e->written_ms);
-    cli_json_put(o, "value",
-                 cli_typed_json(state->value_type, e->entry.value, e->entry.value_size));
-    return o;
-}
-
-/* The type to read --key by: that of the operator named, or the one that all operators have. */
-static int find_key_type(const cairn_snapshot *snapshot, const char *uid, cairn_type *ret,
-                         cairn_error **reterr)
-{
-    const cairn_operator_info *op;
-    bool found = false;
-    for (size_t i = 0; (op = cairn_snapshot_operator(snapshot, i)); i++) {
-        if (uid && strcmp(op->uid, uid) != 0)
-            continue;
-        if (found && op->key_type != *ret)
-            return cli_raise(reterr, CAIRN_EINVAL,
-                             "operators have keys of different types: choose one with --operator");
-        *ret = op->key_type;
-        found = true;
-    }
-    if (!found)
-        return uid ? cli_raise(reterr, CAIRN_ENOTFOUND, "no operator '%s' in checkpoint %" PRIu64,
-                               uid, cairn_snapshot_record(snapshot)->id)
-                   : cli_raise(reterr, CAIRN_ENOTFOUND, "checkpoint %" PRIu64 " has no operators",
-                               cairn_snapshot_record(snapshot)->id);
-    return 0;
 }
 
 static int print_all(const struct cli_args *args, const cairn_snapshot *snapshot, cairn_cat *cat,
@@ -117,7 +31,7 @@ static int print_all(const struct cli_args *args, const cairn_snapshot *snapshot
         if (r <= 0)
             break;
         if (args->json) {
-            struct json_object *o = entry_json(snapshot, &entry);
+            struct json_object *o = cli_entry_json(snapshot, &entry);
             printf("%s%s", n ? ",\n    " : "\n    ",
                    json_object_to_json_string_ext(o, JSON_C_TO_STRING_SPACED |
                                                          JSON_C_TO_STRING_NOSLASHESCAPE));
@@ -140,28 +54,15 @@ int cli_cat(const struct cli_args *args, cairn_error **reterr)
     CLI_AUTO_FREE uint8_t *key = NULL;
     cairn_cat_options options = CAIRN_CAT_OPTIONS_INIT;
     cairn_cat *cat = NULL;
-    cairn_type key_type = CAIRN_BYTES;
-    uint64_t id = 0;
-    int r = args->words[1] ? cli_args_id(args->words[1], &id, reterr) : 0;
+    int r = cli_snapshot_open(args, &target, &snapshot, reterr);
     if (r == 0)
-        r = cli_target_open(args, &target, reterr);
-    if (r == 0)
-        r = cairn_snapshot_open(target.store, target.job, id, &snapshot, reterr);
-    if (r == 0 && args->key)
-        r = find_key_type(snapshot, args->operator_uid, &key_type, reterr);
-    if (r == CAIRN_ENOTFOUND && snapshot)
-        cli_hint("`cairn inspect PATH` shows operators and states");
-    if (r == 0 && args->key)
-        r = cli_typed_parse(key_type, args->key, &key, &options.key_size, reterr);
+        r = cli_cat_options(args, snapshot, &options, &key, reterr);
     if (r < 0)
         return r;
-    options.operator_uid = args->operator_uid;
-    options.state = args->state;
-    options.key = key;
     cli_interrupt_catch();
     r = cairn_cat_open(snapshot, &options, &cat, reterr);
     if (r == CAIRN_ENOTFOUND)
-        cli_hint("`cairn inspect PATH` shows operators and states");
+        cli_hint(CLI_HINT_INSPECT);
     if (r == CAIRN_EACCES)
         cli_hint("it reads the store and writes to $TMPDIR: see who may do both");
     if (r < 0)

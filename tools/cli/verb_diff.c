@@ -104,6 +104,11 @@ int cli_diff(const struct cli_args *args, cairn_error **reterr)
     CLI_AUTO_SNAPSHOT cairn_snapshot *second = NULL;
     cairn_diff *diff = NULL;
     uint64_t a = 0, b = 0;
+    if (args->entries)
+        return cli_diff_entries(args, reterr);
+    if (args->word_count != 3)
+        return cli_raise(reterr, CAIRN_EINVAL,
+                         "'diff' needs PATH A B, or two paths with --entries");
     int r = cli_args_id(args->words[1], &a, reterr);
     if (r == 0)
         r = cli_args_id(args->words[2], &b, reterr);

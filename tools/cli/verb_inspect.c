@@ -153,19 +153,6 @@ static void print_operator(const struct cli_args *args, const cairn_snapshot *sn
         print_files(snapshot, op, i, subtask->index);
 }
 
-static struct json_object *state_json(const cairn_state_info *state)
-{
-    struct json_object *o = cli_json_object();
-    cli_json_put_text(o, "name", state->name);
-    cli_json_put_text(o, "kind", cli_state_kind_name(state->kind));
-    cli_json_put_text(o, "value_type", cli_type_name(state->value_type));
-    cli_json_put_text(o, "map_key_type",
-                      cli_state_has_map_key(state->kind) ? cli_type_name(state->map_key_type)
-                                                         : NULL);
-    cli_json_put_u64(o, "ttl_ms", state->ttl_ms);
-    return o;
-}
-
 static struct json_object *subtask_json(const struct cli_args *args, const cairn_snapshot *snapshot,
                                         size_t op, size_t subtask)
 {
@@ -199,16 +186,10 @@ static struct json_object *operator_json(const struct cli_args *args,
                                          const cairn_snapshot *snapshot, size_t op)
 {
     const cairn_operator_info *info = cairn_snapshot_operator(snapshot, op);
-    struct json_object *o = cli_json_object();
-    cli_json_put_text(o, "uid", info->uid);
-    cli_json_put_text(o, "name", info->name);
-    cli_json_put_u64(o, "parallelism", info->parallelism);
-    cli_json_put_u64(o, "max_parallelism", info->max_parallelism);
-    cli_json_put_text(o, "key_type", cli_type_name(info->key_type));
-    cli_json_put_text(o, "namespace_type", cli_type_name(info->namespace_type));
+    struct json_object *o = cli_json_operator(info);
     struct json_object *states = cli_json_array(), *subtasks = cli_json_array();
     for (size_t i = 0; i < info->state_count; i++)
-        cli_json_push(states, state_json(cairn_snapshot_state(snapshot, op, i)));
+        cli_json_push(states, cli_json_state(cairn_snapshot_state(snapshot, op, i)));
     for (size_t i = 0; i < info->subtask_count; i++)
         cli_json_push(subtasks, subtask_json(args, snapshot, op, i));
     cli_json_put(o, "states", states);

@@ -26,9 +26,13 @@ const struct cli_verb cli_verbs[] = {
      "of a checkpoint in flight or of a crash, foreign ones, and missing ones. If a manifest "
      "cannot be\n"
      "read, the figures are still printed, and what it might need is unknown.\n"},
-    {"diff", "PATH A B", 3, 3, CLI_JOB | CLI_ALL | CLI_JSON, cli_diff,
-     "compare the files of two checkpoints",
-     "Which files came (+) and went (-) from A to B, and how much both share.\n"},
+    {"diff", "PATH A B", 2, 3,
+     CLI_JOB | CLI_ALL | CLI_ENTRIES | CLI_OPERATOR | CLI_STATE | CLI_LIMIT | CLI_JSON, cli_diff,
+     "compare two checkpoints",
+     "Which files came (+) and went (-) from A to B, and how much both share. With --entries: "
+     "which\n"
+     "entries came, went and changed (~); then two paths, of any snapshots, may stand in place of\n"
+     "PATH A B.\n"},
     {"verify", "PATH [ID]", 1, 2, CLI_JOB | CLI_FULL | CLI_THREADS | CLI_JSON, cli_verify,
      "check that checkpoints can be restored",
      "Every retained checkpoint of one job or of all jobs of the store, or the one named: "
@@ -55,6 +59,38 @@ const struct cli_verb cli_verbs[] = {
      "Each subtask becomes a plain RocksDB directory, DIR/<operator>-<subtask>, verified and "
      "synced.\n"
      "DIR appears whole or not at all.\n"},
+    {"check", "PATH [ID]", 1, 2, CLI_JOB | CLI_OPERATORS | CLI_BACKEND | CLI_JSON, cli_check,
+     "tell whether a service can start from a snapshot",
+     "What of the snapshot its operators would get, what would be dropped, and what does not fit. "
+     "The\n"
+     "operators stand in a file, as `inspect --json` prints them, or are those that another job "
+     "or\n"
+     "savepoint has stored. The exit status is 0 only if the service can start.\n"},
+    {"export", "PATH [ID]", 1, 2,
+     CLI_JOB | CLI_FORMAT | CLI_TO | CLI_OPERATOR | CLI_STATE | CLI_KEY | CLI_LIMIT, cli_export,
+     "write the entries of a snapshot as JSON lines or CSV",
+     "To standard output, or to a new file. What is written as jsonl can be imported.\n"},
+    {"import", "FILE", 1, 1, CLI_JOB | CLI_TO | CLI_FORMAT | CLI_JSON, cli_import,
+     "make a savepoint from JSON lines",
+     "FILE is as `export` writes it, or - for standard input. --job names the job whose savepoint "
+     "it\n"
+     "is to be.\n"},
+    {"edit", "PATH [ID]", 1, 2,
+     CLI_JOB | CLI_TO | CLI_FORMAT | CLI_RENAME | CLI_DROP_OPERATOR | CLI_DROP_STATE |
+         CLI_MAX_PARALLELISM | CLI_JSON,
+     cli_edit, "make a changed savepoint from a snapshot",
+     "Rename operators, leave operators or states out, change the number of key groups. The "
+     "options\n"
+     "may be given several times; uids are those that are stored. PATH stays as it is.\n"},
+    {"convert", "PATH [ID]", 1, 2, CLI_JOB | CLI_TO | CLI_FORMAT | CLI_JSON, cli_convert,
+     "make a savepoint of another format from a snapshot",
+     "A canonical one can be read by every state backend, a native one is opened without "
+     "rewriting.\n"},
+    {"dispose", "PATH", 1, 1, CLI_JOB | CLI_DRY_RUN | CLI_YES | CLI_FORCE | CLI_JSON, cli_dispose,
+     "remove a savepoint",
+     "Its manifest first, so that it is none any more, then its files and its directory. Run it "
+     "again\n"
+     "if it was interrupted. Refuses everything that is not a savepoint.\n"},
 };
 const size_t cli_verb_count = CLI_COUNT(cli_verbs);
 
