@@ -359,7 +359,7 @@ START_TEST(test_incompatible)
               cairn_value_state(&program.t->task, "v", CAIRN_STRUCT, &options, &value, ERR));
     ck_assert_ptr_null(value);
     /* Every stored schema counts, not the newest alone: v3 has no name, v1 had a string. */
-    restart(&program, 3, 0);
+    open_program(&program, program.t, 3, 0);
     close_program(&program);
     test_task_restart(program.t);
     static const cairn_field other[] = {{"name", CAIRN_INT64, NULL, 0}};

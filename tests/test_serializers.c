@@ -511,7 +511,7 @@ START_TEST(test_avro_schemas)
     for (size_t i = 0; i < CRN_COUNT(good); i++) {
         cairn_serializer_release(make_avro(good[i]));
         /* Whatever is cut off or flipped: an error, or a schema. */
-        for (size_t n = 0; n <= 8 * strlen(good[i]); n++) {
+        for (size_t n = 0; n < 8 * strlen(good[i]); n++) {
             char *text = strdup(good[i]);
             cairn_serializer *made;
             if (n < strlen(text))
