@@ -10,6 +10,7 @@
 
 #include "cairn/inspect.h"
 #include "backends/storage/storage.h"
+#include "base/file.h"
 #include "engine/log/joblog.h"
 #include "manifest/marks.h"
 
@@ -265,6 +266,152 @@ START_TEST(test_a_savepoint_that_is_being_disposed_of_is_not_claimed)
 }
 END_TEST
 
+/* The store keeps what was claimed and imported from being removed: the job runs all the same, and
+ * a later start removes it, whatever its options. */
+START_TEST(test_a_removal_that_failed_is_done_by_the_next_start)
+{
+    const char *source = _i == 0 ? SAVEPOINT : "src";
+    struct subject s;
+    start_from(source, CAIRN_CLAIM);
+    fixture_arm(&f, (struct crn_fault_plan){.ops = CRN_FAULT_REMOVE,
+                                            .mode = CRN_FAULT_BEFORE,
+                                            .at = 1,
+                                            .and_after = true,
+                                            .code = CAIRN_EUNAVAIL});
+    ck_ok(subject_open(&f, "target", &s, reterr));
+    check_state(&s);
+    subject_close(&s);
+    fixture_disarm(&f, CRN_FAULT_ANY);
+    ck_assert_uint_gt(store_count(f.store, source), 1);
+    cairn_job *job;
+    start_from(source, CAIRN_CLAIM);
+    ck_fails(fixture_open_job(&f, "rival", &job, reterr), CAIRN_EEXIST, "job 'target'");
+    start_from(NULL, CAIRN_NO_CLAIM);
+    ck_ok(subject_open(&f, "target", &s, reterr));
+    check_state(&s);
+    subject_close(&s);
+    ck_assert_uint_eq(store_count(f.store, source), 0);
+    store_check_tidy(f.store, "target");
+}
+END_TEST
+
+/* ------------------------------------------------------------------------------------------ *
+ * On disk, by path
+ * ------------------------------------------------------------------------------------------ */
+
+static char *store_path, *moved_path;
+
+/* The savepoint stands in another directory than the job's store, moved there (P9). */
+static void setup_disk(void)
+{
+    struct subject src;
+    CRN_AUTO_FREE char *from = NULL;
+    fixture_init(&f, true);
+    oracle_init(&oracle);
+    seed = 9;
+    ck_ok(subject_open(&f, "src", &src, reterr));
+    oracle_mutate(&oracle, &src, &seed, 60);
+    ck_ok(subject_checkpoint(&src, false, NULL, reterr));
+    subject_close(&src);
+    savepoint_of_checkpoint(f.store, "src", SAVEPOINT);
+    store_path = fixture_dir(&f, "store-of-target");
+    CRN_AUTO_FREE char *saves = fixture_dir(&f, "saves");
+    ck_ok(crn_file_make_dirs(saves, reterr));
+    moved_path = fixture_dir(&f, "saves/moved");
+    ck_ok(crn_str_printf(&from, reterr, "%s/" SAVEPOINT, f.store_dir));
+    ck_assert_int_eq(rename(from, moved_path), 0);
+    f.options.store = NULL;
+    f.options.store_uri = store_path;
+}
+
+static void teardown_disk(void)
+{
+    fixture_done(&f);
+    free(store_path);
+    free(moved_path);
+}
+
+START_TEST(test_a_path_on_disk_in_each_mode)
+{
+    struct subject s;
+    f.options.restore_uri = moved_path;
+    f.options.claim_mode = (cairn_claim_mode)_i;
+    ck_ok(subject_open(&f, "target", &s, reterr));
+    check_state(&s);
+    ck_assert_int_eq(crn_file_is_dir(moved_path), _i != CAIRN_CLAIM);
+    f.options.restore_uri = NULL;
+    f.options.claim_mode = CAIRN_NO_CLAIM;
+    cairn_checkpoint_info info = CAIRN_CHECKPOINT_INFO_INIT;
+    oracle_mutate(&oracle, &s, &seed, 5);
+    ck_ok(subject_checkpoint(&s, false, &info, reterr));
+    ck_assert_int_eq(info.is_full, _i == CAIRN_NO_CLAIM);
+    subject_close(&s);
+    ck_ok(crn_file_remove_tree(moved_path, reterr)); /* nobody needs it any more */
+    ck_ok(subject_open(&f, "target", &s, reterr));
+    check_state(&s);
+    subject_close(&s);
+}
+END_TEST
+
+START_TEST(test_the_own_directory_by_path)
+{
+    struct subject s;
+    cairn_checkpoint_info info = CAIRN_CHECKPOINT_INFO_INIT;
+    CRN_AUTO_FREE char *own = NULL;
+    ck_ok(crn_str_printf(&own, reterr, "%s/src", f.store_dir));
+    f.options.store_uri = f.store_dir;
+    f.options.restore_uri = own;
+    f.options.claim_mode = CAIRN_CLAIM;
+    ck_ok(subject_open(&f, "src", &s, reterr));
+    check_state(&s);
+    ck_assert_int_eq(cairn_job_restored(s.job, &info), 1);
+    ck_assert_uint_eq(info.id, 2);
+    ck_ok(subject_checkpoint(&s, false, &info, reterr));
+    ck_assert_int_eq(info.is_full, 0);
+    subject_close(&s);
+}
+END_TEST
+
+START_TEST(test_a_path_without_a_snapshot)
+{
+    cairn_job *job;
+    CRN_AUTO_FREE char *nothing = fixture_dir(&f, "nothing");
+    f.options.claim_mode = CAIRN_CLAIM;
+    f.options.restore_uri = nothing;
+    ck_fails(fixture_open_job(&f, "t", &job, reterr), CAIRN_ENOTFOUND, "restore_only_if_new");
+    f.options.restore_uri = f.store_dir; /* a whole store */
+    ck_fails(fixture_open_job(&f, "t", &job, reterr), CAIRN_ENOTFOUND, "name the directory");
+    ck_assert(!crn_file_is_dir(nothing));
+}
+END_TEST
+
+/* Between stores that cannot copy from each other the bytes come through here, verified. */
+START_TEST(test_a_claim_between_unlike_stores)
+{
+    struct subject s;
+    cairn_store *other = NULL, *posix = f.store;
+    CRN_AUTO_FREE char *back = NULL;
+    ck_ok(crn_str_printf(&back, reterr, "%s/" SAVEPOINT, f.store_dir));
+    ck_assert_int_eq(rename(moved_path, back), 0);
+    other = store_clone(posix); /* into memory */
+    f.options.restore_store = other;
+    f.options.restore_name = SAVEPOINT;
+    f.options.claim_mode = CAIRN_CLAIM;
+    if (_i == 1) {
+        CRN_AUTO_FREE char *key = store_live_object(other, SAVEPOINT, false);
+        cairn_job *job;
+        store_damage(other, key);
+        ck_fails(fixture_open_job(&f, "target", &job, reterr), CAIRN_ECORRUPT, key);
+    } else {
+        ck_ok(subject_open(&f, "target", &s, reterr));
+        check_state(&s);
+        ck_assert_uint_eq(store_count(other, SAVEPOINT), 0);
+        subject_close(&s);
+    }
+    cairn_store_close(other);
+}
+END_TEST
+
 /* ------------------------------------------------------------------------------------------ *
  * Options
  * ------------------------------------------------------------------------------------------ */
@@ -437,6 +584,15 @@ int main(void)
     tcase_add_loop_test(tcase, test_damage_in_the_source_is_named, 0, 3);
     tcase_add_loop_test(tcase, test_the_jobs_own_directory_is_no_foreign_source, 0, 3);
     tcase_add_loop_test(tcase, test_every_operation_fails_once, 0, 3 * FAULTS);
+    tcase_add_loop_test(tcase, test_a_removal_that_failed_is_done_by_the_next_start, 0, 2);
     suite_add_tcase(suite, tcase);
+    TCase *disk = tcase_create("disk");
+    tcase_set_timeout(disk, 60);
+    tcase_add_checked_fixture(disk, setup_disk, teardown_disk);
+    tcase_add_loop_test(disk, test_a_path_on_disk_in_each_mode, 0, 3);
+    tcase_add_test(disk, test_the_own_directory_by_path);
+    tcase_add_test(disk, test_a_path_without_a_snapshot);
+    tcase_add_loop_test(disk, test_a_claim_between_unlike_stores, 0, 2);
+    suite_add_tcase(suite, disk);
     return crn_test_run(suite);
 }

@@ -8,6 +8,8 @@
  *
  * And that files are shared, not rewritten: the first checkpoint after a rescale is an increment.
  */
+#include "base/file.h"
+#include "engine/restore/restore.h"
 #include "tests/support/job_fixture.h"
 
 #include <stdio.h>
@@ -306,6 +308,50 @@ START_TEST(test_tables_are_shared_over_a_rescale)
 }
 END_TEST
 
+/* What a restore needed in between is gone, and it can be told to stop. */
+START_TEST(test_a_restore_leaves_only_the_database)
+{
+    struct farm farm;
+    CRN_AUTO_FREE char *directory = NULL;
+    char **names;
+    size_t count;
+    begin(_i);
+    ck_ok(farm_open(&farm, 3, reterr));
+    set_operator_state(&farm, true);
+    change_some(&farm, 10 * KEYS);
+    (void)farm_checkpoint(&farm);
+    farm_close(&farm);
+    ck_ok(farm_open(&farm, 2, reterr));
+    ck_ok(crn_str_printf(&directory, reterr, "%s/t0", f.local_dir));
+    ck_ok(crn_file_list_dir(directory, &names, &count, reterr));
+    ck_assert_uint_eq(count, 1);
+    ck_assert_str_eq(names[0], "db");
+    crn_file_free_names(names, count);
+
+    const atomic_bool cancelled = true;
+    struct crn_joblog log = {0};
+    const struct crn_record *record;
+    struct crn_restored restored;
+    CRN_AUTO_FREE char *other = fixture_dir(&f, "canceled");
+    ck_ok(crn_joblog_read(f.store, "farm", &log, reterr));
+    ck_ok(crn_joblog_find(&log, 0, &record, reterr));
+    ck_ok(crn_file_make_dirs(other, reterr));
+    const struct crn_restore_request request = {
+        .store = f.store,
+        .prefix = "farm",
+        .op = &record->operators[0],
+        .backend = &f.backend,
+        .key_group_last = MAX_PARALLELISM - 1,
+        .directory = other,
+        .cancelled = &cancelled,
+    };
+    ck_fails(crn_restore_database(&request, &restored, reterr), CAIRN_ECANCELED, "cancel");
+    crn_joblog_done(&log);
+    farm_close(&farm);
+    fixture_done(&f);
+}
+END_TEST
+
 /* What the heap stored is canonical, so RocksDB reads it, at any parallelism; not the reverse. */
 START_TEST(test_another_backend_reads_canonical_files)
 {
@@ -408,6 +454,7 @@ int main(void)
     tcase_add_loop_test(tcase, test_every_change_of_parallelism_keeps_the_state, 0, BACKENDS);
     tcase_add_loop_test(tcase, test_tables_are_shared_over_a_rescale, 0,
                         sizeof pairs / sizeof pairs[0]);
+    tcase_add_loop_test(tcase, test_a_restore_leaves_only_the_database, 0, BACKENDS);
     tcase_add_loop_test(tcase, test_another_backend_reads_canonical_files, 1, MAX_TASKS + 1);
     tcase_add_test(tcase, test_operators_without_a_uid_are_known_by_name_and_place);
     suite_add_tcase(suite, tcase);
