@@ -9,8 +9,11 @@
  *   - the same job takes a checkpoint and the next savepoint;
  *   - after the job was opened anew and collected, every object of the job and of each savepoint is
  *     referenced, and in its own store nothing of a failed one is left.
+ * Then the same while one call of the store hangs, and meanwhile the machine dies, a collector
+ * aborts the savepoint, or another process takes the job over (P7).
  * The fake backend over memory stores. A case that hangs names itself and ends the program.
  */
+#include "tests/support/gate_store.h"
 #include "tests/support/job_fixture.h"
 #include "tests/support/oracle.h"
 
@@ -49,7 +52,8 @@ static const char *const places[] = {"beside the job", "apart, where it fails",
 struct run {
     struct fixture f;
     struct subject s;
-    struct oracle oracle, at_barrier;
+    struct oracle oracle, at_barrier, at_checkpoint;
+    uint64_t id; /* of the savepoint */
     uint64_t random;
     cairn_store *target; /* may be the job's */
     enum place place;
@@ -72,7 +76,9 @@ static void run_init(struct run *run, enum place place)
     ck_ok(subject_open(&run->f, "job", &run->s, reterr));
     oracle_mutate(&run->oracle, &run->s, &run->random, 20);
     ck_ok(subject_checkpoint(&run->s, false, NULL, reterr));
+    run->at_checkpoint = run->oracle;
     oracle_mutate(&run->oracle, &run->s, &run->random, 20);
+    run->id = 3; /* behind the fence and the checkpoint */
 }
 
 static void run_done(struct run *run)
@@ -153,7 +159,8 @@ static int check_directory(void *context, const char *segment, const cairn_objec
 
 static void check_savepoint(struct run *run, int r)
 {
-    static const char name[] = "savepoint-job-3"; /* behind the fence and the checkpoint */
+    char name[64];
+    (void)snprintf(name, sizeof name, "savepoint-job-%" PRIu64, run->id);
     bool stands = has_manifest(run, name);
     ck_assert_msg(r < 0 || stands, "told to be complete, but there is none (P1)");
     if (stands)
@@ -237,12 +244,147 @@ START_TEST(test_no_fault_makes_half_a_savepoint)
 }
 END_TEST
 
+/* ------------------------------------------------------------------------------------------ *
+ * Stopped in every call
+ * ------------------------------------------------------------------------------------------ */
+
+struct waiting {
+    cairn_savepoint_handle *handle;
+    atomic_bool over;
+    int r;
+};
+
+static void *wait_main(void *arg)
+{
+    struct waiting *waiting = arg;
+    waiting->r = cairn_savepoint_wait(waiting->handle, UINT64_MAX, NULL, NULL);
+    atomic_store(&waiting->over, true);
+    return NULL;
+}
+
+/* What a crash now would leave: the job as of its checkpoint, the savepoint whole or not at all. */
+static void crash_now(struct run *run, const struct oracle *at_checkpoint)
+{
+    struct run left = *run;
+    struct subject s;
+    CRN_AUTO_FREE char *local_dir = fixture_dir(&run->f, "crash");
+    left.f.store = left.f.options.store = left.target = store_clone(run->f.store);
+    left.f.options.local_dir = local_dir;
+    ck_ok(subject_open(&left.f, "job", &s, reterr));
+    ck_assert_ptr_null(oracle_compare(at_checkpoint, &s));
+    subject_close(&s);
+    store_check_tidy(left.f.store, "job");
+    struct sweep sweep = {.run = &left, .is_strict = true};
+    ck_ok(left.target->ops->list_segments(left.target, "", check_directory, &sweep, reterr));
+    check_savepoint(&left, CAIRN_EABORTED);
+    cairn_store_close(left.f.store);
+}
+
+static void take_over_now(struct run *run, const struct oracle *at_checkpoint)
+{
+    struct fixture other = run->f;
+    struct subject s;
+    CRN_AUTO_FREE char *local_dir = fixture_dir(&run->f, "successor");
+    other.options.store = run->f.store;
+    other.options.local_dir = local_dir;
+    ck_ok(subject_open(&other, "job", &s, reterr));
+    ck_assert_ptr_null(oracle_compare(at_checkpoint, &s));
+    subject_close(&s);
+}
+
+enum interruption { CRASH, COLLECTOR, SUCCESSOR, INTERRUPTIONS };
+
+static void interrupt(struct run *run, enum interruption what, const struct oracle *at_checkpoint)
+{
+    cairn_gc_report report = CAIRN_GC_REPORT_INIT;
+    switch (what) {
+    case CRASH:
+        crash_now(run, at_checkpoint);
+        break;
+    case COLLECTOR: /* resolves what is in flight as aborted */
+        ck_ok(cairn_gc(run->f.store, "job", NULL, &report, reterr));
+        break;
+    case SUCCESSOR:
+    case INTERRUPTIONS:
+        take_over_now(run, at_checkpoint);
+        break;
+    }
+}
+
+/* Job and savepoint in one store, which stops in its k-th call. @return whether there was one */
+static bool one_stop(enum interruption what, cairn_savepoint_format format, enum gate_side side,
+                     uint64_t k)
+{
+    struct run run;
+    struct pump pump = {0};
+    struct waiting waiting = {0};
+    pthread_t thread;
+    (void)snprintf(current_case, sizeof current_case, "interruption %d, %s, side %d, k = %" PRIu64,
+                   (int)what, format == CAIRN_NATIVE ? "native" : "canonical", (int)side, k);
+    (void)alarm(CASE_SECONDS);
+    run_init(&run, BESIDE);
+    subject_close(&run.s);
+    cairn_store *gate = gate_store_open(run.f.store);
+    run.f.options.store = run.target = gate;
+    ck_ok(subject_open(&run.f, "job", &run.s, reterr));
+    run.oracle = run.at_checkpoint;
+    struct oracle at_checkpoint = run.at_checkpoint;
+    oracle_mutate(&run.oracle, &run.s, &run.random, 20);
+    run.at_barrier = run.oracle;
+    run.id = 4; /* behind two fences and a checkpoint */
+    cairn_savepoint_options options = CAIRN_SAVEPOINT_OPTIONS_INIT;
+    options.target_store = gate;
+    options.format = format;
+    gate_stop_at(gate, CRN_FAULT_ANY, k, side);
+    ck_ok(cairn_savepoint_begin(run.s.job, &options, &waiting.handle, reterr));
+    ck_ok(crn_thread_start(&thread, "test-wait", wait_main, &waiting, reterr));
+    pump_start(&pump, run.s.tasks, SUBJECT_TASKS);
+    bool stopped = gate_wait_stopped(gate, &waiting.over);
+    if (stopped) {
+        interrupt(&run, what, &at_checkpoint);
+        gate_let_go(gate);
+    }
+    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+    gate_stop_at(gate, CRN_FAULT_ANY, 0, side);
+    pump_stop(&pump);
+    cairn_savepoint_close(waiting.handle);
+    ck_assert(what != CRASH || waiting.r == 0);
+    if (what == SUCCESSOR && stopped) { /* start over from the checkpoint that both know */
+        subject_close(&run.s);
+        ck_ok(subject_open(&run.f, "job", &run.s, reterr));
+        run.oracle = at_checkpoint;
+    }
+    check_case(&run, format, waiting.r);
+    run.target = run.f.store;
+    run_done(&run);
+    cairn_store_close(gate);
+    (void)alarm(0);
+    return stopped;
+}
+
+START_TEST(test_no_interruption_makes_half_a_savepoint)
+{
+    enum interruption what = (enum interruption)(_i / 2);
+    cairn_savepoint_format format = _i % 2 == 0 ? CAIRN_CANONICAL : CAIRN_NATIVE;
+    uint64_t cases = 0;
+    (void)signal(SIGALRM, say_case);
+    for (int side = GATE_BEFORE; side <= GATE_AFTER; side++)
+        for (uint64_t k = 1; one_stop(what, format, (enum gate_side)side, k); k++)
+            cases++;
+    printf("# interruption %d, %s: %" PRIu64 " cases\n", (int)what,
+           format == CAIRN_NATIVE ? "native" : "canonical", cases);
+    (void)fflush(stdout);
+    ck_assert_uint_gt(cases, 16);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("savepoint_fault");
     TCase *tcase = tcase_create("faults");
     tcase_set_timeout(tcase, 200);
     tcase_add_loop_test(tcase, test_no_fault_makes_half_a_savepoint, 0, 2 * PLACES);
+    tcase_add_loop_test(tcase, test_no_interruption_makes_half_a_savepoint, 0, 2 * INTERRUPTIONS);
     suite_add_tcase(suite, tcase);
     return crn_test_run(suite);
 }
