@@ -52,6 +52,11 @@ const cairn_record_info *cairn_snapshot_record(const cairn_snapshot *snapshot)
     return snapshot == NULL ? NULL : &snapshot->record->info;
 }
 
+const char *cairn_snapshot_job(const cairn_snapshot *snapshot)
+{
+    return snapshot == NULL ? NULL : snapshot->record->job;
+}
+
 size_t cairn_snapshot_operators(const cairn_snapshot *snapshot)
 {
     return snapshot == NULL ? 0 : snapshot->record->operator_count;

@@ -219,6 +219,8 @@ CAIRN_API CAIRN_MUST_CHECK int cairn_snapshot_open(cairn_store *store, const cha
                                                    cairn_error **reterr);
 CAIRN_API void cairn_snapshot_close(cairn_snapshot *snapshot);
 CAIRN_API const cairn_record_info *cairn_snapshot_record(const cairn_snapshot *snapshot);
+/** The job that took it, whatever the directory is called by now. NULL for NULL. */
+CAIRN_API const char *cairn_snapshot_job(const cairn_snapshot *snapshot);
 CAIRN_API size_t cairn_snapshot_operators(const cairn_snapshot *snapshot);
 /* Indexes out of range give NULL. */
 CAIRN_API const cairn_operator_info *cairn_snapshot_operator(const cairn_snapshot *snapshot,

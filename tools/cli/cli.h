@@ -242,6 +242,8 @@ void cli_table_print(struct cli_table *table, int indent);
 
 const char *cli_kind_name(cairn_record_kind kind);
 const char *cli_record_state_name(cairn_record_state state);
+const char *cli_format_name(cairn_savepoint_format format);
+const char *cli_claim_name(cairn_claim_mode mode);
 enum cli_style cli_record_state_style(cairn_record_state state);
 const char *cli_state_kind_name(cairn_state_kind kind);
 const char *cli_type_name(cairn_type type);
@@ -280,8 +282,8 @@ int cli_cat_options(const struct cli_args *args, const cairn_snapshot *snapshot,
 
 /* --- definitions.c: operators and states as JSON --- */
 
-struct json_object *cli_json_operator(const cairn_operator_info *op); /* without its states */
-struct json_object *cli_json_state(const cairn_state_info *state);
+void cli_json_fill_operator(struct json_object *o, const cairn_operator_info *op); /* not its states */
+void cli_json_fill_state(struct json_object *o, const cairn_state_info *state);
 
 struct cli_state {
     char *name;

@@ -62,9 +62,8 @@ static struct json_object *schema_json(cairn_type type, const cairn_schema_info 
     return o;
 }
 
-struct json_object *cli_json_state(const cairn_state_info *state)
+void cli_json_fill_state(struct json_object *o, const cairn_state_info *state)
 {
-    struct json_object *o = cli_json_object();
     cli_json_put_text(o, "name", state->name);
     cli_json_put_text(o, "kind", cli_state_kind_name(state->kind));
     cli_json_put_text(o, "value_type", cli_type_name(state->value_type));
@@ -78,19 +77,16 @@ struct json_object *cli_json_state(const cairn_state_info *state)
             cli_json_push(schemas, schema_json(state->value_type, &state->schemas[i]));
         cli_json_put(o, "schemas", schemas);
     }
-    return o;
 }
 
-struct json_object *cli_json_operator(const cairn_operator_info *op)
+void cli_json_fill_operator(struct json_object *o, const cairn_operator_info *op)
 {
-    struct json_object *o = cli_json_object();
     cli_json_put_text(o, "uid", op->uid);
     cli_json_put_text(o, "name", op->name);
     cli_json_put_u64(o, "parallelism", op->parallelism);
     cli_json_put_u64(o, "max_parallelism", op->max_parallelism);
     cli_json_put_text(o, "key_type", cli_type_name(op->key_type));
     cli_json_put_text(o, "namespace_type", cli_type_name(op->namespace_type));
-    return o;
 }
 
 /* ---- reading ---- */

@@ -53,7 +53,7 @@ void cli_destination_close(struct cli_destination *destination)
 static void print_result(const struct cli_args *args, const cairn_record_info *record,
                          const struct cli_destination *destination)
 {
-    const char *format = destination->format == CAIRN_NATIVE ? "native" : "canonical";
+    const char *format = cli_format_name(destination->format);
     if (args->json) {
         struct json_object *document = cli_json_object();
         cli_json_put_text(document, "directory", args->to);

@@ -108,6 +108,12 @@ struct json_object *cli_json_record(const cairn_record_info *record)
     cli_json_put_u64(o, "new_file_count", record->new_file_count);
     cli_json_put_bool(o, "is_full", record->is_full);
     cli_json_put_text(o, "reason", record->reason);
+    if (record->kind == CAIRN_RECORD_SAVEPOINT) {
+        cli_json_put_text(o, "format", cli_format_name(record->format));
+        cli_json_put_text(o, "location", record->location);
+    }
+    if (*record->source_location)
+        cli_json_put_text(o, "source_location", record->source_location);
     if (!cli_record_is_stored(record))
         return o;
     cli_json_put_u64(o, "log_start", record->log_start);
@@ -119,6 +125,13 @@ struct json_object *cli_json_record(const cairn_record_info *record)
     cli_json_put_text(o, "library_version", record->library_version);
     cli_json_put_u64(o, "manifest_bytes", record->manifest_bytes);
     cli_json_put_u64(o, "exclusive_bytes", record->exclusive_bytes);
+    if (record->source_id == 0)
+        return o;
+    cli_json_put_text(o, "source_job", record->source_job);
+    cli_json_put_u64(o, "source_id", record->source_id);
+    cli_json_put(o, "source_uuid", cli_json_hex(record->source_uuid, sizeof(record->source_uuid)));
+    cli_json_put_text(o, "source_mode", cli_claim_name(record->source_mode));
+    cli_json_put_bool(o, "source_needed", record->source_needed);
     return o;
 }
 

@@ -41,6 +41,24 @@ const char *cli_record_state_name(cairn_record_state state)
     return UNKNOWN;
 }
 
+const char *cli_format_name(cairn_savepoint_format format)
+{
+    return format == CAIRN_NATIVE ? "native" : "canonical";
+}
+
+const char *cli_claim_name(cairn_claim_mode mode)
+{
+    switch (mode) {
+    case CAIRN_NO_CLAIM:
+        return "no-claim";
+    case CAIRN_CLAIM:
+        return "claim";
+    case CAIRN_LEGACY:
+        return "legacy";
+    }
+    return UNKNOWN;
+}
+
 enum cli_style cli_record_state_style(cairn_record_state state)
 {
     switch (state) {

@@ -82,29 +82,31 @@ static bool is_wanted(const char *wanted, const char *name)
     return !wanted || strcmp(wanted, name) == 0;
 }
 
-static void put_definitions(const struct cli_args *args, const struct cli_target *target,
-                            const cairn_snapshot *snapshot, const struct output *out)
+static void put_definitions(const struct cli_args *args, const cairn_snapshot *snapshot,
+                            const struct output *out)
 {
     const cairn_operator_info *op;
     const cairn_state_info *state;
     struct json_object *o = cli_json_object();
     cli_json_put_text(o, "cairn", "snapshot");
     cli_json_put_u64(o, "version", 1);
-    cli_json_put_text(o, "job", target->job);
+    cli_json_put_text(o, "job", cairn_snapshot_job(snapshot));
     cli_json_put_u64(o, "id", cairn_snapshot_record(snapshot)->id);
     put_line(out, o);
     for (size_t i = 0; (op = cairn_snapshot_operator(snapshot, i)); i++) {
         if (!is_wanted(args->operator_uid, op->uid))
             continue;
-        o = cli_json_operator(op);
+        o = cli_json_object();
         cli_json_put_text(o, "cairn", "operator");
+        cli_json_fill_operator(o, op);
         put_line(out, o);
         for (size_t k = 0; (state = cairn_snapshot_state(snapshot, i, k)); k++) {
             if (!is_wanted(args->state, state->name))
                 continue;
-            o = cli_json_state(state);
+            o = cli_json_object();
             cli_json_put_text(o, "cairn", "state");
             cli_json_put_text(o, "operator_uid", op->uid);
+            cli_json_fill_state(o, state);
             put_line(out, o);
         }
     }
@@ -153,7 +155,7 @@ static int export_to(const struct cli_args *args, const struct output *out, cair
     if (out->csv)
         put_csv(out, NULL);
     else
-        put_definitions(args, &target, snapshot, out);
+        put_definitions(args, snapshot, out);
     r = put_entries(args, snapshot, cat, out, reterr);
     cairn_cat_close(cat);
     return r;

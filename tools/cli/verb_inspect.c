@@ -22,13 +22,22 @@ static void print_hex(const uint8_t *data, size_t size)
     printf("%s", hex + 2);
 }
 
-static void print_record(const char *job, const cairn_record_info *record)
+static void print_record(const cairn_snapshot *snapshot, const char *directory)
 {
+    const cairn_record_info *record = cairn_snapshot_record(snapshot);
+    const char *job = cairn_snapshot_job(snapshot);
     CLI_AUTO_FREE char *safe_job = cli_text_quote(job, strlen(job));
+    CLI_AUTO_FREE char *safe_directory = cli_text_quote(directory, strlen(directory));
     CLI_AUTO_FREE char *host = cli_text_safe(record->host);
     CLI_AUTO_FREE char *version = cli_text_safe(record->library_version);
-    printf("%scheckpoint %" PRIu64 " of job %s%s\n", cli_style_on(CLI_BOLD), record->id, safe_job,
+    bool is_savepoint = record->kind == CAIRN_RECORD_SAVEPOINT;
+    printf("%s%s%s %" PRIu64 " of job %s%s", cli_style_on(CLI_BOLD),
+           is_savepoint ? cli_format_name(record->format) : "",
+           is_savepoint ? " savepoint" : "checkpoint", record->id, safe_job,
            cli_style_off(CLI_BOLD));
+    if (strcmp(job, directory) != 0)
+        printf(" in directory %s", safe_directory);
+    putchar('\n');
     printf("  taken     %s, %s\n", cli_time(record->trigger_time_ms).text,
            cli_age(record->trigger_time_ms).text);
     printf("  took      %s, longest stall %s\n", cli_duration(record->duration_us).text,
@@ -47,6 +56,10 @@ static void print_record(const char *job, const cairn_record_info *record)
     if (record->restored_id)
         printf("  restored  from checkpoint %" PRIu64 " when its process began\n",
                record->restored_id);
+    if (*record->source_location) {
+        CLI_AUTO_FREE char *location = cli_text_safe(record->source_location);
+        printf("  started   from %s (%s)\n", location, cli_claim_name(record->source_mode));
+    }
 }
 
 static void print_states(const cairn_snapshot *snapshot, size_t op)
@@ -153,6 +166,13 @@ static void print_operator(const struct cli_args *args, const cairn_snapshot *sn
         print_files(snapshot, op, i, subtask->index);
 }
 
+static struct json_object *state_json(const cairn_state_info *state)
+{
+    struct json_object *o = cli_json_object();
+    cli_json_fill_state(o, state);
+    return o;
+}
+
 static struct json_object *subtask_json(const struct cli_args *args, const cairn_snapshot *snapshot,
                                         size_t op, size_t subtask)
 {
@@ -186,10 +206,11 @@ static struct json_object *operator_json(const struct cli_args *args,
                                          const cairn_snapshot *snapshot, size_t op)
 {
     const cairn_operator_info *info = cairn_snapshot_operator(snapshot, op);
-    struct json_object *o = cli_json_operator(info);
+    struct json_object *o = cli_json_object();
+    cli_json_fill_operator(o, info);
     struct json_object *states = cli_json_array(), *subtasks = cli_json_array();
     for (size_t i = 0; i < info->state_count; i++)
-        cli_json_push(states, cli_json_state(cairn_snapshot_state(snapshot, op, i)));
+        cli_json_push(states, state_json(cairn_snapshot_state(snapshot, op, i)));
     for (size_t i = 0; i < info->subtask_count; i++)
         cli_json_push(subtasks, subtask_json(args, snapshot, op, i));
     cli_json_put(o, "states", states);
@@ -219,7 +240,7 @@ int cli_inspect(const struct cli_args *args, cairn_error **reterr)
         cli_json_print(document);
         return 0;
     }
-    print_record(target.job, cairn_snapshot_record(snapshot));
+    print_record(snapshot, target.job);
     for (size_t i = 0; i < cairn_snapshot_operators(snapshot); i++)
         print_operator(args, snapshot, i);
     return 0;

@@ -23,7 +23,7 @@ static void add_row(struct cli_table *table, const cairn_record_info *record)
     enum cli_style dim = record->state == CAIRN_STATE_SUBSUMED ? CLI_DIM : CLI_PLAIN;
     /* A fence takes no time that anybody waits for. */
     bool has_duration = !unreadable && record->state != CAIRN_STATE_FENCE;
-    const char *type = record->kind == CAIRN_RECORD_SAVEPOINT ? "savepoint"
+    const char *type = record->kind == CAIRN_RECORD_SAVEPOINT ? cli_format_name(record->format)
                        : !has_files(record)                   ? "-"
                        : record->is_full                      ? "full"
                                                               : "incremental";
@@ -44,7 +44,33 @@ static void add_row(struct cli_table *table, const cairn_record_info *record)
         for (int i = 0; i < 5; i++)
             cli_table_cell(table, dim, "-");
     }
-    cli_table_cell(table, unreadable ? CLI_BAD : CLI_PLAIN, "%s", reason);
+    if (record->state == CAIRN_STATE_SAVEPOINT) {
+        CLI_AUTO_FREE char *location = cli_text_safe(record->location);
+        cli_table_cell(table, CLI_PLAIN, "%s", location);
+    } else {
+        cli_table_cell(table, unreadable ? CLI_BAD : CLI_PLAIN, "%s", reason);
+    }
+}
+
+/* Where the newest writer was started from, if that was not this log, and whether it must stay. */
+static void print_source(const cairn_log *log)
+{
+    const cairn_record_info *record = NULL;
+    for (size_t i = cairn_log_size(log); i-- > 0 && !record;) {
+        record = cairn_log_at(log, i);
+        if (!cli_record_is_stored(record))
+            record = NULL;
+    }
+    if (!record || !*record->source_location)
+        return;
+    CLI_AUTO_FREE char *location = cli_text_safe(record->source_location);
+    printf("started from %s (%s)", location, cli_claim_name(record->source_mode));
+    if (record->source_mode == CAIRN_CLAIM)
+        puts(", which is this job's own");
+    else if (record->source_needed)
+        puts(", which must stay until a checkpoint of this job is complete");
+    else
+        puts(", which is not needed any more");
 }
 
 static void ls_table(const struct cli_args *args, const cairn_log *log)
@@ -61,6 +87,7 @@ static void ls_table(const struct cli_args *args, const cairn_log *log)
             add_row(table, record);
     }
     cli_table_print(table, 0);
+    print_source(log);
 }
 
 static struct json_object *ls_json(const struct cli_args *args, const char *job,
