@@ -32,6 +32,63 @@ void entries_free(struct entries *entries)
     *entries = (struct entries){0};
 }
 
+/* ---- random ones ---- */
+
+uint64_t test_random_seed = 20260817;
+
+uint64_t test_random(void)
+{
+    uint64_t x = test_random_seed;
+    x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+    return test_random_seed = x;
+}
+
+/* A key of a group that is above the last one of its run, which is in `key`. */
+static void next_key(struct cairn_buffer *key, bool is_first, uint32_t group, size_t group_bytes)
+{
+    if (is_first) {
+        crn_buf_clear(key);
+        if (group_bytes == 2)
+            ck_assert_int_eq(crn_buf_append_u8(key, (uint8_t)(group >> 8)), 0);
+        ck_assert_int_eq(crn_buf_append_u8(key, (uint8_t)group), 0);
+    }
+    size_t cut = group_bytes + test_random() % (key->size - group_bytes + 1);
+    while (cut < key->size && key->data[cut] == 0xff)
+        cut++;
+    bool grows = cut == key->size;
+    if (!grows)
+        key->data[cut++]++;
+    key->size = cut;
+    for (size_t n = test_random() % 12 + grows; n > 0; n--)
+        ck_assert_int_eq(crn_buf_append_u8(key, (uint8_t)(test_random() % 4 * 85)), 0);
+}
+
+static void random_value(struct cairn_buffer *value, size_t size)
+{
+    crn_buf_clear(value);
+    ck_assert_int_eq(crn_buf_reserve(value, size), 0);
+    for (size_t i = 0; i < size; i++)
+        value->data[i] = i % 16 < 8 ? (uint8_t)(test_random() >> 8) : (uint8_t)i;
+    value->size = size;
+}
+
+void entries_fill(struct entries *entries, const struct shape *shape)
+{
+    CRN_AUTO_BUFFER struct cairn_buffer key = {0}, value = {0};
+    size_t group_bytes = shape->max_parallelism <= 128 ? 1 : 2;
+    for (uint32_t group = shape->first; group <= shape->last; group++)
+        for (uint32_t state = 0; state < shape->states; state++) {
+            if (test_random() % 100 >= shape->density_percent)
+                continue;
+            size_t count = 1 + test_random() % shape->entries_max;
+            for (size_t i = 0; i < count; i++) {
+                next_key(&key, i == 0, group, group_bytes);
+                random_value(&value, test_random() % (shape->value_max + 1));
+                entries_add(entries, state, group, &key, &value);
+            }
+        }
+}
+
 struct crn_canonical_header header_new(size_t states)
 {
     const char **names = calloc(states + 1, sizeof(*names));
@@ -177,6 +234,22 @@ void assert_scan(const struct entries *entries, struct crn_canonical_reader *rea
                  uint32_t first, uint32_t last)
 {
     ck_ok(compare_scan(entries, reader, state, first, last, reterr));
+}
+
+int read_whole(struct memory_file *file, const struct entries *expected)
+{
+    struct crn_canonical_reader *reader = NULL;
+    cairn_error *error = NULL;
+    file->input.context = file;
+    int r = crn_canonical_open(&file->input, &reader, &error);
+    if (r == 0)
+        r = compare_scan(expected, reader, -1, 0, UINT32_MAX, &error);
+    crn_canonical_close(reader);
+    ck_assert_int_eq(r < 0, error != NULL);
+    if (r < 0)
+        ck_assert_int_eq(cairn_error_code(error), r);
+    cairn_error_free(error);
+    return r;
 }
 
 /* ---- forged files ---- */

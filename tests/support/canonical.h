@@ -17,6 +17,17 @@ void entries_add(struct entries *entries, uint32_t state, uint32_t key_group,
                  const struct cairn_buffer *key, const struct cairn_buffer *value);
 void entries_free(struct entries *entries);
 
+extern uint64_t test_random_seed;
+uint64_t test_random(void);
+struct shape {
+    uint32_t max_parallelism, first, last;
+    size_t states;
+    unsigned int density_percent; /* of runs that have entries */
+    size_t entries_max;           /* of a run */
+    size_t value_max;
+};
+void entries_fill(struct entries *entries, const struct shape *shape);
+
 /* All 128 key groups, states "state 0", "state 1" and so on. */
 struct crn_canonical_header header_new(size_t states);
 void header_free(struct crn_canonical_header *header);
@@ -45,6 +56,9 @@ int compare_scan(const struct entries *entries, struct crn_canonical_reader *rea
                  uint32_t first, uint32_t last, cairn_error **reterr);
 void assert_scan(const struct entries *entries, struct crn_canonical_reader *reader, int state,
                  uint32_t first, uint32_t last);
+
+/* Reads all there is. 0, or the first error, which has a text. expected NULL: whatever it is. */
+int read_whole(struct memory_file *file, const struct entries *expected);
 
 /* A file with right checksums around up to two blocks, in one run of key group 5 and state 0 of
  * two. */
