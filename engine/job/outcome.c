@@ -191,10 +191,10 @@ void crn_outcome_discard(struct cairn_job *job)
     job->attempt = NULL;
     crn_cond_broadcast(&job->wake_waiters); /* a task that is being closed */
     crn_mutex_unlock(&job->lock);
+    (void)crn_subsume(job); /* before the first checkpoint each record begins the log anew */
     if (attempt->savepoint != NULL)
         crn_savepoint_discard(attempt, true);
     crn_attempt_free(attempt);
-    (void)crn_subsume(job); /* before the first checkpoint each record begins the log anew */
     crn_garbage_remove(job);
 }
 
