@@ -28,7 +28,9 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define ATTEMPTS_MAX 4u
+#define ATTEMPTS_MAX 4u /* by as many releases */
+#define ROUNDS_MAX 4u   /* of each */
+#define ROUND_US 50000u
 
 /* Behind all composite keys. */
 static const char BEHIND_ALL[] = "\xff\xff\xff";
@@ -238,18 +240,49 @@ static void compact_state(const struct crn_rocksdb_cleaner *cleaner, const struc
     rocksdb_compactoptions_destroy(options);
 }
 
+/* A range ends at the deepest level that has keys of it; a tombstone that gets there stays while
+ * the level below overlaps with its table elsewhere. RocksDB compacts such tables by itself when it
+ * is asked to, and flushes nothing for it. */
+static void suggest_state(const struct crn_rocksdb_cleaner *cleaner, const struct crn_state *state)
+{
+    rocksdb_t *db = cleaner->db->db;
+    char *message = NULL;
+    if (cleaner->first.size > 0)
+        rocksdb_suggest_compact_range_cf(db, state->family, "", 0,
+                                         (const char *)cleaner->first.data, cleaner->first.size,
+                                         &message);
+    if (cleaner->end.size > 0 && !message)
+        rocksdb_suggest_compact_range_cf(db, state->family, (const char *)cleaner->end.data,
+                                         cleaner->end.size, BEHIND_ALL, sizeof(BEHIND_ALL) - 1,
+                                         &message);
+    rocksdb_free(message); /* it is a suggestion */
+}
+
+/* One round may miss what RocksDB's own compactions move meanwhile. */
 static void *clean_thread(void *arg)
 {
     struct crn_rocksdb_cleaner *cleaner = arg;
+    struct crn_rocksdb *db = cleaner->db;
     uint64_t begin_us = crn_now_us();
+    bool clean = false;
 
-    for (size_t i = 0; i < cleaner->state_count && !atomic_load(&cleaner->stop); i++)
-        compact_state(cleaner, cleaner->states[i]);
-    bool clean = is_clean(cleaner);
+    for (unsigned int round = 0; round < ROUNDS_MAX && !clean; round++) {
+        for (size_t i = 0; i < cleaner->state_count; i++)
+            compact_state(cleaner, cleaner->states[i]);
+        clean = is_clean(cleaner);
+        if (atomic_load(&cleaner->stop) ||
+            crn_rocksdb_property(db->db, "rocksdb.num-snapshots") > 0)
+            break;
+        for (size_t i = 0; i < cleaner->state_count && !clean; i++)
+            suggest_state(cleaner, cleaner->states[i]);
+        if (!clean)
+            crn_sleep_us(ROUND_US);
+    }
+    clean = is_clean(cleaner);
     if (clean)
         cleaner->attempts_left = 0;
-    crn_log_write(&cleaner->db->log, CAIRN_LOG_DEBUG, "rocksdb",
-                  "'%s': cut tables to its key groups in %" PRIu64 " ms%s", cleaner->db->directory,
+    crn_log_write(&db->log, CAIRN_LOG_DEBUG, "rocksdb",
+                  "'%s': cut tables to its key groups in %" PRIu64 " ms%s", db->directory,
                   (crn_now_us() - begin_us) / 1000, clean ? "" : ", but not all of them");
     atomic_store(&cleaner->is_running, false);
     return NULL;
