@@ -30,6 +30,7 @@ s/\b[0-9.]+ ([KMG]i)?B\b/<size>/g
 s/\([0-9]+ bytes\)/(<n> bytes)/
 s/\bhost [^ ,]+, process [0-9]+/host <host>, process <pid>/
 s/\b[0-9a-f]{32}\b/<hex>/g
+s/taken +20[0-9-]+ [0-9:+]+, <t> ago/taken <now>/
 s/"(\w+_us|pid|size|bytes|\w+_bytes|crc32c|bytes_checked)": [0-9]+/"\1": "<n>"/
 s/\be([0-9]+)-c([0-9]+)-[0-9]+/e\1-c\2-N/g
 s/\b0000[0-9]{2}\.sst\b/N.sst/g

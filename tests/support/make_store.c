@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * make_store STORE shop|tiny|many|fresh: a small store for the tests of the tool, made as any
+ * make_store STORE shop|tiny|many|fresh|saved: a small store for the tests of the tool, made as any
  * service makes one.
  *
  *   shop  three retained checkpoints (3, 4 and 6), a subsumed one (2), an aborted attempt (5); two
@@ -9,6 +9,8 @@
  *   tiny  one checkpoint of one entry
  *   many  one checkpoint of more entries than a pipe holds
  *   fresh no checkpoint yet
+ *   saved checkpoint 2, a canonical savepoint 3 and a native one 4 in STORE.saved, checkpoint 5
+ * with one entry changed, one new and one gone; values with fields, expiry, operator state
  *
  * make_store newer MANIFEST: gives a manifest a format version from the future, with the right
  * checksum.
@@ -196,22 +198,96 @@ static void make_counter(cairn_job *job, int64_t count)
     cairn_task_close(task);
 }
 
+static cairn_serializer *parcel_serializer(void)
+{
+    static const cairn_field fields[] = {{.name = "weight", .type = CAIRN_DOUBLE},
+                                         {.name = "to", .type = CAIRN_STRING},
+                                         {.name = "seal", .type = CAIRN_BYTES}};
+    cairn_serializer *serializer;
+    check(cairn_struct_serializer("parcel", fields, 3, &serializer, &error));
+    return serializer;
+}
+
+static void put_parcel(cairn_task *task, cairn_value *parcels, cairn_struct *parcel,
+                       const char *key, double weight, const char *to)
+{
+    const void *data;
+    size_t size;
+    check(cairn_task_set_key(task, key, strlen(key)));
+    check(cairn_struct_set_double(parcel, 0, weight));
+    check(cairn_struct_set_bytes(parcel, 1, to, strlen(to)));
+    check(cairn_struct_set_bytes(parcel, 2, "\x00\xff", 2));
+    check(cairn_struct_encode(parcel, &data, &size, &error));
+    check(cairn_value_put(parcels, data, size, &error));
+}
+
+static void save(cairn_task *task, const char *target, cairn_savepoint_format format)
+{
+    cairn_savepoint_options options = CAIRN_SAVEPOINT_OPTIONS_INIT;
+    atomic_fetch_add(&clock_ms, MINUTE_MS);
+    options.target_uri = target;
+    options.format = format;
+    check(cairn_task_savepoint(task, &options, NULL, &error));
+}
+
+static void make_saved(cairn_job *job, const char *target)
+{
+    cairn_serializer *serializer = parcel_serializer();
+    cairn_struct *parcel;
+    cairn_task *task;
+    cairn_value *parcels;
+    cairn_list *stops;
+    cairn_operator_list *position;
+    cairn_task_options options = CAIRN_TASK_OPTIONS_INIT;
+    cairn_state_options with_fields = CAIRN_STATE_OPTIONS_INIT;
+    cairn_state_options expiring = CAIRN_STATE_OPTIONS_INIT;
+    options.key_type = CAIRN_STRING;
+    with_fields.serializer = serializer;
+    expiring.ttl_ms = 90 * MINUTE_MS;
+    check(cairn_struct_new(serializer, &parcel, &error));
+    check(cairn_task_open(job, "parcels", &options, &task, &error));
+    check(cairn_value_state(task, "parcel", CAIRN_STRUCT, &with_fields, &parcels, &error));
+    check(cairn_list_state(task, "stops", CAIRN_INT64, &expiring, &stops, &error));
+    check(cairn_operator_list_state(task, "position", CAIRN_SPLIT, CAIRN_INT64, &position, &error));
+    check(cairn_job_start(job, &error));
+    put_parcel(task, parcels, parcel, "p1", 0.5, "Ada, \"Love\" Lane");
+    check(cairn_list_add_int64(stops, 7, &error));
+    check(cairn_list_add_int64(stops, -8, &error));
+    put_parcel(task, parcels, parcel, "p2", 2, "Bob");
+    check(cairn_operator_list_add_int64(position, 42, &error));
+    take(job, &task, 1, CAIRN_EVENT_COMPLETED);
+    save(task, target, CAIRN_CANONICAL);
+    save(task, target, CAIRN_NATIVE);
+    put_parcel(task, parcels, parcel, "p1", 0.75, "Ada, \"Love\" Lane");
+    put_parcel(task, parcels, parcel, "p3", 3, "J\xc3\xb6rg");
+    check(cairn_task_set_key(task, "p2", 2));
+    check(cairn_value_clear(parcels, &error));
+    take(job, &task, 1, CAIRN_EVENT_COMPLETED);
+    cairn_job_close(job);
+    cairn_task_close(task);
+    cairn_struct_free(parcel);
+    cairn_serializer_release(serializer);
+}
+
 static int make_job(const char *store, const char *name)
 {
-    char local[4096];
+    char local[4096], saved[4096];
     cairn_job *job;
     cairn_job_options options = CAIRN_JOB_OPTIONS_INIT;
-    if (snprintf(local, sizeof(local), "%s.local", store) >= (int)sizeof(local))
+    if (snprintf(local, sizeof(local), "%s.local", store) >= (int)sizeof(local) ||
+        snprintf(saved, sizeof(saved), "%s.saved", store) >= (int)sizeof(saved))
         return 2;
     options.store_uri = store;
     options.local_dir = local;
     options.now_ms = now_ms;
-    bool shop = strcmp(name, "shop") == 0;
-    options.num_retained = shop ? 3 : 1;
-    options.inline_threshold_bytes = shop ? 1 : 1 << 20;
+    bool shop = strcmp(name, "shop") == 0, has_files = shop || strcmp(name, "saved") == 0;
+    options.num_retained = has_files ? 3 : 1;
+    options.inline_threshold_bytes = has_files ? 1 : 1 << 20;
     check(cairn_job_open(name, &options, &job, &error));
     if (shop)
         make_shop(job);
+    else if (strcmp(name, "saved") == 0)
+        make_saved(job, saved);
     else
         make_counter(job, strcmp(name, "many") == 0 ? 20000 : strcmp(name, "fresh") == 0 ? 0 : 1);
     return 0;
@@ -244,6 +320,7 @@ int main(int argc, char **argv)
         return make_newer(argv[2]);
     if (argc == 3)
         return make_job(argv[1], argv[2]);
-    fputs("usage: make_store STORE shop|tiny|many|fresh | make_store newer MANIFEST\n", stderr);
+    fputs("usage: make_store STORE shop|tiny|many|fresh|saved | make_store newer MANIFEST\n",
+          stderr);
     return 2;
 }

@@ -36,8 +36,10 @@ static char *value_fields(const cairn_state_info *state, const cairn_cat_entry *
 char *cli_entry_value_text(const cairn_state_info *state, const cairn_cat_entry *e)
 {
     CLI_AUTO_FREE char *json = value_fields(state, e);
-    return json ? cli_text_safe(json)
-                : cli_typed_text(state->value_type, e->entry.value, e->entry.value_size);
+    if (!json)
+        return cli_typed_text(state->value_type, e->entry.value, e->entry.value_size);
+    /* JSON has escapes of its own; what they leave as it is may still drive a terminal. */
+    return cli_text_is_plain(json, strlen(json)) ? cli_printf("%s", json) : cli_text_safe(json);
 }
 
 struct json_object *cli_entry_value_json(const cairn_state_info *state, const cairn_cat_entry *e)
