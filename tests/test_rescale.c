@@ -25,7 +25,7 @@
 static const uint32_t walk[] = {1, 1, 2, 1, 3, 1, 4, 1, 5, 2, 2, 3, 2,
                                 4, 2, 5, 3, 3, 4, 3, 5, 4, 4, 5, 5, 1};
 
-enum { FAKE, ROCKSDB, HEAP, BACKENDS };
+enum { FAKE, HEAP, ROCKSDB, BACKENDS };
 
 struct worker {
     cairn_task *task;
@@ -449,14 +449,19 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("rescale");
-    TCase *tcase = tcase_create("rescale");
+    TCase *memory = tcase_create("memory"); /* without RocksDB's threads */
+    tcase_set_timeout(memory, 100);
+    tcase_add_loop_test(memory, test_every_change_of_parallelism_keeps_the_state, 0, ROCKSDB);
+    tcase_add_loop_test(memory, test_a_restore_leaves_only_the_database, 0, ROCKSDB);
+    tcase_add_test(memory, test_operators_without_a_uid_are_known_by_name_and_place);
+    suite_add_tcase(suite, memory);
+    TCase *tcase = tcase_create("rocksdb");
     tcase_set_timeout(tcase, 100);
-    tcase_add_loop_test(tcase, test_every_change_of_parallelism_keeps_the_state, 0, BACKENDS);
+    tcase_add_loop_test(tcase, test_every_change_of_parallelism_keeps_the_state, ROCKSDB, BACKENDS);
     tcase_add_loop_test(tcase, test_tables_are_shared_over_a_rescale, 0,
                         sizeof pairs / sizeof pairs[0]);
-    tcase_add_loop_test(tcase, test_a_restore_leaves_only_the_database, 0, BACKENDS);
+    tcase_add_loop_test(tcase, test_a_restore_leaves_only_the_database, ROCKSDB, BACKENDS);
     tcase_add_loop_test(tcase, test_another_backend_reads_canonical_files, 1, MAX_TASKS + 1);
-    tcase_add_test(tcase, test_operators_without_a_uid_are_known_by_name_and_place);
     suite_add_tcase(suite, tcase);
     return crn_test_run(suite);
 }

@@ -134,18 +134,31 @@ static bool has_own_checkpoint(const struct cairn_job *job)
     return false;
 }
 
-/* A crash came between the import of a claimed snapshot and its removal: what is left there is the
- * job's own already, and the job may have gone on since. */
-static bool was_imported(const struct cairn_job *job, const struct crn_record *source)
+/* The removal of a snapshot that was claimed and imported was cut short: what is left there is the
+ * job's own already, and the job may have gone on since. 1, 0, or the store's error. */
+static int was_imported(const struct cairn_job *job, const struct crn_record *source,
+                        cairn_error **reterr)
 {
-    for (size_t i = 0; i < job->joblog.count; i++) {
-        const struct crn_record *record = job->joblog.entries[i].record;
+    const struct crn_joblog *log = &job->joblog;
+    const struct crn_record *head = log->count > 0 ? log->entries[log->count - 1].record : NULL;
+    for (size_t i = 0; i < log->count; i++) {
+        const struct crn_record *record = log->entries[i].record;
         if (record != NULL && crn_record_is_restorable(record) &&
             record->info.source_mode == CAIRN_CLAIM &&
             memcmp(record->info.source_uuid, source->info.uuid, sizeof source->info.uuid) == 0)
-            return true;
+            return 1;
     }
-    return false;
+    for (size_t i = 0; head != NULL && i < head->history_count; i++) {
+        const cairn_record_info *info = &head->history[i].info;
+        if (info->kind != CAIRN_RECORD_CHECKPOINT || info->source_location == NULL ||
+            strcmp(info->source_location, job->source.location) != 0)
+            continue;
+        int r = crn_claim_is_imported(job, job->source.store, job->source.name, info->id,
+                                      source->info.uuid, reterr);
+        if (r != 0)
+            return r;
+    }
+    return 0;
 }
 
 static int choose_source(struct cairn_job *job, cairn_error **reterr)
@@ -156,7 +169,10 @@ static int choose_source(struct cairn_job *job, cairn_error **reterr)
     if (is_own)
         return choose_own(job, reterr);
     CRN_TRY(crn_source_choose(job, &record, reterr));
-    if (job->source.mode == CAIRN_CLAIM && was_imported(job, record)) {
+    int r = job->source.mode == CAIRN_CLAIM ? was_imported(job, record, reterr) : 0;
+    if (r < 0)
+        return r;
+    if (r > 0) {
         crn_source_reset(job);
         return choose_own(job, reterr);
     }

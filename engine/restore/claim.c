@@ -75,14 +75,15 @@ static int fail_claimed(const struct cairn_job *job, const struct crn_mark *mark
                         mark->location, (unsigned long long)mark->pid, mark->host);
 }
 
-int crn_claim_is_ours(const struct cairn_job *job, cairn_store *store, const char *name,
-                      const uint8_t uuid[16], cairn_error **reterr)
+int crn_claim_is_imported(const struct cairn_job *job, cairn_store *store, const char *name,
+                          uint64_t import_id, const uint8_t *uuid, cairn_error **reterr)
 {
     CRN_AUTO_MARK struct crn_mark mark = {0};
     int r = read_mark(store, name, CRN_MARK_CLAIM, &mark, reterr);
     if (r <= 0)
         return r;
-    return is_ours(job, &mark) && memcmp(mark.uuid, uuid, sizeof mark.uuid) == 0;
+    return is_ours(job, &mark) && mark.fence_id < import_id &&
+           (uuid == NULL || memcmp(mark.uuid, uuid, sizeof mark.uuid) == 0);
 }
 
 int crn_claim_check_own(const struct cairn_job *job, cairn_error **reterr)

@@ -3,11 +3,11 @@
  * What was claimed and imported is removed from where it was: manifests, then all that Cairn
  * stored, the mark last. Foreign files stay, and so does the directory around them.
  *
- * Which directories these are, the job's log says: an import carries where its snapshot came from.
- * Only a mark of this job's over that very snapshot allows the removal, whatever stands at the
- * location today; a directory that has none, or is not there, is done with. So a removal that was
- * cut short goes on at the next open, while the import is retained, and nothing is ever removed
- * twice.
+ * Which directories these are, the job's log says: an import carries where its snapshot came from,
+ * and so does what the head's history knows of it. Only a mark of this job's over that very
+ * snapshot allows the removal, whatever stands at the location today; a directory that has none, or
+ * is not there, is done with. So a removal that was cut short goes on at the next open, while the
+ * history reaches back to the import, and nothing is ever removed twice.
  *
  * Crash: the mark is left with what was not removed yet.
  */
@@ -155,7 +155,9 @@ static int find_place(struct cairn_job *job, const char *location, struct place 
     return nested == NULL; /* else `parent` is itself a snapshot's directory */
 }
 
-static int release(struct cairn_job *job, const cairn_record_info *import, cairn_error **reterr)
+/* An import, as its record or the history has it. */
+static int release(struct cairn_job *job, const cairn_record_info *import, const uint8_t *uuid,
+                   cairn_error **reterr)
 {
     CRN_CLEANUP(place_done) struct place place = {0};
     const struct crn_restore_source *source = &job->source;
@@ -168,24 +170,48 @@ static int release(struct cairn_job *job, const cairn_record_info *import, cairn
         store = place.store;
         name = place.name;
     }
-    int r = crn_claim_is_ours(job, store, name, import->source_uuid, reterr);
+    int r = crn_claim_is_imported(job, store, name, import->id, uuid, reterr);
     return r <= 0 ? r : remove_directory(job, store, name, reterr);
+}
+
+static bool came_from_elsewhere(const cairn_record_info *info)
+{
+    return info->kind == CAIRN_RECORD_CHECKPOINT && info->source_location != NULL &&
+           info->source_location[0] != '\0';
+}
+
+static void try_release(struct cairn_job *job, const cairn_record_info *import, const uint8_t *uuid)
+{
+    CRN_AUTO_ERROR cairn_error *error = NULL;
+    if (release(job, import, uuid, &error) < 0)
+        crn_log_write(&job->log, CAIRN_LOG_WARNING, "restore",
+                      "job '%s': whether anything is left to remove at '%s', from where checkpoint "
+                      "%llu came, cannot be told or done now; tried again at the next open: %s",
+                      job->name, import->source_location, (unsigned long long)import->id,
+                      cairn_error_message(error));
 }
 
 void crn_release_claimed(struct cairn_job *job)
 {
-    for (size_t i = 0; i < job->joblog.count; i++) {
-        const struct crn_record *record = job->joblog.entries[i].record;
-        CRN_AUTO_ERROR cairn_error *error = NULL;
-        if (record == NULL || record->info.kind != CAIRN_RECORD_CHECKPOINT ||
-            record->info.source_mode != CAIRN_CLAIM || record->info.source_location == NULL ||
-            record->info.source_location[0] == '\0')
+    const struct crn_joblog *log = &job->joblog;
+    uint64_t oldest = UINT64_MAX;
+    for (size_t i = 0; i < log->count; i++) {
+        const struct crn_record *record = log->entries[i].record;
+        if (record == NULL)
             continue;
-        if (release(job, &record->info, &error) < 0)
-            crn_log_write(&job->log, CAIRN_LOG_WARNING, "restore",
-                          "job '%s': the claimed '%s' is this job's checkpoint %llu now, but could "
-                          "not be removed; tried again at the next open: %s",
-                          job->name, record->info.source_location,
-                          (unsigned long long)record->info.id, cairn_error_message(error));
+        if (oldest == UINT64_MAX)
+            oldest = record->info.id;
+        if (came_from_elsewhere(&record->info) && record->info.source_mode == CAIRN_CLAIM)
+            try_release(job, &record->info, record->info.source_uuid);
+    }
+    const struct crn_record *head = log->entries[log->count - 1].record;
+    const char *last = "";
+    for (size_t i = 0; i < head->history_count; i++) {
+        const cairn_record_info *info = &head->history[i].info;
+        if (info->id >= oldest || !came_from_elsewhere(info) ||
+            strcmp(info->source_location, last) == 0) /* asked for the same place right before */
+            continue;
+        last = info->source_location;
+        try_release(job, info, NULL);
     }
 }

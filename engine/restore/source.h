@@ -27,9 +27,11 @@ int crn_claim(struct cairn_job *job, cairn_error **reterr);
 /* CAIRN_EFENCED, with who it was, if the job's own directory has been claimed. */
 int crn_claim_check_own(const struct cairn_job *job, cairn_error **reterr);
 
-/* 1 if the directory is marked as claimed by this job, for the snapshot of that uuid; else 0. */
-int crn_claim_is_ours(const struct cairn_job *job, cairn_store *store, const char *name,
-                      const uint8_t uuid[16], cairn_error **reterr);
+/* Has a snapshot in that directory been imported by this job? 1 if a claim of this job's is there
+ * that is older than the import of id `import_id`, and of the same snapshot: a location may be used
+ * again. uuid NULL: it is not known any more. Else 0. */
+int crn_claim_is_imported(const struct cairn_job *job, cairn_store *store, const char *name,
+                          uint64_t import_id, const uint8_t *uuid, cairn_error **reterr);
 
 /* release.c. Remove the sources of what the job's log says it has claimed and imported, as far as
  * they are still there. Never fails: what cannot be removed now is logged, and tried again at the
