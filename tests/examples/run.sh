@@ -78,8 +78,18 @@ wordcount_survives()
     LC_ALL=C sort counts | cmp - expected
 }
 
+bootstrap_starts_from_what_it_wrote()
+{
+    "$build/examples/bootstrap" "$work/boot" >"$work/out" || return 1
+    printf 'wrote savepoint-bank-1\nada has 100\ngrace has 250\nlinus has 0\n' | cmp - "$work/out" || return 1
+    # The job's own checkpoint has them now, and the savepoint is as it was.
+    "$build/tools/cairn" cat "$work/boot/snapshots/bank" >"$work/own" || return 1
+    grep -q 250 "$work/own" && "$build/tools/cairn" verify "$work/boot/snapshots/savepoint-bank-1"
+}
+
 check "quickstart counts its starts" quickstart_counts
 check "the README's program compiles, runs, and goes on" readme_runs
 check "the schema changes, and back" schema_changes
+check "bootstrap starts a job from the savepoint that it wrote" bootstrap_starts_from_what_it_wrote
 check "wordcount counts every word once, killed three times" wordcount_survives
 echo "1..$n"
