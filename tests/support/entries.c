@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
+/*
+ * A snapshot's entries as lines of text, through the public calls only.
+ */
+
 #include "tests/support/entries.h"
 #include "base/buffer.h"
 #include "engine/types.h"

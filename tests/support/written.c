@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
+/*
+ * Savepoints of a known content, through the public calls only: what differs between two shapes
+ * follows from the numbers in them.
+ */
+
 #include "tests/support/written.h"
 #include "base/cleanup.h"
 #include "tests/support/entries.h"
