@@ -22,13 +22,14 @@ int crn_match_operator(const cairn_operator_info *stored, const struct crn_match
         return crn_err_fail(reterr, CAIRN_EMISMATCH, NULL,
                             "operator '%s' is stored with max_parallelism %u, not %u: keys belong "
                             "to key groups by it; leave it 0 to take the stored one, or make a "
-                            "savepoint with another one with `cairn convert`",
+                            "savepoint with another one with `cairn edit --max-parallelism`",
                             stored->uid, stored->max_parallelism, wanted->max_parallelism);
     if (wanted->parallelism > stored->max_parallelism)
-        return crn_err_fail(reterr, CAIRN_EMISMATCH, NULL,
-                            "operator '%s' is stored with max_parallelism %u, so its parallelism "
-                            "cannot be %u; make a savepoint with a higher one with `cairn convert`",
-                            stored->uid, stored->max_parallelism, wanted->parallelism);
+        return crn_err_fail(
+            reterr, CAIRN_EMISMATCH, NULL,
+            "operator '%s' is stored with max_parallelism %u, so its parallelism "
+            "cannot be %u; make a savepoint with a higher one with `cairn edit --max-parallelism`",
+            stored->uid, stored->max_parallelism, wanted->parallelism);
     if (stored->key_type != wanted->key_type || stored->namespace_type != wanted->namespace_type)
         return crn_err_fail(reterr, CAIRN_EMISMATCH, NULL,
                             "operator '%s' is stored with keys of type %s and namespaces of type "
