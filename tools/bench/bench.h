@@ -48,9 +48,22 @@ void bench_note(const char *format, ...) BENCH_PRINTF(1, 2);
  * removed on the way out. */
 int bench_check_interrupt(cairn_error **reterr);
 
-enum bench_command { BENCH_CHECKPOINT = 1, BENCH_STALL = 2, BENCH_STATE = 4 };
+enum bench_command {
+    BENCH_CHECKPOINT = 1,
+    BENCH_STALL = 2,
+    BENCH_STATE = 4,
+    BENCH_SAVEPOINT = 8,
+    BENCH_RESCALE = 16
+};
 
 #define BENCH_MEMTABLES_MAX 8
+#define BENCH_STEPS_MAX 8
+#define BENCH_TASKS_MAX 16
+
+/* A change of parallelism. */
+struct bench_step {
+    uint32_t from, to;
+};
 
 struct bench_options {
     enum bench_command command;
@@ -62,6 +75,8 @@ struct bench_options {
     uint32_t threads;
     uint32_t memtable_mb[BENCH_MEMTABLES_MAX];
     size_t memtable_count;
+    struct bench_step steps[BENCH_STEPS_MAX];
+    size_t step_count;
     uint64_t rate;
     uint32_t checkpoints;
     uint64_t seed;
@@ -75,12 +90,16 @@ struct bench_options {
  * CAIRN_EINVAL. */
 int bench_options_parse(int argc, char **argv, struct bench_options *ret, cairn_error **reterr);
 
-/* The three benchmarks; `work` is a fresh directory that the caller removes, `stores` likewise. */
+/* The benchmarks; `work` is a fresh directory that the caller removes, `stores` likewise. */
 int bench_run_checkpoint(const struct bench_options *options, const char *work, const char *stores,
                          cairn_error **reterr);
 int bench_run_stall(const struct bench_options *options, const char *work, const char *stores,
                     cairn_error **reterr);
 int bench_run_state(const struct bench_options *options, const char *work, const char *stores,
                     cairn_error **reterr);
+int bench_run_savepoint(const struct bench_options *options, const char *work, const char *stores,
+                        cairn_error **reterr);
+int bench_run_rescale(const struct bench_options *options, const char *work, const char *stores,
+                      cairn_error **reterr);
 
 #endif

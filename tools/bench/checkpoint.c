@@ -67,9 +67,9 @@ static int create_base(struct stage *stage, cairn_error **reterr)
     BENCH_TRY(bench_text(&stage->base_store_dir, reterr, "%s/base-store", stage->work));
     BENCH_TRY(bench_text(&stage->base_db_dir, reterr, "%s/base-db", stage->work));
     BENCH_TRY(bench_text(&local_dir, reterr, "%s/base-local", stage->work));
-    BENCH_TRY(bench_base_create(&stage->run.workload, stage->run.options->threads,
-                                stage->run.options->memtable_mb[0] * BENCH_MIB,
-                                stage->base_store_dir, local_dir, stage->base_db_dir, reterr));
+    struct bench_cairn_config config =
+        bench_cairn_config(stage->run.options, stage->base_store_dir, local_dir);
+    BENCH_TRY(bench_base_create(&stage->run.workload, &config, stage->base_db_dir, reterr));
     BENCH_CLEANUP(bench_listing_done) struct bench_listing files = {0};
     BENCH_TRY(bench_list_tree(stage->base_db_dir, &files, reterr));
     stage->state_bytes = bench_listing_bytes(&files);

@@ -8,10 +8,10 @@
  * the rest of a file is still being copied, so that its fdatasync has little left to wait for.
  */
 #include "tools/bench/files.h"
+#include "tools/bench/parallel.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -25,9 +25,6 @@ struct copy {
     const struct bench_file **order; /* largest first */
     size_t count;
     atomic_size_t next;
-    pthread_mutex_t lock;
-    int result;         /* guarded by lock: the first failure */
-    cairn_error *error; /* guarded by lock */
 };
 
 static int copy_data(int in, int out, const char *path, uint8_t *buffer, cairn_error **reterr)
@@ -75,28 +72,20 @@ static int copy_one(const struct copy *copy, const char *path, uint8_t *buffer,
     return r;
 }
 
-static void *copy_thread(void *arg)
+static int copy_share(void *context, uint32_t share, cairn_error **reterr)
 {
-    struct copy *copy = arg;
+    (void)share;
+    struct copy *copy = context;
     BENCH_AUTO_FREE uint8_t *buffer = malloc(PIECE_SIZE);
-    cairn_error *error = NULL;
-    int r = buffer ? 0 : bench_fail_nomem(&error);
+    int r = buffer ? 0 : bench_fail_nomem(reterr);
     while (r == 0) {
         size_t i = atomic_fetch_add(&copy->next, 1);
         if (i >= copy->count)
-            return NULL;
-        r = copy_one(copy, copy->order[i]->path, buffer, &error);
+            return 0;
+        r = copy_one(copy, copy->order[i]->path, buffer, reterr);
     }
-    (void)pthread_mutex_lock(&copy->lock);
-    if (copy->result == 0) {
-        copy->result = r;
-        copy->error = error;
-        error = NULL;
-    }
-    (void)pthread_mutex_unlock(&copy->lock);
     atomic_store(&copy->next, copy->count); /* the others stop after their file */
-    cairn_error_free(error);
-    return NULL;
+    return r;
 }
 
 static int by_falling_size(const void *a, const void *b)
@@ -137,23 +126,6 @@ static int sync_dir(const char *path, cairn_error **reterr)
     return r < 0 ? bench_fail_os(reterr, saved, "syncing directory '%s'", path) : 0;
 }
 
-static int run_threads(struct copy *copy, uint32_t threads, cairn_error **reterr)
-{
-    BENCH_AUTO_FREE pthread_t *ids = calloc(threads, sizeof(*ids));
-    if (!ids)
-        return bench_fail_nomem(reterr);
-    uint32_t started = 0;
-    int r = 0;
-    while (started + 1 < threads && started + 1 < copy->count && r == 0) {
-        r = pthread_create(&ids[started], NULL, copy_thread, copy);
-        started += r == 0;
-    }
-    (void)copy_thread(copy); /* this thread is one of them */
-    for (uint32_t i = 0; i < started; i++)
-        (void)pthread_join(ids[i], NULL);
-    return r ? bench_fail_os(reterr, r, "starting a copy thread") : 0;
-}
-
 int bench_copy_files(const char *from, const char *to, const struct bench_listing *files,
                      uint32_t threads, cairn_error **reterr)
 {
@@ -166,14 +138,8 @@ int bench_copy_files(const char *from, const char *to, const struct bench_listin
     qsort(order, files->count, sizeof(*order), by_falling_size);
 
     struct copy copy = {.from = from, .to = to, .order = order, .count = files->count};
-    (void)pthread_mutex_init(&copy.lock, NULL);
-    int r = run_threads(&copy, threads, reterr);
-    (void)pthread_mutex_destroy(&copy.lock);
-    if (copy.result < 0) {
-        r = bench_fail(reterr, copy.result, "%s", cairn_error_message(copy.error));
-        cairn_error_free(copy.error);
-    }
-    BENCH_TRY(r);
+    uint32_t shares = files->count < threads ? (uint32_t)files->count : threads;
+    BENCH_TRY(bench_parallel(shares ? shares : 1, copy_share, &copy, reterr));
     return for_each_dir(to, files, sync_dir, reterr);
 }
 

@@ -72,8 +72,9 @@ static int list_one(const char *path, const struct stat *st, int type, struct FT
     char *relative = strdup(path + listing_root_length + 1);
     if (!relative)
         return -1;
-    listing->files[listing->count++] =
-        (struct bench_file){.path = relative, .size_bytes = (uint64_t)st->st_size};
+    listing->files[listing->count++] = (struct bench_file){.path = relative,
+                                                           .size_bytes = (uint64_t)st->st_size,
+                                                           .link_count = (uint64_t)st->st_nlink};
     return 0;
 }
 

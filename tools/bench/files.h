@@ -19,6 +19,7 @@ bool bench_same_file_system(const char *a, const char *b);
 struct bench_file {
     char *path; /* relative to the listed directory */
     uint64_t size_bytes;
+    uint64_t link_count;
 };
 struct bench_listing {
     struct bench_file *files;

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Clocks, quiescence and order statistics. */
+/* Clocks, bytes read and written, quiescence and order statistics. */
 #include "tools/bench/measure.h"
 
+#include <errno.h>
+#include <inttypes.h>
 #include <math.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -53,6 +55,19 @@ int bench_settle(bool *ret_quiet, cairn_error **reterr)
     }
     *ret_quiet = quiet == QUIET_STEPS;
     return 0;
+}
+
+int bench_read_io(struct bench_io *ret, cairn_error **reterr)
+{
+    FILE *file = fopen("/proc/self/io", "re");
+    if (!file)
+        return bench_fail_os(reterr, errno, "'/proc/self/io'");
+    int n = fscanf(file,
+                   "rchar: %" SCNu64 " wchar: %" SCNu64 " syscr: %*u syscw: %*u"
+                   " read_bytes: %" SCNu64,
+                   &ret->read_bytes, &ret->written_bytes, &ret->disk_read_bytes);
+    (void)fclose(file);
+    return n == 3 ? 0 : bench_fail(reterr, CAIRN_EUNSUPPORTED, "'/proc/self/io': unknown form");
 }
 
 static int by_value(const void *a, const void *b)

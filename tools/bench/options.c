@@ -11,7 +11,15 @@
 #include <string.h>
 #include <unistd.h>
 
-enum option_kind { KIND_U64, KIND_U32, KIND_PERCENT, KIND_DISTRIBUTION, KIND_MEMTABLES, KIND_TEXT };
+enum option_kind {
+    KIND_U64,
+    KIND_U32,
+    KIND_PERCENT,
+    KIND_DISTRIBUTION,
+    KIND_MEMTABLES,
+    KIND_STEPS,
+    KIND_TEXT
+};
 
 struct option_row {
     const char *name;
@@ -24,7 +32,7 @@ struct option_row {
 };
 
 #define AT(field) offsetof(struct bench_options, field)
-#define ALL (BENCH_CHECKPOINT | BENCH_STALL | BENCH_STATE)
+#define ALL (BENCH_CHECKPOINT | BENCH_STALL | BENCH_STATE | BENCH_SAVEPOINT | BENCH_RESCALE)
 static const struct option_row rows[] = {
     {"keys", "N", ALL, KIND_U64, AT(keys), 100, 1000000000, "keys in the database (1000000)"},
     {"value-size", "B", ALL, KIND_U32, AT(value_size_bytes), 24, 1 << 20,
@@ -33,14 +41,15 @@ static const struct option_row rows[] = {
      "updates between two checkpoints, in percent of the keys (1)"},
     {"distribution", "D", BENCH_CHECKPOINT, KIND_DISTRIBUTION, AT(zipf), 0, 0,
      "of the updated keys: uniform or zipf (uniform)"},
-    {"rounds", "R", BENCH_CHECKPOINT | BENCH_STATE, KIND_U32, AT(rounds), 1, 10000,
-     "measured rounds (8)"},
-    {"threads", "T", BENCH_CHECKPOINT | BENCH_STALL, KIND_U32, AT(threads), 1, 256,
+    {"rounds", "R", ALL & ~BENCH_STALL, KIND_U32, AT(rounds), 1, 10000, "measured rounds (8)"},
+    {"threads", "T", ALL & ~BENCH_STATE, KIND_U32, AT(threads), 1, 256,
      "transfer threads of every method (the processors, at most 4)"},
     {"memtable-mb", "M[,M...]", ALL, KIND_MEMTABLES, AT(memtable_mb), 1, 4096,
      "memtable size; stall takes a list (64; stall: 64,256)"},
-    {"rate", "N", BENCH_CHECKPOINT | BENCH_STALL, KIND_U64, AT(rate), 1, 100000000,
-     "puts per second while a checkpoint is taken (100000)"},
+    {"rate", "N", BENCH_CHECKPOINT | BENCH_STALL | BENCH_SAVEPOINT, KIND_U64, AT(rate), 1,
+     100000000, "puts per second while a snapshot is taken (100000)"},
+    {"steps", "P:Q[,P:Q...]", BENCH_RESCALE, KIND_STEPS, AT(steps), 1, BENCH_TASKS_MAX,
+     "changes of parallelism (1:2,2:3,4:1)"},
     {"checkpoints", "N", BENCH_STALL, KIND_U32, AT(checkpoints), 1, 100000,
      "checkpoints per memtable size (50)"},
     {"dir", "DIR", ALL, KIND_TEXT, AT(dir), 0, 0,
@@ -62,6 +71,9 @@ static const struct {
      "bytes, time, CPU and writer stall of checkpoints, beside their peers (default)"},
     {"stall", BENCH_STALL, "longest writer stall with and without a checkpoint"},
     {"state", BENCH_STATE, "put, get and scan through Cairn and on bare RocksDB"},
+    {"savepoint", BENCH_SAVEPOINT,
+     "writing and restoring savepoints, beside bare scans and bulk loads"},
+    {"rescale", BENCH_RESCALE, "restoring at another parallelism, beside putting every entry anew"},
 };
 
 static void print_help(void)
@@ -101,24 +113,45 @@ static int parse_number(const struct option_row *row, const char *text, uint64_t
     return 0;
 }
 
-static int parse_memtables(const struct option_row *row, const char *text,
-                           struct bench_options *options, cairn_error **reterr)
+static int parse_memtable(const struct option_row *row, const char *text, size_t i,
+                          struct bench_options *options, const char **ret_end, cairn_error **reterr)
 {
-    options->memtable_count = 0;
-    for (;;) {
-        uint64_t value = 0;
+    uint64_t value = 0;
+    BENCH_TRY(parse_number(row, text, &value, ret_end, reterr));
+    options->memtable_mb[i] = (uint32_t)value;
+    options->memtable_count = i + 1;
+    return 0;
+}
+
+static int parse_step(const struct option_row *row, const char *text, size_t i,
+                      struct bench_options *options, const char **ret_end, cairn_error **reterr)
+{
+    uint64_t from = 0, to = 0;
+    BENCH_TRY(parse_number(row, text, &from, ret_end, reterr));
+    if (**ret_end != ':')
+        return bench_fail(reterr, CAIRN_EINVAL, "--%s '%s': expected two numbers with ':' between",
+                          row->name, text);
+    BENCH_TRY(parse_number(row, *ret_end + 1, &to, ret_end, reterr));
+    options->steps[i] = (struct bench_step){.from = (uint32_t)from, .to = (uint32_t)to};
+    options->step_count = i + 1;
+    return 0;
+}
+
+static int parse_list(const struct option_row *row, const char *text, struct bench_options *options,
+                      cairn_error **reterr)
+{
+    size_t most = row->kind == KIND_STEPS ? BENCH_STEPS_MAX : BENCH_MEMTABLES_MAX;
+    for (size_t i = 0; i < most; i++) {
         const char *end = NULL;
-        BENCH_TRY(parse_number(row, text, &value, &end, reterr));
-        if (options->memtable_count == BENCH_MEMTABLES_MAX)
-            return bench_fail(reterr, CAIRN_EINVAL, "--memtable-mb: at most %d sizes",
-                              BENCH_MEMTABLES_MAX);
-        options->memtable_mb[options->memtable_count++] = (uint32_t)value;
+        BENCH_TRY((row->kind == KIND_STEPS ? parse_step : parse_memtable)(row, text, i, options,
+                                                                          &end, reterr));
         if (*end == '\0')
             return 0;
         if (*end != ',')
-            return bench_fail(reterr, CAIRN_EINVAL, "--memtable-mb: unexpected '%s'", end);
+            return bench_fail(reterr, CAIRN_EINVAL, "--%s: unexpected '%s'", row->name, end);
         text = end + 1;
     }
+    return bench_fail(reterr, CAIRN_EINVAL, "--%s: at most %zu items", row->name, most);
 }
 
 static int parse_value(const struct option_row *row, const char *text,
@@ -132,7 +165,8 @@ static int parse_value(const struct option_row *row, const char *text,
         *(const char **)field = text;
         return 0;
     case KIND_MEMTABLES:
-        return parse_memtables(row, text, options, reterr);
+    case KIND_STEPS:
+        return parse_list(row, text, options, reterr);
     case KIND_DISTRIBUTION:
         if (strcmp(text, "uniform") != 0 && strcmp(text, "zipf") != 0)
             return bench_fail(reterr, CAIRN_EINVAL, "--%s '%s': expected uniform or zipf",
@@ -177,6 +211,8 @@ static void set_defaults(struct bench_options *options)
                                     : (uint32_t)processors,
         .rate = 100000,
         .checkpoints = 50,
+        .steps = {{1, 2}, {2, 3}, {4, 1}},
+        .step_count = 3,
         .seed = 1,
         .dir = temporary && *temporary ? temporary : "/tmp",
     };

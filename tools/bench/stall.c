@@ -35,7 +35,7 @@ struct stall_run {
 static int get_stats(struct bench_cairn *cairn, cairn_task_stats *ret, cairn_error **reterr)
 {
     *ret = (cairn_task_stats)CAIRN_TASK_STATS_INIT;
-    return cairn_task_get_stats(cairn->task, ret, reterr);
+    return cairn_task_get_stats(cairn->tasks[0], ret, reterr);
 }
 
 /* To a half of its size, in the caller's thread; the bound is for a memtable that was full before

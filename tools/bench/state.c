@@ -62,9 +62,9 @@ static int get_cairn(struct state_run *run, cairn_error **reterr)
     for (uint64_t i = 0; i < run->operations; i++) {
         const void *data;
         size_t size;
-        int r = cairn_task_set_key(run->cairn->task, run->records[i].key, BENCH_KEY_SIZE);
+        int r = cairn_task_set_key(run->cairn->tasks[0], run->records[i].key, BENCH_KEY_SIZE);
         if (r == 0)
-            r = cairn_value_get(run->cairn->state, &data, &size, reterr);
+            r = cairn_value_get(run->cairn->states[0], &data, &size, reterr);
         BENCH_TRY(r);
         if (r == 0 || size != run->workload.value_size)
             return bench_fail(reterr, CAIRN_ECORRUPT, "a key is missing in Cairn");
@@ -100,7 +100,7 @@ static int check_count(const struct state_run *run, uint64_t count, cairn_error 
 static int scan_cairn(struct state_run *run, cairn_error **reterr)
 {
     cairn_iterator *it = NULL;
-    BENCH_TRY(cairn_task_iterate(run->cairn->task, BENCH_STATE_NAME, &it, reterr));
+    BENCH_TRY(cairn_task_iterate(run->cairn->tasks[0], BENCH_STATE_NAME, &it, reterr));
     cairn_entry entry;
     uint64_t count = 0;
     int r;
@@ -201,15 +201,9 @@ static int open_sides(struct state_run *run, const char *work, const char *store
     BENCH_TRY(bench_text(&store_dir, reterr, "%s/store", stores));
     BENCH_TRY(bench_text(&local_dir, reterr, "%s/local", work));
     BENCH_TRY(bench_text(&db_dir, reterr, "%s/db", work));
-    BENCH_TRY(bench_base_create(&run->workload, run->options->threads, memtable_bytes, store_dir,
-                                local_dir, db_dir, reterr));
-    struct bench_cairn_config config = {
-        .store_dir = store_dir,
-        .local_dir = local_dir,
-        .transfer = "copy", /* files of its own, as the bare side has */
-        .threads = run->options->threads,
-        .memtable_bytes = memtable_bytes,
-    };
+    struct bench_cairn_config config = bench_cairn_config(run->options, store_dir, local_dir);
+    config.transfer = "copy"; /* files of its own, as the bare side has */
+    BENCH_TRY(bench_base_create(&run->workload, &config, db_dir, reterr));
     BENCH_TRY(bench_cairn_open(&config, &run->cairn, reterr));
     return bench_raw_open(db_dir, bench_memory_bytes(memtable_bytes) / 2, &run->raw, reterr);
 }
@@ -328,7 +322,7 @@ int bench_run_state(const struct bench_options *options, const char *work, const
     for (uint32_t round = 0; round <= options->rounds; round++)
         BENCH_TRY(run_round(&run, round, reterr));
     cairn_task_stats stats = CAIRN_TASK_STATS_INIT;
-    BENCH_TRY(cairn_task_get_stats(run.cairn->task, &stats, reterr));
+    BENCH_TRY(cairn_task_get_stats(run.cairn->tasks[0], &stats, reterr));
     run.backpressure_us = stats.backpressure_us;
     bench_progress_done();
     return report(&run, reterr);

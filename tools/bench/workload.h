@@ -5,6 +5,7 @@
 #include "tools/bench/bench.h"
 
 #define BENCH_KEY_SIZE 16
+#define BENCH_KEY_GROUPS 128 /* what Cairn takes for up to 85 subtasks */
 /* What Cairn makes of such a key: key group, length, key, length of the empty namespace. */
 #define BENCH_RAW_KEY_SIZE (1 + 1 + BENCH_KEY_SIZE + 1)
 
@@ -37,11 +38,10 @@ void bench_shuffle(const struct bench_workload *workload, uint32_t round, size_t
 /* Distinct keys that a round updates. */
 int bench_distinct_updates(const struct bench_workload *workload, uint32_t round, uint64_t *ret,
                            cairn_error **reterr);
-/* Is this stored entry one that the workload wrote, with a version up to max_version? *ret_index
- * tells which key. scratch: a record with room for a value. */
-bool bench_entry_is_genuine(const struct bench_workload *workload, const void *raw_key,
-                            size_t raw_key_size, const void *value, size_t value_size,
-                            uint32_t max_version, struct bench_record *scratch,
+/* Is this value one that the workload wrote, with a version up to max_version? *ret_index tells
+ * under which key, and `scratch` (a record with room for a value) holds that key. */
+bool bench_value_is_genuine(const struct bench_workload *workload, const void *value,
+                            size_t value_size, uint32_t max_version, struct bench_record *scratch,
                             uint64_t *ret_index);
 
 #endif
