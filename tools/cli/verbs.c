@@ -110,9 +110,11 @@ void cli_help_all(FILE *to)
         fprintf(to, "  %-8s %-12s  %s\n", cli_verbs[i].name, cli_verbs[i].words,
                 cli_verbs[i].summary);
     fprintf(to, "  %-8s %-12s  %s\n", "help", "[VERB]", "show this, or all about a verb");
-    fputs("\nPATH is a store (a directory, or file:///...) or the directory of one job in it.\n"
+    fputs("\nPATH is a store (a directory, or file:///...), or the directory of one job or "
+          "savepoint.\n"
           "ID is the number of a checkpoint, or latest.\n"
-          "Every verb takes --json. Exit status: 0 ok, 1 internal error, 2 usage, 3 not there or\n"
+          "Every verb but export takes --json. Exit status: 0 ok, 1 internal error, 2 usage, 3 not "
+          "there or\n"
           "changed, 4 damaged data, 5 try again, 6 this machine.\n",
           to);
 }
