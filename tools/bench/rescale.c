@@ -27,8 +27,8 @@ enum {
     DISK_READ_MB,
     LATER_MB,
     LINKED,
-    REWRITTEN,
-    REWRITTEN_MB,
+    OWN,
+    OWN_MB,
     NEXT_MB,
     SECOND_MB
 };
@@ -38,8 +38,8 @@ static const struct bench_figure figures_own[] = {
     {"disk_read_mb", "from disk", 1},
     {"later_mb", "MB written later", 1},
     {"tables_linked", "tables linked", 0},
-    {"tables_rewritten", "rewritten", 0},
-    {"rewritten_mb", "MB rewritten", 1},
+    {"tables_own", "own", 0},
+    {"own_mb", "MB own", 1},
     {"next_mb", "MB next checkpoint", 1},
     {"second_mb", "MB second", 1},
 };
@@ -93,7 +93,7 @@ static int set_tables(const char *dir, double *figures, cairn_error **reterr)
 {
     BENCH_CLEANUP(bench_listing_done) struct bench_listing files = {0};
     BENCH_TRY(bench_list_tree(dir, &files, reterr));
-    uint64_t linked = 0, rewritten = 0, bytes = 0;
+    uint64_t linked = 0, own = 0, bytes = 0;
     for (size_t i = 0; i < files.count; i++) {
         const struct bench_file *file = &files.files[i];
         size_t length = strlen(file->path);
@@ -101,12 +101,12 @@ static int set_tables(const char *dir, double *figures, cairn_error **reterr)
             continue;
         bool is_link = file->link_count > 1;
         linked += is_link;
-        rewritten += !is_link;
+        own += !is_link;
         bytes += is_link ? 0 : file->size_bytes;
     }
     figures[LINKED] = (double)linked;
-    figures[REWRITTEN] = (double)rewritten;
-    figures[REWRITTEN_MB] = (double)bytes / 1e6;
+    figures[OWN] = (double)own;
+    figures[OWN_MB] = (double)bytes / 1e6;
     return 0;
 }
 

@@ -190,18 +190,23 @@ int bench_trial_write_csv(const struct bench_trial *trial, const char *path, cai
 void bench_trial_plot(const struct bench_trial *trial, FILE *script, size_t figure, const char *svg,
                       const char *title, const char *unit)
 {
+    size_t bars = 0;
     (void)fprintf(script, "\n$%s << end\n", svg);
-    for (size_t side = 0; side < trial->side_count; side++)
-        if (isfinite(quantile(trial, side, figure, 0.5)))
-            (void)fprintf(script, "\"%s\",%.3f,%.3f,%.3f\n", trial->sides[side].title,
-                          quantile(trial, side, figure, 0.5), quantile(trial, side, figure, 0),
-                          quantile(trial, side, figure, 1));
-    (void)fprintf(script,
-                  "end\nset output plots.'/%s.svg'\nset title '%s: median, least and most'\n"
-                  "set ylabel '%s'\nset yrange [0:*]\nset style data histograms\n"
-                  "set style histogram errorbars gap 1 linewidth 1\n"
-                  "set style fill solid 0.85 border rgb '#555555'\nset boxwidth 0.9\n"
-                  "set xtics rotate by -30\n"
-                  "plot $%s using 2:3:4:xtic(1) linestyle 1 notitle\n",
-                  svg, title, unit, svg);
+    for (size_t side = 0; side < trial->side_count; side++) {
+        if (!isfinite(quantile(trial, side, figure, 0.5)))
+            continue;
+        (void)fprintf(script, "\"%s\",%.3f,%.3f,%.3f\n", trial->sides[side].title,
+                      quantile(trial, side, figure, 0.5), quantile(trial, side, figure, 0),
+                      quantile(trial, side, figure, 1));
+        bars++;
+    }
+    (void)fprintf(
+        script,
+        "end\nset output plots.'/%s.svg'\nset title '%s: median, least and most'\n"
+        "set xlabel '%s'\nset xrange [0:*]\nset yrange [%zu-0.4:-0.6]\n"
+        "set grid noytics xtics\nset style fill solid 0.85 noborder\n"
+        "plot $%s using 2:0:(0):2:($0-0.36):($0+0.36):ytic(1) "
+        "with boxxyerror linestyle 1 notitle, \\\n"
+        "  $%s using 2:0:3:4 with xerrorbars linecolor rgb '#555555' pointtype 0 notitle\n",
+        svg, title, unit, bars, svg, svg);
 }
