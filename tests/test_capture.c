@@ -348,6 +348,33 @@ START_TEST(a_flush_behind_the_barrier_is_found)
 }
 END_TEST
 
+/* What RocksDB does by itself when it recovers from a full disk: it flushes everything, and goes on
+ * compacting, which sets the sequence numbers of the bottommost tables to 0. */
+START_TEST(a_flush_is_found_after_a_compaction_wiped_its_traces)
+{
+    struct place place = place_new();
+    struct crn_state_config config = {.directory = place.db};
+    struct crn_state_db *db = open_db(&config);
+    struct crn_state *states[3];
+    for (size_t i = 0; i < 3; i++)
+        states[i] = open_state(db, &infos[i]);
+    put(db, states[0], "key-1", "early");
+    put(db, states[2], "k", "early");
+    struct crn_barrier barrier = take_barrier(db);
+    write_late(db, states, (enum late_write)_i);
+    flush_all(db);
+    for (size_t i = 0; i < 3; i++)
+        compact(db, states[i]);
+    put(db, states[0], "later", "in the next memtable");
+    struct crn_capture capture;
+    ck_fails(db->ops->capture(db, &barrier, place.capture, &never, &capture, reterr),
+             CAIRN_EABORTED, "flushed too early");
+    db->ops->release(db);
+    db->ops->close(db);
+    place_remove(&place);
+}
+END_TEST
+
 START_TEST(without_a_late_flush_late_writes_stay_out)
 {
     struct place place = place_new();
@@ -619,6 +646,7 @@ int main(void)
     add_case(suite, "exact", without_a_late_flush_late_writes_stay_out, 1);
     add_case(suite, "files", captured_files_are_described, 1);
     add_case(suite, "proof", a_flush_behind_the_barrier_is_found, LATE_KINDS);
+    add_case(suite, "wiped", a_flush_is_found_after_a_compaction_wiped_its_traces, LATE_KINDS);
     add_case(suite, "directory", a_capture_needs_a_fresh_directory, 1);
     add_case(suite, "waiting", a_capture_can_be_cancelled, 1);
     add_case(suite, "waiting", a_full_memtable_waits_for_release, 1);
