@@ -12,8 +12,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define WAIT_MS 5u
-#define PATIENCE 12000u /* waits before a snapshot is given up */
+#define WAIT_MS 1u
+#define PATIENCE 10000u /* waits before a snapshot is given up */
 
 const char *const service_backends[SERVICE_BACKENDS] = {"rocksdb", "heap"};
 
@@ -131,6 +131,25 @@ void ground_snapshot(struct ground *ground, enum snapshot_kind kind, const char 
     service_write(&service, SERVICE_KEYS / 2, SERVICE_KEYS);
     service_snapshot(&service, kind, uri);
     service_close(&service);
+}
+
+void service_go_on(struct service *service, int first_new)
+{
+    struct service again;
+    struct ground *ground = service->ground;
+    struct service_options options = service->options;
+    char name[64];
+    (void)snprintf(name, sizeof name, "%s", service->name);
+    options.job = name;
+    options.restore_uri = NULL;
+    options.claim_mode = CAIRN_NO_CLAIM;
+    options.allow_non_restored_state = false; /* once is enough */
+    service_write(service, SERVICE_KEYS, SERVICE_KEYS + 5);
+    (void)service_checkpoint(service);
+    service_close(service);
+    CRN_TEST_OK(service_open(ground, &options, &again, reterr));
+    service_check(&again, first_new, SERVICE_KEYS + 5);
+    service_close(&again);
 }
 
 /* ---- what is stored ---- */

@@ -20,6 +20,7 @@ enum snapshot_kind { SNAPSHOT_CANONICAL, SNAPSHOT_NATIVE, SNAPSHOT_CHECKPOINT, S
 enum { SERVICE_BACKENDS = 2 };
 extern const char *const service_backends[SERVICE_BACKENDS]; /* "rocksdb", "heap" */
 
+#define SERVICE_KEYS 60 /* that the first version writes */
 #define SERVICE_TASKS_MAX 16u
 #define SERVICE_PATH_MAX 600
 
@@ -86,12 +87,16 @@ void service_write(struct service *service, int first, int end);
 void service_check(struct service *service, int first_new, int end);
 /* What "total" has under a key; -1: nothing. */
 int64_t service_total(struct service *service, int key);
+/* "session" is there under a key. */
+bool service_has_session(struct service *service, int key);
+/* Write SERVICE_KEYS..SERVICE_KEYS+4, take a checkpoint, close, and check all of it in the next
+ * incarnation of the job. */
+void service_go_on(struct service *service, int first_new);
 /* Take a snapshot, polling all tasks. `uri`: where it is, for restore_uri. */
 void service_snapshot(struct service *service, enum snapshot_kind kind, char uri[SERVICE_PATH_MAX]);
 /* A checkpoint, and what is told of it. */
 cairn_checkpoint_info service_checkpoint(struct service *service);
 
-#define SERVICE_KEYS 60
 /* The first version runs, takes a checkpoint half way, and then this; keys 0..SERVICE_KEYS-1. */
 void ground_snapshot(struct ground *ground, enum snapshot_kind kind, const char *backend,
                      char uri[SERVICE_PATH_MAX]);
