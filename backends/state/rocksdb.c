@@ -11,11 +11,11 @@
  * capture. It is empty, and dropped; one that is not empty is damage.
  *
  * The other files of the backend: rocksdb_options.c and rocksdb_callbacks.c (configuration),
- * rocksdb_access.c (reads and writes), rocksdb_snapshot.c (scans), rocksdb_load.c (bulk load),
- * rocksdb_expiry.c, rocksdb_pace.c (when a write waits), rocksdb_memory.c (budget),
- * rocksdb_capture.c (barrier and capture), rocksdb_assemble.c (one database of several's files),
- * rocksdb_clip.c (what is beyond its key groups), rocksdb_manifest*.c with rocksdb_records.c
- * (RocksDB's MANIFEST).
+ * rocksdb_access.c (reads and writes), rocksdb_snapshot.c (scans), rocksdb_load.c and
+ * rocksdb_build.c (bulk load, with rocksdb_tables.c), rocksdb_expiry.c, rocksdb_pace.c (when a
+ * write waits), rocksdb_memory.c (budget), rocksdb_capture.c (barrier and capture),
+ * rocksdb_assemble.c (one database of several's files), rocksdb_clip.c (what is beyond its key
+ * groups), rocksdb_manifest*.c with rocksdb_records.c (RocksDB's MANIFEST).
  *
  * Nothing is promised about the directory after a crash: an open job empties it first.
  */
@@ -500,4 +500,6 @@ int crn_rocksdb_open(const struct crn_state_config *config, struct crn_state_db 
 const struct crn_state_backend crn_rocksdb_backend = {.name = "rocksdb",
                                                       .file_kind = "rocksdb",
                                                       .open = crn_rocksdb_open,
-                                                      .assemble = crn_rocksdb_assemble};
+                                                      .assemble = crn_rocksdb_assemble,
+                                                      .build = crn_rocksdb_build,
+                                                      .build_end = crn_rocksdb_build_end};

@@ -160,12 +160,54 @@ int crn_rocksdb_scan(struct crn_state_snapshot *snapshot, struct crn_state *stat
                      const struct crn_state_range *range, struct crn_state_iterator **ret,
                      cairn_error **reterr);
 
+/* rocksdb_tables.c: sorted entries into tables, one after the other. */
+struct crn_rocksdb_table_file {
+    char *path; /* taken from here: the file is kept */
+    uint64_t number;
+    struct cairn_buffer smallest, largest; /* keys */
+};
+void crn_rocksdb_table_file_done(struct crn_rocksdb_table_file *file);
+/* Files are "<directory>/<prefix><number><suffix>". All of it outlives the tables. */
+struct crn_rocksdb_tables_place {
+    const char *directory, *prefix, *suffix;
+    _Atomic uint64_t *next_number;
+    struct crn_state *state;
+};
+struct crn_rocksdb_tables {
+    /* constant */
+    struct crn_rocksdb_tables_place place;
+    rocksdb_options_t *options;
+    rocksdb_envoptions_t *file_options;
+    rocksdb_sstfilewriter_t *writer;
+    uint64_t file_bytes; /* where a new file begins */
+
+    int failed;   /* of an earlier call */
+    bool is_open; /* the last file */
+    uint64_t unchecked;
+    struct cairn_buffer last_key;
+    struct crn_rocksdb_table_file *files;
+    size_t count, capacity;
+};
+int crn_rocksdb_tables_init(struct crn_rocksdb_tables *tables,
+                            const struct crn_rocksdb_tables_place *place,
+                            const struct crn_state_config *config, cairn_error **reterr);
+int crn_rocksdb_tables_put(struct crn_rocksdb_tables *tables, const void *key, size_t key_size,
+                           const void *value, size_t value_size, cairn_error **reterr);
+/* All files are complete and synced. */
+int crn_rocksdb_tables_finish(struct crn_rocksdb_tables *tables, cairn_error **reterr);
+void crn_rocksdb_tables_done(struct crn_rocksdb_tables *tables);
+
 /* rocksdb_load.c */
 int crn_rocksdb_load_begin(struct crn_state_db *db, struct crn_state *state,
                            struct crn_state_load **ret, cairn_error **reterr);
 int crn_rocksdb_load_put(struct crn_state_load *load, const void *key, size_t key_size,
                          const void *value, size_t value_size, cairn_error **reterr);
 int crn_rocksdb_load_end(struct crn_state_load *load, bool keep, cairn_error **reterr);
+
+/* rocksdb_build.c: the backend's build() and build_end() */
+int crn_rocksdb_build(const struct crn_state_config *config, struct crn_state_db **ret_db,
+                      cairn_error **reterr);
+int crn_rocksdb_build_end(struct crn_state_db *db, cairn_error **reterr);
 
 /* rocksdb_clip.c */
 int crn_rocksdb_clip(struct crn_state_db *db, const struct crn_state_range *keep,

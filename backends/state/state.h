@@ -29,7 +29,7 @@
  * nobody back. Canonical files (canonical.h) are written from it.
  *
  * Files or entries in: open() over restored files; assemble() before it makes one database's files
- * of those of several; load_*() brings sorted entries into an open one.
+ * of those of several, build() of sorted entries; load_*() brings such entries into an open one.
  */
 
 struct crn_state_db;
@@ -209,6 +209,15 @@ struct crn_state_backend {
     /* NULL: files of this backend are not put together; entries are loaded. On failure the caller
      * removes the directory. With every source must_load, the directory is left empty. */
     int (*assemble)(struct crn_assembly *assembly, cairn_error **reterr);
+    /* NULL: entries are loaded into an open database. Begins a database in an empty directory that
+     * is made of nothing but loaded entries: of its methods only open_state(), the load_*() and
+     * close() are there; close() gives up. */
+    int (*build)(const struct crn_state_config *config, struct crn_state_db **ret_db,
+                 cairn_error **reterr);
+    /* All loads have ended. The directory holds the database's files: open() it as a restored one.
+     * Frees `db` in any case; on failure the caller removes the directory. CAIRN_EINVAL: two loads
+     * of a state overlap. */
+    int (*build_end)(struct crn_state_db *db, cairn_error **reterr);
 };
 extern const struct crn_state_backend crn_rocksdb_backend;
 extern const struct crn_state_backend crn_heap_backend;

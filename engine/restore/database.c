@@ -4,8 +4,9 @@
  *
  * In order: plan; bring native files, verified (P8), and put them together under `directory`/db, or
  * open the canonical files where they lie; open the database; clip away key groups that came along
- * in shared tables; load the entries of what could not be taken as files. What is needed in between
- * (source-<i>/) is gone at the end.
+ * in shared tables; load the entries of what could not be taken as files. If nothing could, and the
+ * backend can, the database is built of the entries first and then opened. What is needed in
+ * between (source-<i>/) is gone at the end.
  *
  * `files` tells which stored object each table of the new database is a link or a copy of. The
  * tables keep object, checkpoint_id, epoch and checksums; number, level and sequences are those of
@@ -117,7 +118,7 @@ static int take_same(struct crn_restore_run *run, cairn_error **reterr)
     return 0;
 }
 
-static int open_database(struct crn_restore_run *run, cairn_error **reterr)
+static struct crn_state_config config_of(const struct crn_restore_run *run)
 {
     const struct crn_restore_request *request = run->request;
     struct crn_state_config config = request->config;
@@ -128,6 +129,13 @@ static int open_database(struct crn_restore_run *run, cairn_error **reterr)
     config.max_parallelism = request->op->info.max_parallelism;
     config.key_group_first = request->key_group_first;
     config.key_group_last = request->key_group_last;
+    return config;
+}
+
+static int open_database(struct crn_restore_run *run, cairn_error **reterr)
+{
+    const struct crn_restore_request *request = run->request;
+    const struct crn_state_config config = config_of(run);
     CRN_TRY(request->backend->open(&config, &run->db, reterr));
     if (!run->needs_clip)
         return 0;
@@ -135,6 +143,38 @@ static int open_database(struct crn_restore_run *run, cairn_error **reterr)
     crn_group_range_init(&groups, request->key_group_first, request->key_group_last,
                          config.max_parallelism);
     return run->db->ops->clip(run->db, &groups.range, reterr);
+}
+
+static int load(struct crn_restore_run *run, cairn_error **reterr)
+{
+    CRN_TRY(crn_native_load(run, reterr));
+    return crn_canonical_load(run, reterr);
+}
+
+/* Where no files are there to open, those that the loads make are the database. */
+static int build_database(struct crn_restore_run *run, cairn_error **reterr)
+{
+    const struct crn_state_backend *backend = run->request->backend;
+    const struct crn_state_config config = config_of(run);
+    CRN_TRY(backend->build(&config, &run->db, reterr));
+    CRN_TRY(load(run, reterr));
+    CRN_TRY(backend->build_end(CRN_TAKE(run->db), reterr));
+    run->has_files = true;
+    return open_database(run, reterr);
+}
+
+static int make_database(struct crn_restore_run *run, cairn_error **reterr)
+{
+    if (run->plan.is_same) {
+        CRN_TRY(take_same(run, reterr));
+        return open_database(run, reterr);
+    }
+    CRN_TRY(crn_canonical_prepare(run, reterr));
+    CRN_TRY(crn_native_prepare(run, reterr));
+    if (run->plan.count > 0 && !run->has_files && run->request->backend->build != NULL)
+        return build_database(run, reterr);
+    CRN_TRY(open_database(run, reterr));
+    return load(run, reterr);
 }
 
 static void run_done(struct crn_restore_run *run)
@@ -156,17 +196,7 @@ int crn_restore_database(const struct crn_restore_request *request, struct crn_r
 {
     CRN_CLEANUP(run_done) struct crn_restore_run run = {.request = request};
     CRN_TRY(begin(&run, reterr));
-    if (run.plan.is_same) {
-        CRN_TRY(take_same(&run, reterr));
-    } else {
-        CRN_TRY(crn_canonical_prepare(&run, reterr));
-        CRN_TRY(crn_native_prepare(&run, reterr));
-    }
-    CRN_TRY(open_database(&run, reterr));
-    if (!run.plan.is_same) {
-        CRN_TRY(crn_native_load(&run, reterr));
-        CRN_TRY(crn_canonical_load(&run, reterr));
-    }
+    CRN_TRY(make_database(&run, reterr));
     *ret = (struct crn_restored){
         .db = CRN_TAKE(run.db),
         .files = CRN_TAKE(run.files),

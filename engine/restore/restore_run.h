@@ -43,7 +43,7 @@ struct crn_restore_run {
     size_t canonical_count;
     bool has_files; /* db_directory holds a database's files */
     bool needs_clip;
-    struct crn_state_db *db;
+    struct crn_state_db *db; /* open, or being built */
     struct crn_subtask *files;
     uint64_t bytes_read, bytes_loaded;
     uint64_t done_bytes, total_bytes; /* of progress */
@@ -57,7 +57,7 @@ int crn_restore_tick(void *context, uint64_t bytes);
 /* from_native.c */
 /* Fetches the native parts and puts their files together as far as they can be. */
 int crn_native_prepare(struct crn_restore_run *run, cairn_error **reterr);
-/* Entries of those that could not be taken as files, into the open database. */
+/* Entries of those that could not be taken as files, into the database. */
 int crn_native_load(struct crn_restore_run *run, cairn_error **reterr);
 void crn_native_done(struct crn_restore_run *run);
 /* A table of the restored database that stands for a stored one. */
