@@ -319,6 +319,35 @@ START_TEST(test_a_removal_that_failed_is_done_by_the_next_start)
 }
 END_TEST
 
+/* A service that is always started with the same options names a checkpoint of the source. The
+ * job's own of that id is another one, and older than where it stands. Last: the snapshot is the
+ * job's already, but could not be removed. */
+START_TEST(test_an_id_that_is_named_is_the_sources)
+{
+    struct subject s;
+    bool is_left = _i == 3;
+    f.options.num_retained = 9;
+    for (int start = 0; start < 3; start++) {
+        start_from("src", is_left ? CAIRN_CLAIM : (cairn_claim_mode)_i);
+        f.options.restore_checkpoint_id = 3;
+        f.options.restore_only_if_new = !is_left;
+        fixture_arm(&f, (struct crn_fault_plan){.ops = is_left ? CRN_FAULT_REMOVE : 0,
+                                                .mode = CRN_FAULT_BEFORE,
+                                                .at = 1,
+                                                .and_after = true,
+                                                .code = CAIRN_EUNAVAIL});
+        ck_ok(subject_open(&f, "target", &s, reterr));
+        check_state(&s);
+        for (int i = 0; i < 3; i++) {
+            oracle_mutate(&oracle, &s, &seed, 5);
+            ck_ok(subject_checkpoint(&s, false, NULL, reterr));
+        }
+        subject_close(&s);
+        fixture_disarm(&f, CRN_FAULT_ANY);
+    }
+}
+END_TEST
+
 /* ------------------------------------------------------------------------------------------ *
  * On disk, by path
  * ------------------------------------------------------------------------------------------ */
@@ -609,6 +638,7 @@ int main(void)
     tcase_add_loop_test(tcase, test_the_jobs_own_directory_is_no_foreign_source, 0, 3);
     tcase_add_loop_test(tcase, test_every_operation_fails_once, 0, 3 * FAULTS);
     tcase_add_loop_test(tcase, test_a_removal_that_failed_is_done_by_the_next_start, 0, 4);
+    tcase_add_loop_test(tcase, test_an_id_that_is_named_is_the_sources, 0, 4);
     suite_add_tcase(suite, tcase);
     TCase *disk = tcase_create("disk");
     tcase_set_timeout(disk, 60);

@@ -94,7 +94,8 @@ static int check_is_newest(const struct cairn_job *job, cairn_error **reterr)
     return crn_err_move(reterr, &copy, CAIRN_EMISSING);
 }
 
-static int choose_own(struct cairn_job *job, cairn_error **reterr)
+/* wanted: 0 for the newest one. */
+static int choose_own(struct cairn_job *job, uint64_t wanted, cairn_error **reterr)
 {
     if (job->options.start_empty)
         return 0;
@@ -102,7 +103,6 @@ static int choose_own(struct cairn_job *job, cairn_error **reterr)
         return choose_newest_whole(job, reterr);
     const struct crn_record *record = NULL;
     CRN_AUTO_ERROR cairn_error *error = NULL;
-    uint64_t wanted = job->options.restore_checkpoint_id;
     int r = crn_joblog_find(&job->joblog, wanted, &record, &error);
     if (r == CAIRN_ENOTFOUND && wanted == 0 && job->joblog.count == 0 && !names_source(job))
         return 0; /* a fresh job */
@@ -167,14 +167,14 @@ static int choose_source(struct cairn_job *job, cairn_error **reterr)
     bool is_own = false;
     CRN_TRY(crn_source_open(job, &is_own, reterr));
     if (is_own)
-        return choose_own(job, reterr);
+        return choose_own(job, job->options.restore_checkpoint_id, reterr);
     CRN_TRY(crn_source_choose(job, &record, reterr));
     int r = job->source.mode == CAIRN_CLAIM ? was_imported(job, record, reterr) : 0;
     if (r < 0)
         return r;
     if (r > 0) {
         crn_source_reset(job);
-        return choose_own(job, reterr);
+        return choose_own(job, 0, reterr); /* the id that was named is the source's */
     }
     restore_from(job, record);
     log_damage(job);
@@ -188,9 +188,11 @@ static int choose(struct cairn_job *job, cairn_error **reterr)
     job->restored_id = 0;
     job->restored_info = (cairn_checkpoint_info){0};
     job->skipped_count = 0;
-    if (names_source(job) && !(job->options.restore_only_if_new && has_own_checkpoint(job)))
-        return choose_source(job, reterr);
-    return choose_own(job, reterr);
+    if (!names_source(job))
+        return choose_own(job, job->options.restore_checkpoint_id, reterr);
+    if (job->options.restore_only_if_new && has_own_checkpoint(job))
+        return choose_own(job, 0, reterr); /* the id that was named is the source's */
+    return choose_source(job, reterr);
 }
 
 static void log_skipped(struct cairn_job *job, uint64_t id, const cairn_error *error)

@@ -292,9 +292,9 @@ typedef struct cairn_job_options {
                                      first own checkpoint is complete or the job closes */
     const char *restore_name;     /* with restore_store: the directory's name in it */
     cairn_claim_mode claim_mode;  /* of restore_uri or restore_store */
-    uint8_t restore_only_if_new;  /* 1: restore_uri and restore_store count only while this job has no
-                                     complete checkpoint of its own: for a service that is always started
-                                     with the same options */
+    uint8_t restore_only_if_new;  /* 1: restore_uri and restore_store, and restore_checkpoint_id with
+                                     them, count only while this job has no complete checkpoint of its own:
+                                     for a service that is always started with the same options */
 } cairn_job_options;
 #define CAIRN_JOB_OPTIONS_INIT                                                                     \
     {sizeof(cairn_job_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,               \
