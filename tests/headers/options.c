@@ -6,6 +6,7 @@
 #include "cairn/cairn.h"
 #include "cairn/inspect.h"
 #include "cairn/store.h"
+#include "cairn/writer.h"
 
 #define CHECK(type, initialiser)                                                                   \
     do {                                                                                           \
@@ -23,6 +24,9 @@ int main(void)
     CHECK(cairn_task_options, CAIRN_TASK_OPTIONS_INIT);
     CHECK(cairn_task_stats, CAIRN_TASK_STATS_INIT);
     CHECK(cairn_state_options, CAIRN_STATE_OPTIONS_INIT);
+    CHECK(cairn_savepoint_options, CAIRN_SAVEPOINT_OPTIONS_INIT);
+    CHECK(cairn_savepoint_info, CAIRN_SAVEPOINT_INFO_INIT);
+    CHECK(cairn_custom_functions, CAIRN_CUSTOM_FUNCTIONS_INIT);
     CHECK(cairn_cat_options, CAIRN_CAT_OPTIONS_INIT);
     CHECK(cairn_usage, CAIRN_USAGE_INIT);
     CHECK(cairn_verify_options, CAIRN_VERIFY_OPTIONS_INIT);
@@ -31,5 +35,12 @@ int main(void)
     CHECK(cairn_gc_report, CAIRN_GC_REPORT_INIT);
     CHECK(cairn_restore_options, CAIRN_RESTORE_OPTIONS_INIT);
     CHECK(cairn_restore_report, CAIRN_RESTORE_REPORT_INIT);
+    CHECK(cairn_entry_diff_options, CAIRN_ENTRY_DIFF_OPTIONS_INIT);
+    CHECK(cairn_check_options, CAIRN_CHECK_OPTIONS_INIT);
+    CHECK(cairn_dispose_options, CAIRN_DISPOSE_OPTIONS_INIT);
+    CHECK(cairn_dispose_report, CAIRN_DISPOSE_REPORT_INIT);
+    CHECK(cairn_writer_options, CAIRN_WRITER_OPTIONS_INIT);
+    CHECK(cairn_writer_operator, CAIRN_WRITER_OPERATOR_INIT);
+    CHECK(cairn_commit_options, CAIRN_COMMIT_OPTIONS_INIT);
     return wrong;
 }
