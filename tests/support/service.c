@@ -201,7 +201,8 @@ int service_open(struct ground *ground, const struct service_options *options, s
     job.store_uri = store;
     job.local_dir = local;
     job.num_retained = 2;
-    job.inline_threshold_bytes = 128 << 10; /* RocksDB's OPTIONS in a manifest are compressed */
+    job.inline_threshold_bytes =
+        options->inline_threshold_bytes != 0 ? options->inline_threshold_bytes : 1;
     job.state_memory_bytes = 8 << 20;
     job.state_backend = options->backend;
     job.restore_uri = options->restore_uri;

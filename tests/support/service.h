@@ -51,6 +51,7 @@ struct service_options {
     bool new_schemas;  /* a field removed, one added, both reordered */
     bool other_expiry; /* "total" expires, "session" does not */
     bool allow_non_restored_state;
+    uint32_t inline_threshold_bytes; /* 0: nothing is inlined in manifests */
     const char *restore_uri;
     cairn_claim_mode claim_mode;
 };
