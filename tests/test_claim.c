@@ -249,6 +249,57 @@ START_TEST(test_a_second_claimer_is_refused_and_the_first_goes_on)
 }
 END_TEST
 
+static cairn_store_ops hooked;
+static const cairn_store_ops *unhooked;
+
+/* The same job is started again, goes on from the mark, and gets stuck while it imports. */
+static void start_again(void)
+{
+    struct fixture second = f;
+    cairn_job *job;
+    CRN_AUTO_FREE char *local_dir = fixture_dir(&f, "second");
+    second.options.local_dir = local_dir;
+    fixture_arm(&f, (struct crn_fault_plan){.ops = CRN_FAULT_PUT | CRN_FAULT_COPY,
+                                            .mode = CRN_FAULT_BEFORE,
+                                            .at = 1,
+                                            .and_after = true,
+                                            .code = CAIRN_EIO});
+    ck_fails(fixture_open_job(&second, "target", &job, reterr), CAIRN_EIO, "take over 'src'");
+    fixture_disarm(&f, CRN_FAULT_ANY);
+}
+
+/* Before the mark's maker goes on. */
+static int create_hooked(cairn_store *store, const char *key, const void *data, size_t size,
+                         cairn_error **reterr)
+{
+    int r = unhooked->create(store, key, data, size, reterr);
+    if (r == 0 && strcmp(key, "src/" CRN_MARK_CLAIMED) == 0) {
+        store->ops = unhooked;
+        start_again();
+    }
+    return r;
+}
+
+/* Who gives up a claim takes the mark back, but not from a successor, which counts on it. */
+START_TEST(test_a_mark_outlives_the_incarnation_that_made_it)
+{
+    struct subject s;
+    cairn_job *job;
+    unhooked = f.store->ops;
+    hooked = *unhooked;
+    hooked.create = create_hooked;
+    f.store->ops = &hooked;
+    start_from("src", CAIRN_CLAIM);
+    ck_fails(fixture_open_job(&f, "target", &job, reterr), CAIRN_EBUSY, "started again");
+    ck_assert_ptr_eq(f.store->ops, unhooked);
+    ck_fails(fixture_open_job(&f, "rival", &job, reterr), CAIRN_EEXIST, "job 'target'");
+    ck_ok(subject_open(&f, "target", &s, reterr));
+    check_state(&s);
+    subject_close(&s);
+    ck_assert_uint_eq(store_count(f.store, "src"), 0);
+}
+END_TEST
+
 START_TEST(test_a_savepoint_that_is_being_disposed_of_is_not_claimed)
 {
     cairn_job *job;
@@ -631,6 +682,7 @@ int main(void)
     tcase_add_test(tcase, test_the_claimed_jobs_writer_is_fenced);
     tcase_add_test(tcase, test_only_the_newest_checkpoint_of_a_job_can_be_claimed);
     tcase_add_loop_test(tcase, test_a_second_claimer_is_refused_and_the_first_goes_on, 0, 2);
+    tcase_add_test(tcase, test_a_mark_outlives_the_incarnation_that_made_it);
     tcase_add_test(tcase, test_a_savepoint_that_is_being_disposed_of_is_not_claimed);
     tcase_add_test(tcase, test_what_contradicts_itself_is_refused);
     tcase_add_test(tcase, test_a_source_that_is_not_there);

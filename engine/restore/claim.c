@@ -235,6 +235,15 @@ static int check_mark(struct cairn_job *job, cairn_error **reterr)
                : fail_claimed(job, &mark, reterr);
 }
 
+/* Has a later incarnation of this job begun, as far as can be told? It counts on our mark. */
+static bool has_successor(struct cairn_job *job)
+{
+    uint64_t highest = 0;
+    return crn_joblog_list(job->store, job->name, CRN_JOBLOG_PREFIX, note_highest, &highest, NULL) <
+               0 ||
+           highest > job->joblog.head_id;
+}
+
 /* What came about while we marked. `fence_id` 0: it is a savepoint. */
 static int check_others(struct cairn_job *job, uint64_t fence_id, cairn_error **reterr)
 {
@@ -269,7 +278,7 @@ int crn_claim(struct cairn_job *job, cairn_error **reterr)
     if (!made)
         CRN_TRY(check_mark(job, reterr));
     int r = check_others(job, fence_id, reterr);
-    if (r < 0 && made)
+    if (r < 0 && made && !has_successor(job))
         (void)remove_mark(job->source.store, job->source.name, NULL); /* else the next claim */
     return r;
 }
