@@ -126,7 +126,7 @@ enum crn_avro_op {
 
 struct crn_avro_plan {
     enum crn_avro_op op;
-    enum { CRN_AVRO_BUILDING, CRN_AVRO_READY, CRN_AVRO_FAILED } state;
+    enum { CRN_AVRO_BUILDING, CRN_AVRO_READY, CRN_AVRO_FAILED, CRN_AVRO_FORGOTTEN } state;
     const struct crn_avro_node *from, *to;
     struct crn_avro_plan **parts; /* of each field or branch of `from`, NULL: skipped; else one */
     int *index;     /* of each field of `to`: the one in `from`, or -1; of each symbol of `from` */

@@ -13,7 +13,9 @@
  *
  * Named types may lead back into themselves. A pair of records is planned once; while it is, it
  * counts as compatible, which is right if it turns out so. If not, whoever relied on it fails, too,
- * but for a union that takes another branch; a plan that failed converts nothing.
+ * but for a union that takes another branch. So what was planned meanwhile is forgotten, and
+ * planned anew where it is needed again. A failure is for good: it came of the best that could be
+ * assumed.
  */
 
 #include "engine/serializers/avro.h"
@@ -210,11 +212,20 @@ static int resolve_fields(struct resolver *resolver, struct crn_avro_plan *plan)
     return 1;
 }
 
+/* `failed` was assumed to hold by any of the plans that were made since: they stand before it. */
+static void forget_since(struct resolver *resolver, const struct crn_avro_plan *failed)
+{
+    for (struct crn_avro_plan *p = resolver->resolution->plans; p != failed; p = p->next)
+        if (p->state == CRN_AVRO_READY)
+            p->state = CRN_AVRO_FORGOTTEN;
+}
+
 static int resolve_record(struct resolver *resolver, const struct crn_avro_node *from,
                           const struct crn_avro_node *to, struct crn_avro_plan **ret)
 {
     for (struct crn_avro_plan *p = resolver->resolution->plans; p != NULL; p = p->next)
-        if (p->op == CRN_AVRO_FIELDS && p->from == from && p->to == to) {
+        if (p->op == CRN_AVRO_FIELDS && p->state != CRN_AVRO_FORGOTTEN && p->from == from &&
+            p->to == to) {
             *ret = p;
             return p->state == CRN_AVRO_FAILED
                        ? incompatible(resolver, "record %s cannot be read", from->full_name)
@@ -227,6 +238,8 @@ static int resolve_record(struct resolver *resolver, const struct crn_avro_node 
     plan->state = CRN_AVRO_BUILDING;
     int r = resolve_fields(resolver, plan);
     plan->state = r > 0 ? CRN_AVRO_READY : CRN_AVRO_FAILED;
+    if (r == 0)
+        forget_since(resolver, plan);
     *ret = plan;
     return r;
 }
