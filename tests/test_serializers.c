@@ -389,6 +389,9 @@ START_TEST(test_struct_json)
         {"{\"id\":9223372036854775808}", "field 'id'"},
         {"{\"id\":\"1\"}", "field 'id'"},
         {"{\"weight\":\"Inf\"}", "field 'weight'"},
+        {"{\"weight\":1e999}", "field 'weight'"},
+        {"{\"weight\":100000000000000000000}", "field 'weight'"}, /* no integer of 64 bits */
+        {"{\"weight\":-100000000000000000000}", "field 'weight'"},
         {"{\"photo\":\"00ff\"}", "field 'photo'"},
         {"{\"photo\":\"hex:0\"}", "field 'photo'"},
         {"{\"photo\":\"hex:0G\"}", "field 'photo'"},
@@ -590,6 +593,14 @@ START_TEST(test_avro_values)
     }
     free(data);
     cairn_serializer_release(serializer);
+    cairn_serializer *single = make_avro("\"float\"");
+    data = value_of(single, "3.4028235e38", &size); /* rounds to the largest */
+    ck_assert(size == 4 && memcmp(data, "\xff\xff\x7f\x7f", 4) == 0);
+    free(data);
+    FAILS(
+        CAIRN_EINVAL, "not a value of the Avro type float",
+        cairn_value_from_json(CAIRN_AVRO, &single->schema, "-3.5e38", (void **)&data, &size, ERR));
+    cairn_serializer_release(single);
 }
 END_TEST
 
@@ -735,6 +746,32 @@ static const struct {
                                                                                   "9")),
      MIGRATE, "", "{\"v\":1,\"next\":{\"R\":{\"v\":2,\"next\":null}}}",
      "{\"next\":{\"R\":{\"next\":null,\"v\":2,\"w\":9}},\"v\":1,\"w\":9}"},
+    /* B fits p.B as long as A fits p.A, of which the field behind it says that it does not. So what
+     * was planned for B in x, where A goes to q.A, is nothing for y. */
+    {
+        __LINE__,
+        RECORD(FIELD(
+            "x",
+            "{\"type\":\"record\",\"name\":\"A\",\"fields\":[" FIELD(
+                "b",
+                "[\"null\",{\"type\":\"record\",\"name\":\"B\",\"fields\":[" FIELD(
+                    "a", "[\"null\",\"A\"]") "]}]") "," FIELD("n",
+                                                              "\"int\"") "]}") "," FIELD("y",
+                                                                                         "\"B\"")),
+        RECORD(FIELD(
+            "x",
+            "[{\"type\":\"record\",\"name\":\"p.A\",\"fields\":[" FIELD("b", "[\"null\",{\"type\":"
+                                                                             "\"record\",\"name\":"
+                                                                             "\"p.B\",\"fields\":"
+                                                                             "[" FIELD("a", "[\"nul"
+                                                                                            "l\","
+                                                                                            "\"p."
+                                                                                            "A\"]") "]}]") "," FIELD(
+                "n",
+                "\"string\"") "]},"
+                              "{\"type\":\"record\",\"name\":\"q.A\",\"fields\":[" FIELD(
+                                  "n", "\"int\"") "]}]") "," FIELD("y", "\"p.B\"")),
+        NO, "field 'y.a': record A cannot be read", "", ""},
 };
 
 START_TEST(test_avro_evolution)

@@ -10,8 +10,10 @@
  */
 
 #include "engine/serializers/avro.h"
+#include "backends/state/values.h"
 #include "engine/serializers/json.h"
 #include "manifest/manifest.h"
+#include <math.h>
 #include <string.h>
 
 /* ------------------------------------------------------------------------------------------ *
@@ -100,7 +102,8 @@ static int encode_number(struct encoder *encoder, const struct crn_avro_node *no
             return misfit(encoder, node);
         r = crn_avro_append_long(encoder->out, integer);
     } else {
-        if (!crn_json_to_double(json, &number))
+        if (!crn_json_to_double(json, &number) ||
+            (node->kind == CRN_AVRO_FLOAT && isfinite(number) && !isfinite((float)number)))
             return misfit(encoder, node);
         r = node->kind == CRN_AVRO_FLOAT ? crn_avro_append_float(encoder->out, (float)number)
                                          : crn_avro_append_double(encoder->out, number);
@@ -232,9 +235,11 @@ static int encode(struct encoder *encoder, const struct crn_avro_node *node,
                   struct json_object *json)
 {
     encoder->default_steps += encoder->is_default;
-    if (++encoder->depth > CRN_AVRO_DEPTH_MAX || encoder->default_steps > CRN_LIMIT_SCHEMA)
+    if (++encoder->depth > CRN_AVRO_DEPTH_MAX || encoder->default_steps > CRN_LIMIT_SCHEMA ||
+        encoder->out->size > CRN_VALUE_SIZE_MAX)
         return crn_err_fail(encoder->reterr, CAIRN_EINVAL, NULL,
-                            "an Avro value is nested deeper than %u, or its default too large",
+                            "an Avro value is nested deeper than %u, or it or a default is too "
+                            "large",
                             CRN_AVRO_DEPTH_MAX);
     int r = encode_inside(encoder, node, json);
     encoder->depth--;

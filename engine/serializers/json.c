@@ -15,6 +15,7 @@
 #include "engine/serializers/struct.h"
 #include "engine/types.h"
 #include <limits.h>
+#include <locale.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -22,6 +23,7 @@
 #define DEPTH_MAX 256
 #define HEX "hex:"
 #define HEX_SIZE 4u
+#define NUMBER_SIZE 40u
 
 int crn_json_parse(const char *text, size_t size, int code, struct json_object **ret,
                    cairn_error **reterr)
@@ -47,18 +49,31 @@ int crn_json_parse(const char *text, size_t size, int code, struct json_object *
     return 0;
 }
 
+/* The shortest decimal that reads back as the same number, in the present locale. */
+static void format(double value, char text[NUMBER_SIZE])
+{
+    for (int precision = 15; precision <= 17; precision++) {
+        (void)snprintf(text, NUMBER_SIZE, "%.*g", precision, value);
+        if (strtod(text, NULL) == value)
+            break;
+    }
+}
+
 struct json_object *crn_json_of_double(double value)
 {
-    char text[40];
+    char text[NUMBER_SIZE];
     if (isnan(value))
         return json_object_new_string("NaN");
     if (isinf(value))
         return json_object_new_string(value > 0 ? "Infinity" : "-Infinity");
-    for (int precision = 15; precision <= 17; precision++) {
-        (void)snprintf(text, sizeof(text), "%.*g", precision, value);
-        if (strtod(text, NULL) == value)
-            break;
-    }
+    /* The process may have set a locale of which the decimal point is none. */
+    locale_t plain = newlocale(LC_NUMERIC_MASK, "C", (locale_t)0);
+    if (plain == (locale_t)0)
+        return NULL;
+    locale_t present = uselocale(plain);
+    format(value, text);
+    (void)uselocale(present);
+    freelocale(plain);
     if (strpbrk(text, ".e") == NULL) /* else "-0" were read back as the integer 0 */
         (void)strcat(text, ".0");
     return json_object_new_double_s(value, text);
@@ -131,9 +146,18 @@ bool crn_json_to_int64(struct json_object *json, int64_t *ret)
     return *ret < 0 || json_object_get_uint64(json) <= INT64_MAX;
 }
 
+/* What has more than 64 bits was cut to the nearest that has not, and nothing else tells of it. */
+static bool is_cut(struct json_object *json)
+{
+    return json_object_is_type(json, json_type_int) &&
+           (json_object_get_uint64(json) == UINT64_MAX || json_object_get_int64(json) == INT64_MIN);
+}
+
 bool crn_json_to_double(struct json_object *json, double *ret)
 {
     if (json_object_is_type(json, json_type_int) || json_object_is_type(json, json_type_double)) {
+        if (is_cut(json))
+            return false;
         *ret = json_object_get_double(json);
         return isfinite(*ret);
     }
