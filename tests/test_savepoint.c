@@ -453,6 +453,29 @@ START_TEST(test_what_is_in_the_way_is_left_alone)
 }
 END_TEST
 
+/* Two jobs of one name may share a target. What the other one has completed while ours went on is
+ * its own, whatever becomes of ours. */
+START_TEST(test_a_manifest_of_somebody_else_stays)
+{
+    struct taker t;
+    cairn_savepoint_handle *handle = NULL;
+    cairn_event event = {CAIRN_EVENT_NONE, 0, 0};
+    taker_init(&t, FAKE);
+    mutate(&t);
+    cairn_savepoint_options options = options_for(t.target, CAIRN_NATIVE);
+    options.timeout_ms = 200;
+    ck_ok(cairn_savepoint_begin(t.s.job, &options, &handle, reterr));
+    while (event.type != CAIRN_EVENT_BARRIER) /* the directory was empty; other tasks do not poll */
+        ck_ok(cairn_task_poll(t.s.tasks[0], &event, reterr));
+    store_put_text(t.target, "savepoint-job-2/MANIFEST-chk2", "the other's");
+    ck_fails(cairn_savepoint_wait(handle, UINT64_MAX, NULL, reterr), CAIRN_EABORTED, "timed out");
+    ck_assert(store_has(t.target, "savepoint-job-2/MANIFEST-chk2"));
+    ck_assert_uint_eq(store_count(t.target, ""), 1);
+    cairn_savepoint_close(handle);
+    taker_done(&t);
+}
+END_TEST
+
 START_TEST(test_a_full_target_leaves_nothing)
 {
     for (uint64_t at = 1; at < 12; at++) {
@@ -678,6 +701,7 @@ int main(void)
     tcase_add_test(tcase, test_bad_targets_are_refused);
     tcase_add_test(tcase, test_the_jobs_store_and_its_default_are_targets);
     tcase_add_test(tcase, test_what_is_in_the_way_is_left_alone);
+    tcase_add_test(tcase, test_a_manifest_of_somebody_else_stays);
     tcase_add_test(tcase, test_a_full_target_leaves_nothing);
     suite_add_tcase(suite, tcase);
     tcase = tcase_create("turns");

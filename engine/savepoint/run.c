@@ -159,6 +159,8 @@ enum crn_event_kind crn_savepoint_write_manifest(struct crn_attempt *attempt, ca
         run->manifest = CRN_MANIFEST_ANOTHERS;
     else if (r == CAIRN_EUNKNOWN)
         run->manifest = CRN_MANIFEST_MAY_APPEAR;
+    else if (run->manifest == CRN_MANIFEST_NONE)
+        run->manifest = CRN_MANIFEST_REFUSED;
     if (r == CAIRN_EUNKNOWN && crn_now_us() < attempt->deadline_us)
         return CRN_EVENT_COMMIT_UNKNOWN;
     return r < 0 ? CRN_EVENT_COMMIT_FAILED : CRN_EVENT_COMMIT_OK;
@@ -244,7 +246,9 @@ void crn_savepoint_complete(struct crn_attempt *attempt)
 static int withdraw(struct crn_attempt *attempt, cairn_error **reterr)
 {
     const struct crn_savepoint_run *run = attempt->savepoint;
-    uint64_t id = run->manifest == CRN_MANIFEST_ANOTHERS ? 0 : attempt->id;
+    bool may_be_ours =
+        run->manifest == CRN_MANIFEST_STANDS || run->manifest == CRN_MANIFEST_REFUSED;
+    uint64_t id = may_be_ours ? attempt->id : 0;
     if (run->manifest == CRN_MANIFEST_MAY_APPEAR)
         return crn_err_fail(reterr, CAIRN_EUNKNOWN, run->location,
                             "whether its manifest was written is not known");

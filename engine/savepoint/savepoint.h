@@ -83,7 +83,8 @@ struct crn_savepoint_run {
     atomic_uint_fast64_t linked_bytes;
     struct crn_record *record; /* for the directory, once built */
     enum crn_manifest_fate {
-        CRN_MANIFEST_NONE,
+        CRN_MANIFEST_NONE,    /* never tried: what is there is somebody else's */
+        CRN_MANIFEST_REFUSED, /* the store says that it was not written */
         CRN_MANIFEST_STANDS,
         CRN_MANIFEST_MAY_APPEAR, /* the store did not tell whether it was written */
         CRN_MANIFEST_ANOTHERS    /* somebody else's is there */
