@@ -143,6 +143,48 @@ START_TEST(values_by_their_type)
 }
 END_TEST
 
+/* NULL: refused, never cut to what fits. */
+static void check_from_json(cairn_type type, const char *json, const void *expected, size_t size)
+{
+    CLI_AUTO_FREE uint8_t *data = NULL;
+    CLI_AUTO_ERROR cairn_error *error = NULL;
+    size_t found = 0;
+    struct json_object *o = json_tokener_parse(json);
+    int r = cli_typed_from_json(type, o, &data, &found, &error);
+    json_object_put(o);
+    ck_assert_int_eq(r, expected ? 0 : CAIRN_EINVAL);
+    ck_assert(expected || error);
+    if (expected) {
+        ck_assert_uint_eq(found, size);
+        ck_assert_mem_eq(data, expected, size);
+    }
+}
+
+START_TEST(values_come_back_from_json)
+{
+    static const double doubles[] = {0.0, -0.0, 0.1, 3, -1e300, 9007199254740993.0, HUGE_VAL};
+    uint8_t encoded[8] = "\xff\xf8\0\0\0\0\0\1"; /* not a number, with something in it */
+    for (size_t i = 0; i <= CLI_COUNT(doubles); i++) {
+        struct json_object *o = cli_typed_json(CAIRN_DOUBLE, encoded, 8);
+        check_from_json(CAIRN_DOUBLE, json_object_to_json_string(o), encoded, 8);
+        json_object_put(o);
+        if (i < CLI_COUNT(doubles))
+            cairn_encode_double(doubles[i], encoded);
+    }
+    cairn_encode_int64(INT64_MAX, encoded);
+    check_from_json(CAIRN_INT64, "9223372036854775807", encoded, 8);
+    check_from_json(CAIRN_INT64, "9223372036854775808", NULL, 0);
+    check_from_json(CAIRN_INT64, "1.0", NULL, 0);
+    check_from_json(CAIRN_DOUBLE, "1e999", NULL, 0);
+    check_from_json(CAIRN_DOUBLE, "18446744073709551616", NULL, 0);
+    check_from_json(CAIRN_INT64, "18446744073709551616", NULL, 0);
+    check_from_json(CAIRN_BYTES, "{\"hex\":\"00ff\"}", "\0\xff", 2);
+    check_from_json(CAIRN_BYTES, "{\"hex\":\"00\\u0000ff\"}", NULL, 0);
+    check_from_json(CAIRN_BYTES, "{\"hex\":\"0\"}", NULL, 0);
+    check_from_json(CAIRN_STRING, "\"a\\u0000b\"", "a\0b", 3);
+}
+END_TEST
+
 static void check_parse(cairn_type type, const char *text, const void *expected, size_t size)
 {
     CLI_AUTO_FREE uint8_t *data = NULL;
@@ -304,6 +346,7 @@ int main(void)
     TCase *typed = tcase_create("typed");
     tcase_set_timeout(typed, 20);
     tcase_add_test(typed, values_by_their_type);
+    tcase_add_test(typed, values_come_back_from_json);
     tcase_add_test(typed, keys_as_people_type_them);
     tcase_add_test(typed, composite_keys_come_apart);
     tcase_add_test(typed, broken_composite_keys_are_refused);

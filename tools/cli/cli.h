@@ -306,6 +306,7 @@ int cli_json_read_operator(struct json_object *o, struct cli_operator *ret, cair
 int cli_json_read_state(struct json_object *o, struct cli_state *ret, cairn_error **reterr);
 void cli_operator_done(struct cli_operator *op);
 void cli_state_done(struct cli_state *state);
+bool cli_json_is_int64(struct json_object *o); /* an integer, and one that fits */
 /* 1, 0 (absent or null: *ret is untouched), or CAIRN_EINVAL. The text is the object's. */
 int cli_json_get_text(struct json_object *o, const char *name, const char **ret,
                       cairn_error **reterr);

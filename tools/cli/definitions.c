@@ -105,6 +105,13 @@ int cli_json_get_text(struct json_object *o, const char *name, const char **ret,
     return 1;
 }
 
+/* json-c keeps numbers up to UINT64_MAX, and cuts them when it is asked for an int64. */
+bool cli_json_is_int64(struct json_object *o)
+{
+    return json_object_is_type(o, json_type_int) &&
+           (json_object_get_int64(o) != INT64_MAX || json_object_get_uint64(o) == INT64_MAX);
+}
+
 int cli_json_get_u64(struct json_object *o, const char *name, uint64_t max, uint64_t *ret,
                      cairn_error **reterr)
 {
@@ -112,7 +119,7 @@ int cli_json_get_u64(struct json_object *o, const char *name, uint64_t max, uint
     if (!json_object_object_get_ex(o, name, &field) || field == NULL)
         return 0;
     int64_t value = json_object_get_int64(field);
-    if (!json_object_is_type(field, json_type_int) || value < 0 || (uint64_t)value > max)
+    if (!cli_json_is_int64(field) || value < 0 || (uint64_t)value > max)
         return cli_raise(reterr, CAIRN_EINVAL, "\"%s\" is not a number from 0 to %" PRIu64, name,
                          max);
     *ret = (uint64_t)value;

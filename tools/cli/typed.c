@@ -21,8 +21,10 @@ static void format_double(double value, char *out, size_t size)
     for (int precision = 15; precision <= 17; precision++) {
         snprintf(out, size, "%.*g", precision, value);
         if (strtod(out, NULL) == value)
-            return;
+            break;
     }
+    if (value == 0 && signbit(value)) /* -0 would be read as an integer, which has no sign */
+        snprintf(out, size, "-0.0");
 }
 
 char *cli_typed_text(cairn_type type, const void *data, size_t size)
@@ -54,6 +56,13 @@ char *cli_typed_text(cairn_type type, const void *data, size_t size)
     return cli_text_hex(data, size);
 }
 
+static bool is_same_double(double value, const void *data)
+{
+    uint8_t encoded[8];
+    cairn_encode_double(value, encoded);
+    return memcmp(encoded, data, sizeof(encoded)) == 0;
+}
+
 struct json_object *cli_typed_json(cairn_type type, const void *data, size_t size)
 {
     if (type == CAIRN_INT64 && size == 8)
@@ -64,9 +73,11 @@ struct json_object *cli_typed_json(cairn_type type, const void *data, size_t siz
         char number[40];
         double value = cairn_decode_double(data);
         format_double(value, number, sizeof(number));
-        /* JSON has no infinity and no NaN: these are strings. */
-        return isfinite(value) ? json_object_new_double_s(value, number)
-                               : json_object_new_string(number);
+        if (isfinite(value))
+            return json_object_new_double_s(value, number);
+        /* JSON has no infinity and no NaN: these are strings, as long as they say all of it. */
+        if (is_same_double(strtod(number, NULL), data))
+            return json_object_new_string(number);
     }
     struct json_object *bytes = cli_json_object();
     cli_json_put(bytes, "hex", cli_json_hex(data, size));
@@ -133,13 +144,17 @@ int cli_typed_parse(cairn_type type, const char *text, uint8_t **ret_data, size_
     return 0;
 }
 
-/* Infinity and NaN stand as strings. */
+/* Infinity and NaN stand as strings. A number that is too large for a double is none, and so is an
+ * integer that json-c has cut to 64 bits. */
 static int double_from_json(struct json_object *value, double *ret)
 {
     char *end;
+    if (json_object_is_type(value, json_type_int) &&
+        (json_object_get_uint64(value) == UINT64_MAX || json_object_get_int64(value) == INT64_MIN))
+        return CAIRN_EINVAL;
     if (json_object_is_type(value, json_type_double) || json_object_is_type(value, json_type_int)) {
         *ret = json_object_get_double(value);
-        return 0;
+        return isfinite(*ret) ? 0 : CAIRN_EINVAL;
     }
     if (!json_object_is_type(value, json_type_string))
         return CAIRN_EINVAL;
@@ -155,7 +170,9 @@ int cli_typed_from_json(cairn_type type, struct json_object *value, uint8_t **re
     uint8_t encoded[8];
     double number;
     if (json_object_is_type(value, json_type_object) && json_object_object_length(value) == 1 &&
-        json_object_object_get_ex(value, "hex", &hex) && json_object_is_type(hex, json_type_string))
+        json_object_object_get_ex(value, "hex", &hex) &&
+        json_object_is_type(hex, json_type_string) &&
+        strlen(json_object_get_string(hex)) == (size_t)json_object_get_string_len(hex))
         return cli_hex_parse(json_object_get_string(hex), ret_data, ret_size, reterr);
     if ((type == CAIRN_STRING || type == CAIRN_BYTES) &&
         json_object_is_type(value, json_type_string)) {
@@ -163,7 +180,7 @@ int cli_typed_from_json(cairn_type type, struct json_object *value, uint8_t **re
                   ret_data, ret_size);
         return 0;
     }
-    if (type == CAIRN_INT64 && json_object_is_type(value, json_type_int)) {
+    if (type == CAIRN_INT64 && cli_json_is_int64(value)) {
         cairn_encode_int64(json_object_get_int64(value), encoded);
     } else if (type == CAIRN_DOUBLE && double_from_json(value, &number) == 0) {
         cairn_encode_double(number, encoded);
