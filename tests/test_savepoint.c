@@ -598,6 +598,42 @@ START_TEST(test_closing_the_job_ends_them)
 }
 END_TEST
 
+/* The job is closed while its store does not tell whether the log has the pointer: what stands in
+ * the target is a savepoint, and nobody says otherwise. */
+START_TEST(test_closing_in_doubt_says_so)
+{
+    struct taker t;
+    struct pump pump = {0};
+    cairn_savepoint_handle *handle = NULL;
+    taker_init(&t, FAKE);
+    mutate(&t);
+    cairn_savepoint_options options = options_for(t.target, CAIRN_CANONICAL);
+    fixture_arm(&t.f,
+                (struct crn_fault_plan){.ops = CRN_FAULT_CREATE,
+                                        .mode = _i == 0 ? CRN_FAULT_BEFORE : CRN_FAULT_LOST_REPLY,
+                                        .at = 1,
+                                        .and_after = true,
+                                        .code = CAIRN_EUNKNOWN});
+    ck_ok(cairn_savepoint_begin(t.s.job, &options, &handle, reterr));
+    pump_start(&pump, t.s.tasks, SUBJECT_TASKS);
+    while (!crn_fault_store_fired(t.f.store))
+        crn_sleep_us(1000);
+    pump_stop(&pump);
+    fixture_arm(&t.f, (struct crn_fault_plan){.ops = CRN_FAULT_ANY,
+                                              .mode = CRN_FAULT_BEFORE,
+                                              .at = 1,
+                                              .and_after = true,
+                                              .code = CAIRN_EUNAVAIL});
+    subject_close(&t.s);
+    ck_fails(cairn_savepoint_wait(handle, UINT64_MAX, NULL, reterr), CAIRN_EUNKNOWN,
+             "is whole in 'savepoint-job-2'");
+    fixture_disarm(&t.f, CRN_FAULT_ANY);
+    expect_state(&t, t.target, 2, &t.oracle);
+    cairn_savepoint_close(handle);
+    taker_done(&t);
+}
+END_TEST
+
 /* Another process takes the job over while the savepoint's first object, or its manifest, is under
  * way: the writer learns it, and nothing of the savepoint is left (P7). */
 START_TEST(test_a_fenced_writer_withdraws_its_savepoint)
@@ -709,6 +745,7 @@ int main(void)
     tcase_add_test(tcase, test_events_and_before_barrier_have_its_id);
     tcase_add_test(tcase, test_each_has_its_own_timeout_and_turn);
     tcase_add_test(tcase, test_closing_the_job_ends_them);
+    tcase_add_loop_test(tcase, test_closing_in_doubt_says_so, 0, 2);
     tcase_add_loop_test(tcase, test_a_fenced_writer_withdraws_its_savepoint, 0, 3);
     tcase_add_test(tcase, test_the_first_checkpoint_lets_go_of_the_source);
     suite_add_tcase(suite, tcase);

@@ -340,9 +340,27 @@ void crn_savepoint_tell_overdue(struct cairn_job *job, int code, const cairn_err
     wake_tasks(job);
 }
 
+/* The job is closed while the store does not tell whether the log has the pointer. */
+static void fail_in_doubt(struct crn_attempt *attempt)
+{
+    const struct crn_savepoint_run *run = attempt->savepoint;
+    CRN_AUTO_ERROR cairn_error *error = NULL;
+    (void)crn_err_fail(&error, CAIRN_EUNKNOWN, run->location,
+                       "savepoint %llu of job '%s' is whole in '%s', but the job was closed before "
+                       "it was known whether its log tells of it: %s",
+                       (unsigned long long)attempt->id, attempt->job->name, run->location,
+                       cairn_error_message(attempt->log_error));
+    crn_savepoint_end(run->handle, CAIRN_EUNKNOWN, error, NULL);
+    wake_tasks(attempt->job);
+}
+
 void crn_savepoint_discard(struct crn_attempt *attempt, bool is_resolved)
 {
     if (!attempt->in_doubt && crn_savepoint_make_room(attempt) == 0 && is_resolved)
         drop_intent(attempt);
+    if (attempt->in_doubt && !attempt->job->fenced) {
+        fail_in_doubt(attempt);
+        return;
+    }
     crn_savepoint_fail(attempt->job, attempt->savepoint->handle, attempt->id, attempt->error);
 }

@@ -408,7 +408,8 @@ typedef enum cairn_savepoint_phase {
     CAIRN_SAVEPOINT_WAITING = 0,   /* another snapshot is in flight, or not every task has polled */
     CAIRN_SAVEPOINT_WRITING = 1,
     CAIRN_SAVEPOINT_COMPLETE = 2,
-    CAIRN_SAVEPOINT_FAILED = 3     /* nothing of it is left that could be taken for a savepoint */
+    CAIRN_SAVEPOINT_FAILED = 3     /* nothing of it is left that could be taken for a savepoint, unless
+                                      it ended with CAIRN_EUNKNOWN */
 } cairn_savepoint_phase;
 
 typedef struct cairn_savepoint_info {
@@ -454,7 +455,8 @@ CAIRN_API CAIRN_MUST_CHECK int cairn_savepoint_status(cairn_savepoint_handle *ha
  * @param timeout_ms  UINT64_MAX: as long as it takes.
  * @return 0 (complete) and *ret_info (may be NULL), CAIRN_ETIMEOUT (it goes on), CAIRN_EABORTED with the
  *         reason (CAIRN_EEXIST, CAIRN_ENOSPC, CAIRN_EACCES and the like if that was it), CAIRN_EFENCED,
- *         CAIRN_ECLOSED. */
+ *         CAIRN_ECLOSED; CAIRN_EUNKNOWN: it is whole, but the job was closed before it was known
+ *         whether the job's log tells of it. */
 CAIRN_API CAIRN_MUST_CHECK int cairn_savepoint_wait(cairn_savepoint_handle *handle,
                                                     uint64_t timeout_ms,
                                                     cairn_savepoint_info *ret_info,
