@@ -230,6 +230,9 @@ static void evolve(const cairn_serializer *from, const cairn_serializer *to,
         ck_assert_int_eq(crn_converter_new(to, &from->schema, &converter, ERR), CAIRN_EMISMATCH);
         cairn_error_free(error);
         error = NULL;
+        FAILS(CAIRN_EMISMATCH, "",
+              cairn_value_convert(from->type, &from->schema, &to->schema, "", 0, &(void *){NULL},
+                                  &(size_t){0}, ERR));
         return;
     }
     void *data = value_of(from, before, &size);
@@ -243,6 +246,17 @@ static void evolve(const cairn_serializer *from, const cairn_serializer *to,
         if (crn_convert(converter, data, n, &out, NULL) == 0)
             ck_assert(crn_serializer_is_value(to, out.data, out.size));
     crn_converter_free(converter);
+    /* The public call does the same. */
+    void *converted;
+    size_t converted_size;
+    MUST(cairn_value_convert(from->type, &from->schema, &to->schema, data, size, &converted,
+                             &converted_size, ERR));
+    check_json(to, converted, converted_size, after, line);
+    free(converted);
+    if (size > 0)
+        FAILS(CAIRN_ECORRUPT, "no value",
+              cairn_value_convert(from->type, &from->schema, &to->schema, data, size - 1,
+                                  &converted, &converted_size, ERR));
     free(data);
 }
 
@@ -748,30 +762,35 @@ static const struct {
      "{\"next\":{\"R\":{\"next\":null,\"v\":2,\"w\":9}},\"v\":1,\"w\":9}"},
     /* B fits p.B as long as A fits p.A, of which the field behind it says that it does not. So what
      * was planned for B in x, where A goes to q.A, is nothing for y. */
-    {
-        __LINE__,
-        RECORD(FIELD(
-            "x",
-            "{\"type\":\"record\",\"name\":\"A\",\"fields\":[" FIELD(
-                "b",
-                "[\"null\",{\"type\":\"record\",\"name\":\"B\",\"fields\":[" FIELD(
-                    "a", "[\"null\",\"A\"]") "]}]") "," FIELD("n",
-                                                              "\"int\"") "]}") "," FIELD("y",
-                                                                                         "\"B\"")),
-        RECORD(FIELD(
-            "x",
-            "[{\"type\":\"record\",\"name\":\"p.A\",\"fields\":[" FIELD("b", "[\"null\",{\"type\":"
-                                                                             "\"record\",\"name\":"
-                                                                             "\"p.B\",\"fields\":"
-                                                                             "[" FIELD("a", "[\"nul"
-                                                                                            "l\","
-                                                                                            "\"p."
-                                                                                            "A\"]") "]}]") "," FIELD(
-                "n",
-                "\"string\"") "]},"
-                              "{\"type\":\"record\",\"name\":\"q.A\",\"fields\":[" FIELD(
-                                  "n", "\"int\"") "]}]") "," FIELD("y", "\"p.B\"")),
-        NO, "field 'y.a': record A cannot be read", "", ""},
+    {__LINE__,
+     RECORD(FIELD(
+         "x",
+         "{\"type\":\"record\",\"name\":\"A\",\"fields\":[" FIELD(
+             "b",
+             "[\"null\",{\"type\":\"record\",\"name\":\"B\",\"fields\":[" FIELD(
+                 "a", "[\"null\",\"A\"]") "]}]") "," FIELD("n",
+                                                           "\"int\"") "]}") "," FIELD("y",
+                                                                                      "\"B\"")),
+     RECORD(FIELD(
+         "x",
+         "[{\"type\":\"record\",\"name\":\"p.A\",\"fields\":[" FIELD(
+             "b",
+             "[\"null\",{\"type\":"
+             "\"record\",\"name\":"
+             "\"p.B\",\"fields\":"
+             "[" FIELD(
+                 "a",
+                 "[\"nul"
+                 "l\","
+                 "\"p."
+                 "A\"]") "]}]") "," FIELD("n",
+                                          "\"string\"") "]},"
+                                                        "{\"type\":\"record\",\"name\":\"q.A\","
+                                                        "\"fields\":[" FIELD(
+                                                            "n",
+                                                            "\"int\"") "]}]") "," FIELD("y",
+                                                                                        "\"p.B\"")),
+     NO, "field 'y.a': record A cannot be read", "", ""},
 };
 
 START_TEST(test_avro_evolution)

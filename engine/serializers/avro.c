@@ -52,7 +52,7 @@ static int compare(const cairn_serializer *serializer, const cairn_schema_info *
         return r;
     if (describe(why, "stored as ", stored) < 0 ||
         describe(why, ", given as ", &serializer->schema) < 0 ||
-        (reason.size > 0 && crn_buf_printf(why, ": %s", (const char *)reason.data) < 0))
+        (r == 0 && reason.size > 0 && crn_buf_printf(why, ": %s", (const char *)reason.data) < 0))
         return crn_err_nomem(reterr);
     return 0;
 }

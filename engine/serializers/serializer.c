@@ -119,3 +119,34 @@ int cairn_serializer_of_schema(cairn_type type, const cairn_schema_info *schema,
     return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
                         "only schemas of structs and of Avro describe a serializer");
 }
+
+static void release(cairn_serializer **serializer)
+{
+    cairn_serializer_release(*serializer);
+}
+
+static void free_converter(struct crn_converter **converter)
+{
+    crn_converter_free(*converter);
+}
+
+int cairn_value_convert(cairn_type type, const cairn_schema_info *from, const cairn_schema_info *to,
+                        const void *data, size_t size, void **ret_data, size_t *ret_size,
+                        cairn_error **reterr)
+{
+    CRN_CLEANUP(release) cairn_serializer *serializer = NULL;
+    CRN_CLEANUP(free_converter) struct crn_converter *converter = NULL;
+    CRN_AUTO_BUFFER struct cairn_buffer out = {0};
+    if (from == NULL || (from->bytes == NULL && from->size > 0) || (data == NULL && size > 0) ||
+        ret_data == NULL || ret_size == NULL)
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
+                            "a schema, the value, or the place for the result is NULL");
+    CRN_TRY(cairn_serializer_of_schema(type, to, &serializer, reterr));
+    CRN_TRY(crn_converter_new(serializer, from, &converter, reterr));
+    CRN_TRY(crn_convert(converter, data, size, &out, reterr));
+    if (crn_buf_reserve(&out, 0) < 0) /* an empty value is not NULL */
+        return crn_err_nomem(reterr);
+    *ret_size = out.size;
+    *ret_data = CRN_TAKE(out.data);
+    return 0;
+}

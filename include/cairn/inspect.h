@@ -289,6 +289,15 @@ CAIRN_API CAIRN_MUST_CHECK int cairn_value_to_json(cairn_type type, const cairn_
 CAIRN_API CAIRN_MUST_CHECK int cairn_value_from_json(cairn_type type, const cairn_schema_info *schema,
                                                      const char *json, void **ret_data,
                                                      size_t *ret_size, cairn_error **reterr);
+/** A value of the types CAIRN_STRUCT and CAIRN_AVRO that was written under one schema, as one of another, by
+ * the rules that a state's present serializer goes by.
+ * @param ret_data  to be released with free().
+ * @return 0, CAIRN_EINVAL (another type), CAIRN_ECORRUPT (the bytes are no value of `from`, or one of the two
+ * is no schema), CAIRN_EMISMATCH (`to` cannot read values of `from`). */
+CAIRN_API CAIRN_MUST_CHECK int cairn_value_convert(cairn_type type, const cairn_schema_info *from,
+                                                   const cairn_schema_info *to, const void *data,
+                                                   size_t size, void **ret_data, size_t *ret_size,
+                                                   cairn_error **reterr);
 /** The serializer that a stored schema of the types CAIRN_STRUCT and CAIRN_AVRO describes; to be released.
  * @return 0, CAIRN_EINVAL (another type), CAIRN_ECORRUPT (it is no schema). */
 CAIRN_API CAIRN_MUST_CHECK int cairn_serializer_of_schema(cairn_type type,
