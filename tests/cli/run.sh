@@ -16,7 +16,8 @@ trap 'rm -rf "$work"' EXIT
 mkdir "$work/in" "$work/tmp"
 unset NO_COLOR
 WORK=$work
-export CAIRN MAKE_STORE WORK TZ=UTC LC_ALL=C TMPDIR="$work/tmp" TERM=xterm
+GOLDEN=$(realpath "$here/../golden-snapshots")
+export CAIRN MAKE_STORE GOLDEN WORK TZ=UTC LC_ALL=C TMPDIR="$work/tmp" TERM=xterm
 
 # Placeholders. Blanks are squeezed because columns are as wide as what varies.
 cat >"$work/normalise.sed" <<END

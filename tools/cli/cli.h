@@ -268,6 +268,9 @@ int cli_typed_from_json(cairn_type type, struct json_object *value, uint8_t **re
 /* Pairs of hexadecimal digits. *ret_data is malloc'ed. */
 int cli_hex_parse(const char *digits, uint8_t **ret_data, size_t *ret_size, cairn_error **reterr);
 
+/* Of a document: values may be nested 128 deep, each level of them twice. */
+#define CLI_JSON_DEPTH 320
+
 /* --- entries.c: entries of a snapshot --- */
 
 /* "orders/clicks "user-1" @ 3600000 ["page"]", to stdout. */
@@ -285,13 +288,18 @@ int cli_cat_options(const struct cli_args *args, const cairn_snapshot *snapshot,
 void cli_json_fill_operator(struct json_object *o, const cairn_operator_info *op); /* not its states */
 void cli_json_fill_state(struct json_object *o, const cairn_state_info *state);
 
+struct cli_schema {
+    cairn_schema_info info;
+    char *name;
+    uint8_t *bytes;
+};
 struct cli_state {
     char *name;
     cairn_state_info info; /* name, kind, types and ttl_ms */
     cairn_serializer *serializer;
-    cairn_schema_info schema; /* the present one, if values have schemas */
-    char *schema_name;
-    uint8_t *schema_bytes;
+    cairn_schema_info schema;   /* the present one, if values have schemas */
+    struct cli_schema *schemas; /* all of them, that one last */
+    size_t schema_count;
 };
 struct cli_operator {
     char *uid, *name; /* name: NULL if there is none */

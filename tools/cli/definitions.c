@@ -148,7 +148,7 @@ static int get_type(struct json_object *o, const char *name, cairn_type *ret, ca
 }
 
 /* The schema's own bytes: Avro's as text, all others in hexadecimal digits. */
-static int read_schema_bytes(struct json_object *o, struct cli_state *ret, cairn_error **reterr)
+static int read_schema_bytes(struct json_object *o, struct cli_schema *ret, cairn_error **reterr)
 {
     const char *text = NULL, *hex = NULL;
     int r = cli_json_get_text(o, "text", &text, reterr);
@@ -157,18 +157,17 @@ static int read_schema_bytes(struct json_object *o, struct cli_state *ret, cairn
     if (r < 0)
         return r;
     if (hex)
-        return cli_hex_parse(hex, &ret->schema_bytes, &ret->schema.size, reterr);
-    ret->schema.size = text ? strlen(text) : 0;
-    ret->schema_bytes = cli_alloc(ret->schema.size + 1);
+        return cli_hex_parse(hex, &ret->bytes, &ret->info.size, reterr);
+    ret->info.size = text ? strlen(text) : 0;
+    ret->bytes = cli_alloc(ret->info.size + 1);
     if (text)
-        memcpy(ret->schema_bytes, text, ret->schema.size);
+        memcpy(ret->bytes, text, ret->info.size);
     return 0;
 }
 
-static int read_schema(struct json_object *o, struct cli_state *ret, cairn_error **reterr)
+static int read_schema(struct json_object *o, struct cli_schema *ret, cairn_error **reterr)
 {
     static const char *const fields[] = {"tag", "name", "version", "text", "hex", NULL};
-    const cairn_type type = ret->info.value_type;
     const char *name = "";
     uint64_t tag = 0, version = 0;
     int r = json_object_is_type(o, json_type_object)
@@ -184,15 +183,21 @@ static int read_schema(struct json_object *o, struct cli_state *ret, cairn_error
         r = read_schema_bytes(o, ret, reterr);
     if (r < 0)
         return r;
-    ret->schema_name = cli_printf("%s", name);
-    ret->schema.name = ret->schema_name;
-    ret->schema.bytes = ret->schema_bytes;
-    ret->schema.version = (uint32_t)version;
-    ret->schema.tag = (uint32_t)tag;
-    if (type == CAIRN_CUSTOM)
-        return cairn_custom_serializer(name, (uint32_t)version, ret->schema.bytes, ret->schema.size,
-                                       NULL, &ret->serializer, reterr);
-    return cairn_serializer_of_schema(type, &ret->schema, &ret->serializer, reterr);
+    ret->name = cli_printf("%s", name);
+    ret->info.name = ret->name;
+    ret->info.bytes = ret->bytes;
+    ret->info.version = (uint32_t)version;
+    ret->info.tag = (uint32_t)tag;
+    return 0;
+}
+
+static int make_serializer(struct cli_state *state, cairn_error **reterr)
+{
+    const cairn_schema_info *schema = &state->schema;
+    if (state->info.value_type == CAIRN_CUSTOM)
+        return cairn_custom_serializer(schema->name, schema->version, schema->bytes, schema->size,
+                                       NULL, &state->serializer, reterr);
+    return cairn_serializer_of_schema(state->info.value_type, schema, &state->serializer, reterr);
 }
 
 /* The present schema is the last one of "schemas". */
@@ -211,14 +216,25 @@ static int read_schemas(struct json_object *o, struct cli_state *ret, cairn_erro
     if (ret->info.value_type < CAIRN_STRUCT)
         return cli_raise(reterr, CAIRN_EINVAL, "values of type %s have no \"schemas\"",
                          cli_type_name(ret->info.value_type));
-    return read_schema(json_object_array_get_idx(schemas, count - 1), ret, reterr);
+    ret->schemas = cli_alloc(count * sizeof(*ret->schemas));
+    for (size_t i = 0; i < count; i++) {
+        int r = read_schema(json_object_array_get_idx(schemas, i), &ret->schemas[i], reterr);
+        ret->schema_count = i + 1;
+        if (r < 0)
+            return r;
+    }
+    ret->schema = ret->schemas[count - 1].info;
+    return make_serializer(ret, reterr);
 }
 
 void cli_state_done(struct cli_state *state)
 {
     free(state->name);
-    free(state->schema_name);
-    free(state->schema_bytes);
+    for (size_t i = 0; i < state->schema_count; i++) {
+        free(state->schemas[i].name);
+        free(state->schemas[i].bytes);
+    }
+    free(state->schemas);
     cairn_serializer_release(state->serializer);
     *state = (struct cli_state){0};
 }

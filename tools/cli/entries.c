@@ -45,8 +45,23 @@ char *cli_entry_value_text(const cairn_state_info *state, const cairn_cat_entry 
 struct json_object *cli_entry_value_json(const cairn_state_info *state, const cairn_cat_entry *e)
 {
     CLI_AUTO_FREE char *json = value_fields(state, e);
-    struct json_object *parsed = json ? json_tokener_parse(json) : NULL;
-    return parsed ? parsed : cli_typed_json(state->value_type, e->entry.value, e->entry.value_size);
+    if (!json)
+        return cli_typed_json(state->value_type, e->entry.value, e->entry.value_size);
+    struct json_tokener *tokener = json_tokener_new_ex(CLI_JSON_DEPTH);
+    if (!tokener)
+        cli_out_of_memory();
+    /* NULL is a value, too: null. The library's own JSON can be read, or memory ran out. */
+    struct json_object *parsed = json_tokener_parse_ex(tokener, json, (int)strlen(json) + 1);
+    if (json_tokener_get_error(tokener) != json_tokener_success)
+        cli_out_of_memory();
+    json_tokener_free(tokener);
+    return parsed;
+}
+
+/* Of an older schema than the present one? */
+static bool is_older(const cairn_state_info *state, const cairn_cat_entry *e)
+{
+    return e->schema && e->schema != &state->schemas[state->schema_count - 1];
 }
 
 void cli_entry_print_place(const cairn_snapshot *snapshot, const cairn_cat_entry *e)
@@ -105,6 +120,8 @@ struct json_object *cli_entry_json(const cairn_snapshot *snapshot, const cairn_c
         cli_json_put_u64(o, "element", e->element);
     if (state->ttl_ms > 0)
         cli_json_put_i64(o, "written_ms", e->written_ms);
+    if (is_older(state, e))
+        cli_json_put_u64(o, "schema", e->schema->tag);
     cli_json_put(o, "value", cli_entry_value_json(state, e));
     return o;
 }

@@ -17,8 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_DEPTH 64 /* of a value's own structure */
-
 static struct cli_operator *find_operator(struct cli_jsonl *jsonl, const char *uid)
 {
     for (size_t i = 0; i < jsonl->operator_count; i++) {
@@ -141,26 +139,64 @@ static int read_part(struct cli_jsonl *jsonl, enum part part, cairn_type type,
     return r;
 }
 
-/* A value with fields is JSON itself, of the state's present schema. */
+/* The schema that an entry's value was written under; the present one unless it says otherwise. */
+static int find_schema(const struct cli_state *state, struct json_object *o,
+                       const cairn_schema_info **ret, cairn_error **reterr)
+{
+    uint64_t tag = 0;
+    *ret = &state->schema;
+    int r = cli_json_get_u64(o, "schema", UINT32_MAX, &tag, reterr);
+    if (r <= 0)
+        return r;
+    for (size_t i = state->schema_count; i > 0; i--) {
+        *ret = &state->schemas[i - 1].info;
+        if ((*ret)->tag == tag)
+            return 0;
+    }
+    return cli_raise(reterr, CAIRN_EINVAL, "state '%s' has no schema %" PRIu64, state->name, tag);
+}
+
+/* A value with fields is JSON itself. It becomes one of the present schema. */
+static int read_fields(struct cli_jsonl *jsonl, const struct cli_state *state,
+                       const cairn_schema_info *schema, struct json_object *value,
+                       cairn_error **reterr)
+{
+    const cairn_type type = state->info.value_type;
+    void *data = NULL, *converted = NULL;
+    cairn_entry *entry = &jsonl->entry;
+    const char *text = json_object_to_json_string_ext(value, JSON_C_TO_STRING_PLAIN |
+                                                                 JSON_C_TO_STRING_NOSLASHESCAPE);
+    int r = cairn_value_from_json(type, schema, text, &data, &entry->value_size, reterr);
+    if (r == 0 && schema->tag != state->schema.tag) {
+        r = cairn_value_convert(type, schema, &state->schema, data, entry->value_size, &converted,
+                                &entry->value_size, reterr);
+        free(data);
+        data = converted;
+    }
+    if (r == 0)
+        entry->value = jsonl->parts[VALUE] = data;
+    return r;
+}
+
 static int read_value(struct cli_jsonl *jsonl, const struct cli_state *state, struct json_object *o,
                       cairn_error **reterr)
 {
     const cairn_type type = state->info.value_type;
+    const cairn_schema_info *schema;
     struct json_object *value;
-    cairn_entry *entry = &jsonl->entry;
-    bool has_fields = type == CAIRN_STRUCT || type == CAIRN_AVRO;
-    if (has_fields && json_object_object_get_ex(o, "value", &value)) {
-        void *data = NULL;
-        const char *text = json_object_to_json_string_ext(
-            value, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
-        int r =
-            cairn_value_from_json(type, &state->schema, text, &data, &entry->value_size, reterr);
-        if (r == 0)
-            entry->value = jsonl->parts[VALUE] = data;
+    int r = find_schema(state, o, &schema, reterr);
+    if (r < 0)
         return r;
-    }
-    return read_part(jsonl, VALUE, type, o, "value", true, &entry->value, &entry->value_size,
-                     reterr);
+    if ((type == CAIRN_STRUCT || type == CAIRN_AVRO) &&
+        json_object_object_get_ex(o, "value", &value))
+        return read_fields(jsonl, state, schema, value, reterr);
+    if (schema->tag != state->schema.tag)
+        return cli_raise(reterr, CAIRN_EINVAL,
+                         "only the service can read a value of the older schema %" PRIu32
+                         " of state '%s': let it call cairn_task_migrate() first",
+                         schema->tag, state->name);
+    return read_part(jsonl, VALUE, type, o, "value", true, &jsonl->entry.value,
+                     &jsonl->entry.value_size, reterr);
 }
 
 static int read_keys(struct cli_jsonl *jsonl, const struct cli_operator *op,
@@ -198,7 +234,7 @@ static int read_entry(struct cli_jsonl *jsonl, struct json_object *o, cairn_erro
 {
     static const char *const fields[] = {"operator_uid", "state",      "subtask", "key_group",
                                          "key",          "namespace",  "map_key", "element",
-                                         "value",        "written_ms", NULL};
+                                         "value",        "written_ms", "schema",  NULL};
     const char *uid = NULL, *name = NULL;
     uint64_t written_ms = 0;
     int r = cli_json_check_fields(o, fields, reterr);
@@ -265,7 +301,7 @@ int cli_jsonl_read(struct cli_jsonl *jsonl, const char *line, size_t size,
         return 0;
     if (size > INT32_MAX)
         return cli_raise(reterr, CAIRN_EINVAL, "the line has more than 2 GiB");
-    struct json_tokener *tokener = json_tokener_new_ex(MAX_DEPTH);
+    struct json_tokener *tokener = json_tokener_new_ex(CLI_JSON_DEPTH);
     if (!tokener)
         cli_out_of_memory();
     json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
