@@ -380,98 +380,7 @@ CAIRN_API CAIRN_MUST_CHECK int cairn_job_checkpoint(cairn_job *job,
                                                     cairn_checkpoint_info *ret_info,
                                                     cairn_error **reterr);
 
-/* ------------------------------------------------------------------------------------------ *
- * Savepoints
- * ------------------------------------------------------------------------------------------ */
-
-typedef enum cairn_savepoint_format {
-    CAIRN_CANONICAL = 0, /* Cairn's own sorted files: every state backend and every parallelism reads them */
-    CAIRN_NATIVE = 1     /* the state backend's own files: quick, hard links on the same file system; only
-                            the same backend reads them. Of the heap backend it is the canonical form */
-} cairn_savepoint_format;
-
-typedef struct cairn_savepoint_options {
-    uint32_t struct_size;
-    const char *target_uri;    /* store in which the savepoint's directory `savepoint-<job>-<id>` is made;
-                                  NULL: the job's savepoint_uri or savepoint_store. Not within the job's own
-                                  directory */
-    cairn_store *target_store; /* an open store instead of target_uri; borrowed until the savepoint ends */
-    cairn_savepoint_format format;
-    uint8_t link_previous; /* 1, native: tables that an earlier savepoint of this job in the same target
-                              holds are linked from it, or copied by the store, where the store can, and not
-                              sent again. Each stays self-contained */
-    uint64_t timeout_ms;   /* it is aborted after it; 0: the job's checkpoint_timeout_ms */
-} cairn_savepoint_options;
-#define CAIRN_SAVEPOINT_OPTIONS_INIT {sizeof(cairn_savepoint_options), 0, 0, (cairn_savepoint_format)0, 0, 0}
-
-typedef enum cairn_savepoint_phase {
-    CAIRN_SAVEPOINT_WAITING = 0,   /* another snapshot is in flight, or not every task has polled */
-    CAIRN_SAVEPOINT_WRITING = 1,
-    CAIRN_SAVEPOINT_COMPLETE = 2,
-    CAIRN_SAVEPOINT_FAILED = 3     /* nothing of it is left that could be taken for a savepoint, unless
-                                      it ended with CAIRN_EUNKNOWN */
-} cairn_savepoint_phase;
-
-typedef struct cairn_savepoint_info {
-    uint32_t struct_size;
-    cairn_savepoint_phase phase;
-    uint64_t id;             /* 0 while it waits */
-    cairn_savepoint_format format;
-    uint64_t done_bytes;     /* of database read or files sent so far */
-    uint64_t total_bytes;    /* an estimate until it is complete; 0: not known yet */
-    uint64_t full_bytes;     /* complete: size of all its files */
-    uint64_t linked_bytes;   /* complete: of these, not copied but linked or cloned */
-    uint64_t file_count;
-    uint64_t duration_us;
-    uint64_t barrier_max_us; /* longest time that one task's thread spent in the barrier */
-    char location[4096];     /* where it is, as a URI or path for restore_uri; "" while it waits. Of a
-                                target_store that is no directory: the directory's name in it */
-} cairn_savepoint_info;
-#define CAIRN_SAVEPOINT_INFO_INIT {sizeof(cairn_savepoint_info), (cairn_savepoint_phase)0, 0, (cairn_savepoint_format)0, 0, 0, 0, 0, 0, 0, 0, {0}}
-
-/** Ask for a savepoint and return at once. It is taken from the same kind of barrier as a checkpoint;
- * the writers go on meanwhile, and are not held back for a canonical one. Savepoints wait for their turn:
- * one snapshot of a job is in flight at a time, a requested checkpoint goes first.
- *
- * The directory appears whole: its manifest is the last object that is written. It belongs to the caller,
- * can be moved or copied anywhere, and no checkpoint shares a file with it. Sinks do not commit for it:
- * tasks get CAIRN_EVENT_SAVEPOINT instead of COMPLETED.
- *
- * @param ret_handle  to be closed with cairn_savepoint_close(); closing does not cancel. NULL: nobody
- *                    wants to know.
- * @return 0; CAIRN_EINVAL (not started, no target is known, or one within the job's own directory),
- *         CAIRN_EFENCED, CAIRN_ECLOSED, or what opening the target gives.
- * @crash an incomplete directory without a manifest may be left; the job's next open, or `cairn gc` of the
- *        job, removes what Cairn put there. A complete one stays. */
-CAIRN_API CAIRN_MUST_CHECK int cairn_savepoint_begin(cairn_job *job,
-                                                     const cairn_savepoint_options *options,
-                                                     cairn_savepoint_handle **ret_handle,
-                                                     cairn_error **reterr);
-/** How it stands. Any thread. @return 0, or CAIRN_EINVAL. */
-CAIRN_API CAIRN_MUST_CHECK int cairn_savepoint_status(cairn_savepoint_handle *handle,
-                                                      cairn_savepoint_info *ret_info,
-                                                      cairn_error **reterr);
-/** Wait for its end. Never from a task's thread: see cairn_task_savepoint().
- * @param timeout_ms  UINT64_MAX: as long as it takes.
- * @return 0 (complete) and *ret_info (may be NULL), CAIRN_ETIMEOUT (it goes on), CAIRN_EABORTED with the
- *         reason (CAIRN_EEXIST, CAIRN_ENOSPC, CAIRN_EACCES and the like if that was it), CAIRN_EFENCED,
- *         CAIRN_ECLOSED; CAIRN_EUNKNOWN: it is whole, but the job was closed before it was known
- *         whether the job's log tells of it. */
-CAIRN_API CAIRN_MUST_CHECK int cairn_savepoint_wait(cairn_savepoint_handle *handle,
-                                                    uint64_t timeout_ms,
-                                                    cairn_savepoint_info *ret_info,
-                                                    cairn_error **reterr);
-/** May be called while the savepoint goes on, and after the job was closed. NULL is fine. */
-CAIRN_API void cairn_savepoint_close(cairn_savepoint_handle *handle);
-/** Begin, wait, close. The tasks' own threads must go on polling; never call it from one of them. */
-CAIRN_API CAIRN_MUST_CHECK int cairn_savepoint(cairn_job *job,
-                                               const cairn_savepoint_options *options,
-                                               cairn_savepoint_info *ret_info, cairn_error **reterr);
-/** The same from a task's own thread, taking this task's barrier here; as cairn_task_checkpoint(). */
-CAIRN_API CAIRN_MUST_CHECK int cairn_task_savepoint(cairn_task *task,
-                                                    const cairn_savepoint_options *options,
-                                                    cairn_savepoint_info *ret_info,
-                                                    cairn_error **reterr);
+/* Savepoints are asked for in savepoint.h, which this header brings along. */
 
 /** Close: abort what is in flight, close every task's database, release the job's threads. Takes no
  * final checkpoint. Who waits for a checkpoint gets CAIRN_EABORTED if it was in flight, else
@@ -624,6 +533,8 @@ CAIRN_API CAIRN_MUST_CHECK int cairn_task_get_stats(cairn_task *task, cairn_task
  * call on the same task, and may be passed to it.
  * ------------------------------------------------------------------------------------------ */
 
+/* Values with fields, Avro and serializers of the caller's, and how they may change between runs, are in
+ * schema.h, which this header brings along. */
 typedef struct cairn_state_options {
     uint32_t struct_size;
     uint64_t ttl_ms; /* an entry expires so long after its last write; 0: never. Lists expire by
@@ -638,107 +549,6 @@ typedef struct cairn_state_options {
                                            CAIRN_AVRO and CAIRN_CUSTOM, which need one; retained */
 } cairn_state_options;
 #define CAIRN_STATE_OPTIONS_INIT {sizeof(cairn_state_options), 0, 0, 0}
-
-/* Serializers: what values of the types CAIRN_STRUCT, CAIRN_AVRO and CAIRN_CUSTOM look like. The snapshot
- * keeps name, version and schema. When a stored state is registered again, the stored schemas are
- * compared with the given one, before anything is changed:
- *
- *   the same                  as is
- *   changed, but compatible   each value that was written under an older schema is converted when it is
- *                             read; what is written has the new one. cairn_task_migrate() converts what is
- *                             left
- *   incompatible              CAIRN_EMISMATCH; the message names the state, both schemas and the field
- *
- * A state's values carry the number of their schema, 1 byte as a rule. Serializers are immutable, shared
- * by any number of states, threads and jobs, and counted: release them when the states are registered. */
-
-/** A field of a struct. */
-typedef struct cairn_field {
-    const char *name;    /* 1 to 255 bytes of clean UTF-8; each once */
-    cairn_type type;     /* CAIRN_BYTES, CAIRN_INT64, CAIRN_DOUBLE or CAIRN_STRING */
-    /* What a value has that was written before the field was added; NULL: 0, 0.0 or empty. In the
-     * field's encoding: 8 bytes as of cairn_encode_int64() or cairn_encode_double(), else the bytes. */
-    const void *default_data;
-    size_t default_size;
-} cairn_field;
-/** A struct of 1 to 1,024 fields. Between runs fields may be added, removed and reordered; they are
- * matched by name. A field that changes its type is incompatible.
- * @param name  of the struct, for people and messages; may change. */
-CAIRN_API CAIRN_MUST_CHECK int cairn_struct_serializer(const char *name, const cairn_field *fields,
-                                                       size_t count, cairn_serializer **ret_serializer,
-                                                       cairn_error **reterr);
-/** Values in Avro's binary encoding, written with the schema (JSON text). Between runs it may change as
- * Avro's rules of schema resolution let a reader's schema differ from a writer's, defaults and aliases
- * included. One rule is stricter: every value that the stored schema allows must be readable, whether it
- * is there or not. docs/architecture.md has the table. CAIRN_EINVAL if it is no schema. */
-CAIRN_API CAIRN_MUST_CHECK int cairn_avro_serializer(const char *schema_json,
-                                                     cairn_serializer **ret_serializer,
-                                                     cairn_error **reterr);
-/** What a serializer of the caller's says of a stored schema. */
-typedef enum cairn_compatibility {
-    CAIRN_COMPATIBLE_AS_IS = 0,
-    CAIRN_COMPATIBLE_AFTER_MIGRATION = 1,
-    CAIRN_INCOMPATIBLE = 2
-} cairn_compatibility;
-typedef struct cairn_custom_functions {
-    uint32_t struct_size;
-    /* Compare a stored schema with this one. `why` (empty at the call) takes words for an error. NULL: the
-     * same version and schema are compatible as is, anything else is not. A negative code fails the
-     * registration. Called at registration, in the task's thread. */
-    int (*compare)(void *context, uint32_t stored_version, const void *stored_schema,
-                   size_t stored_schema_size, cairn_compatibility *ret, cairn_buffer *why);
-    /* Convert a value of a stored schema; `out` is empty at the call. Needed if compare can answer
-     * AFTER_MIGRATION. A negative code fails the read. Called in the task's thread. */
-    int (*migrate)(void *context, uint32_t stored_version, const void *stored_schema,
-                   size_t stored_schema_size, const void *data, size_t size, cairn_buffer *out);
-    void *context; /* must stay valid until release was called */
-    void (*release)(void *context); /* when the last reference is gone; NULL: nothing to do */
-} cairn_custom_functions;
-#define CAIRN_CUSTOM_FUNCTIONS_INIT {sizeof(cairn_custom_functions), 0, 0, 0, 0}
-/** @param name     stable identity, a name of 1 to 255 bytes: a stored state of another name is incompatible.
- *  @param version  the caller's. @param schema  any bytes up to 1 MiB; may be NULL. */
-CAIRN_API CAIRN_MUST_CHECK int cairn_custom_serializer(const char *name, uint32_t version,
-                                                       const void *schema, size_t schema_size,
-                                                       const cairn_custom_functions *functions,
-                                                       cairn_serializer **ret_serializer,
-                                                       cairn_error **reterr);
-/** NULL is fine. */
-CAIRN_API void cairn_serializer_release(cairn_serializer *serializer);
-
-/** Convert all values of a state (NULL: of all registered ones) to their present schema, now; afterwards
- * the older schemas are forgotten. In the task's thread; takes as long as reading and writing the state.
- * @return 0, CAIRN_ENOTFOUND (no such state is registered), or as keyed calls. On failure some values are
- * converted, which does no harm. */
-CAIRN_API CAIRN_MUST_CHECK int cairn_task_migrate(cairn_task *task, const char *state_name,
-                                                  cairn_error **reterr);
-
-/** A struct in memory: to build values of a struct serializer, and to take them apart. One thread. */
-CAIRN_API CAIRN_MUST_CHECK int cairn_struct_new(const cairn_serializer *serializer,
-                                                cairn_struct **ret_struct, cairn_error **reterr);
-CAIRN_API void cairn_struct_free(cairn_struct *record);
-/** All fields back to their defaults. */
-CAIRN_API void cairn_struct_reset(cairn_struct *record);
-/* By index in the serializer's order; cairn_struct_field() finds it, CAIRN_ENOTFOUND if there is none.
- * CAIRN_EINVAL: no such field, or of another type. Bytes that are got stay valid until the struct is
- * changed. */
-CAIRN_API CAIRN_MUST_CHECK int cairn_struct_field(const cairn_struct *record, const char *name);
-CAIRN_API CAIRN_MUST_CHECK int cairn_struct_set_int64(cairn_struct *record, int field, int64_t value);
-CAIRN_API CAIRN_MUST_CHECK int cairn_struct_set_double(cairn_struct *record, int field, double value);
-CAIRN_API CAIRN_MUST_CHECK int cairn_struct_set_bytes(cairn_struct *record, int field,
-                                                      const void *data, size_t size);
-CAIRN_API CAIRN_MUST_CHECK int cairn_struct_get_int64(const cairn_struct *record, int field,
-                                                      int64_t *ret_value);
-CAIRN_API CAIRN_MUST_CHECK int cairn_struct_get_double(const cairn_struct *record, int field,
-                                                       double *ret_value);
-CAIRN_API CAIRN_MUST_CHECK int cairn_struct_get_bytes(const cairn_struct *record, int field,
-                                                      const void **ret_data, size_t *ret_size);
-/** The value's bytes, for any call that takes a value of the serializer. Valid until the struct changes. */
-CAIRN_API CAIRN_MUST_CHECK int cairn_struct_encode(cairn_struct *record, const void **ret_data,
-                                                   size_t *ret_size, cairn_error **reterr);
-/** Take a value apart, as a getter or an iterator gave it. CAIRN_ECORRUPT: it is none; the struct is
- * then reset. */
-CAIRN_API CAIRN_MUST_CHECK int cairn_struct_decode(cairn_struct *record, const void *data, size_t size,
-                                                   cairn_error **reterr);
 
 /* Value: one value. */
 CAIRN_API CAIRN_MUST_CHECK int cairn_value_state(cairn_task *task, const char *name,
@@ -940,4 +750,8 @@ CAIRN_API CAIRN_MUST_CHECK int cairn_broadcast_at(const cairn_broadcast *broadca
 #ifdef __cplusplus
 }
 #endif
+
+#include "cairn/savepoint.h"
+#include "cairn/schema.h"
+
 #endif

@@ -24,7 +24,7 @@ result()
     fi
 }
 
-for header in cairn inspect store; do
+for header in cairn savepoint schema inspect writer store; do
     printf '#include "cairn/%s.h"\n#include "cairn/%s.h"\n' $header $header >"$work/$header.c"
 done
 for compiler in gcc clang g++ clang++; do
@@ -33,7 +33,7 @@ for compiler in gcc clang g++ clang++; do
     *++) language='-x c++ -std=c++11' ;;
     *) language='-x c -std=c99 -Wstrict-prototypes' ;;
     esac
-    for header in cairn inspect store; do
+    for header in cairn savepoint schema inspect writer store; do
         # shellcheck disable=SC2086 # lists of options
         result "$header.h alone, $compiler" $compiler $language $strict -fsyntax-only -I"$root/include" \
             "$work/$header.c"
