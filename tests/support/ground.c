@@ -7,7 +7,6 @@
 #include "base/file.h"
 #include "tests/support/service.h"
 #include "tests/support/tap.h"
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -17,24 +16,16 @@
 
 const char *const service_backends[SERVICE_BACKENDS] = {"rocksdb", "heap"};
 
-void ground_init_at(struct ground *ground, const char *root)
-{
-    char savepoints[SERVICE_PATH_MAX];
-    *ground = (struct ground){.clock_ms = INT64_C(1800000000000)};
-    ck_assert_uint_lt(strlen(root), sizeof ground->root);
-    (void)snprintf(ground->root, sizeof ground->root, "%s", root);
-    ground_path(ground, "savepoints", savepoints);
-    ck_assert(mkdir(root, 0777) == 0 || errno == EEXIST);
-    ck_assert(mkdir(savepoints, 0777) == 0 || errno == EEXIST);
-}
-
 void ground_init(struct ground *ground)
 {
-    char root[128];
+    char savepoints[SERVICE_PATH_MAX];
     const char *tmp = getenv("TMPDIR");
-    (void)snprintf(root, sizeof root, "%s/crn-service-XXXXXX", tmp != NULL ? tmp : "/tmp");
-    ck_assert_ptr_nonnull(mkdtemp(root));
-    ground_init_at(ground, root);
+    *ground = (struct ground){.clock_ms = INT64_C(1800000000000)};
+    (void)snprintf(ground->root, sizeof ground->root, "%s/crn-service-XXXXXX",
+                   tmp != NULL ? tmp : "/tmp");
+    ck_assert_ptr_nonnull(mkdtemp(ground->root));
+    ground_path(ground, "savepoints", savepoints);
+    ck_assert_int_eq(mkdir(savepoints, 0777), 0);
 }
 
 void ground_done(struct ground *ground)

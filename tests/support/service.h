@@ -31,8 +31,6 @@ struct ground {
     unsigned services;
 };
 void ground_init(struct ground *ground);
-/* The same in a directory that is there, or will be. */
-void ground_init_at(struct ground *ground, const char *root);
 void ground_done(struct ground *ground); /* removes it */
 void ground_path(const struct ground *ground, const char *name, char out[SERVICE_PATH_MAX]);
 

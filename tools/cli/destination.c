@@ -32,7 +32,7 @@ int cli_destination_open(const struct cli_args *args, const char *verb, struct c
     while (n > 1 && path[n - 1] == '/')
         path[--n] = '\0';
     char *slash = strrchr(path, '/');
-    const char *name = slash ? slash + 1 : path;
+    const char *name = path + (slash ? slash - path + 1 : 0);
     if (!*name || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
         return cli_raise(reterr, CAIRN_EINVAL, "--to '%s' does not name a new directory", args->to);
     ret->name = cli_printf("%s", name);
