@@ -182,7 +182,7 @@ static cairn_writer *fill(uint32_t parallelism, uint32_t max_parallelism)
         uint8_t number[8];
         cairn_encode_int64((int64_t)i, number);
         cairn_entry entry = entry_of("", "", "", number, 8);
-        put(writer, POSITIONS, &entry, i);
+        put(writer, POSITIONS, &entry, i / parallelism); /* each subtask gets its share */
         entry = entry_of("", "", "", "offset", 6);
         put(writer, OFFSETS, &entry, i);
     }
@@ -348,22 +348,29 @@ START_TEST(a_name_can_be_used_again)
 {
     cairn_state_info list = {
         .name = "count", .kind = CAIRN_KIND_LIST, .value_type = CAIRN_STRING, .ttl_ms = 7};
+    cairn_state_info other = {
+        .name = "1/count", .kind = CAIRN_KIND_VALUE, .value_type = CAIRN_STRING};
     commit(fill((uint32_t)_i % 2 + 1, 128), (cairn_savepoint_format)(_i / 2), "base");
     cairn_snapshot *base = open_snapshot("base");
     for (int format = 0; format < 2; format++) {
         char name[32], line[256];
         cairn_writer *writer = open_writer(base);
+        cairn_entry entry = entry_of("key-1", "", "", "new", 3);
+        OK(cairn_writer_add_state(writer, "op", &other, NULL,
+                                  reterr)); /* a name like one of ours */
+        OK(cairn_writer_put(writer, "op", "1/count", &entry, 5, reterr));
         OK(cairn_writer_remove_state(writer, "op", "count", reterr));
         OK(cairn_writer_add_state(writer, "op", &list, NULL, reterr));
-        cairn_entry entry = entry_of("key-1", "", "", "new", 3);
         OK(cairn_writer_put(writer, "op", "count", &entry, 5, reterr));
         OK(cairn_writer_remove_state(writer, "op", "count", reterr));
         OK(cairn_writer_add_state(writer, "op", &list, NULL, reterr));
         OK(cairn_writer_put(writer, "op", "count", &entry, 6, reterr));
         (void)snprintf(name, sizeof name, "again-%d", format);
         commit(writer, (cairn_savepoint_format)format, name);
-        forget("op/count ");
+        forget("/count ");
         crn_test_entry_line(line, sizeof line, "op", &list, &entry, 0, 6, "");
+        ck_assert_int_eq(crn_buf_append(&expected, line, strlen(line)), 0);
+        crn_test_entry_line(line, sizeof line, "op", &other, &entry, 0, 0, "");
         ck_assert_int_eq(crn_buf_append(&expected, line, strlen(line)), 0);
         check(name);
     }
@@ -500,8 +507,11 @@ static void start_service(struct service *service, const char *from, uint32_t pa
 static void check_service(struct service *service, uint32_t parallelism)
 {
     size_t positions = 0;
-    for (uint32_t i = 0; i < parallelism; i++)
-        positions += cairn_operator_list_size(service->positions[i]);
+    for (uint32_t i = 0; i < parallelism; i++) {
+        size_t size = cairn_operator_list_size(service->positions[i]);
+        ck_assert(size == 3 / parallelism || size == 3 / parallelism + 1);
+        positions += size;
+    }
     ck_assert_uint_eq(positions, 3);
     for (int64_t i = 0; i < KEYS; i++) {
         char key[32], ns[32];

@@ -217,14 +217,21 @@ static int put_broadcast(const struct call *call, cairn_error **reterr)
     return 0;
 }
 
+/* A split list's elements stay where they are put if the service has as many subtasks, so each gets
+ * its share. Of a union everybody gets all, in the order of subtasks: in one part the order is
+ * kept. */
 static int put_element(const struct call *call, cairn_error **reterr)
 {
+    struct crn_writer_state *state = call->state;
+    bool is_split = state->info.kind == CAIRN_KIND_OPERATOR_LIST;
+    uint32_t subtask = is_split ? (uint32_t)(state->dealt % call->op->parallelism) : 0;
     struct crn_operator_state *list;
-    CRN_TRY(need_list(call, 0, &list, reterr));
-    return crn_operator_state_insert(list, list->count, NULL, 0, call->entry->value,
-                                     call->entry->value_size) < 0
-               ? crn_err_nomem(reterr)
-               : 0;
+    CRN_TRY(need_list(call, subtask, &list, reterr));
+    if (crn_operator_state_insert(list, list->count, NULL, 0, call->entry->value,
+                                  call->entry->value_size) < 0)
+        return crn_err_nomem(reterr);
+    state->dealt++;
+    return 0;
 }
 
 static void remove_from_lists(const struct call *call)

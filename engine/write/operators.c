@@ -6,7 +6,8 @@
  * which is in memory anyway, follows at once.
  *
  * A keyed state that was removed may still have its entries in the scratch database, or in files
- * that will become one. So a new state of the same name gets another name there.
+ * that will become one. So a new state of the same name gets another name there, one that no state
+ * can have.
  */
 
 #include "backends/state/keys.h"
@@ -233,7 +234,7 @@ static int add_checked(cairn_writer *writer, struct crn_writer_operator *op,
     if (!is_name_used(op, info->name))
         return 0;
     free(CRN_TAKE(state->scratch_name));
-    return crn_str_printf(&state->scratch_name, reterr, "%llu/%s",
+    return crn_str_printf(&state->scratch_name, reterr, "%llu\001%s",
                           (unsigned long long)writer->next_ordinal++, info->name);
 }
 

@@ -26,6 +26,7 @@ struct crn_writer_state {
     char *scratch_name;    /* keyed: in the scratch database. Differs from the name if another state
                               had the name before, and was removed */
     struct crn_state *handle; /* keyed: in the scratch database; NULL: not open there */
+    uint64_t dealt;           /* elements put into a split operator list */
 };
 
 struct crn_writer_operator {

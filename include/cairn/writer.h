@@ -88,8 +88,8 @@ CAIRN_API CAIRN_MUST_CHECK int cairn_writer_remove_state(cairn_writer *writer, c
 /** Put an entry: of a value, reducing, aggregating or map state it replaces what is there, of a list it is
  * one more element at the end. Of a list's entry the value counts beside key and namespace. Values of a
  * type with schemas are taken to be in the present schema. Elements of operator lists are put the same way,
- * into the first subtask's part, from which a restore deals them out; entries of broadcast maps into every
- * subtask's.
+ * of split ones in turn into each subtask's part, of unions into the first's; entries of broadcast maps into
+ * every subtask's.
  * @param written_ms  for states with expiry: the time of the entry's last write; -1: now.
  * @return 0, CAIRN_ENOTFOUND (operator or state), CAIRN_EINVAL (bytes that do not fit a type or limit),
  * CAIRN_ENOSPC, CAIRN_EIO. */
