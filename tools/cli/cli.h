@@ -384,6 +384,20 @@ void cli_json_print(struct json_object *document); /* and release */
 /* Print documents of one job each: {"jobs": [...]} if `several`, else the only one. Releases. */
 void cli_json_print_jobs(struct json_object *documents, bool several);
 
+/* --- removals.c: what gc and dispose remove --- */
+
+struct cli_removals {
+    struct json_object *objects; /* NULL: lines are printed */
+    bool dry_run;
+};
+void cli_removals_init(struct cli_removals *removals, const struct cli_args *args);
+void cli_removals_done(struct cli_removals *removals);
+/* For the library's `object` callbacks. */
+void cli_removals_add(void *removals, const char *object, uint64_t size);
+/* {what: name, "dry_run", "removed", "objects"}; takes the objects. */
+struct json_object *cli_removals_json(struct cli_removals *removals, const char *what,
+                                      const char *name, uint64_t count, uint64_t bytes);
+
 /* --- progress.c: long work --- */
 
 struct cli_progress {

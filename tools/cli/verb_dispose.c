@@ -5,41 +5,18 @@
 #include "tools/cli/cli.h"
 #include <string.h>
 
-struct context {
-    struct json_object *objects; /* NULL: print lines */
-    bool dry_run;
-};
-
-static void on_object(void *opaque, const char *object, uint64_t size)
-{
-    struct context *context = opaque;
-    if (context->objects) {
-        struct json_object *o = cli_json_object();
-        cli_json_put_text(o, "object", object);
-        cli_json_put_u64(o, "size", size);
-        cli_json_push(context->objects, o);
-        return;
-    }
-    CLI_AUTO_FREE char *safe = cli_text_safe(object);
-    printf("%s %s  %s\n", context->dry_run ? "would remove" : "removed", safe, cli_size(size).text);
-}
-
 static void print_result(const struct cli_args *args, const struct cli_target *target,
-                         const cairn_dispose_report *report, const struct context *context)
+                         const cairn_dispose_report *report, struct cli_removals *removals)
 {
     if (args->json) {
-        struct json_object *document = cli_json_object();
-        cli_json_put_text(document, "savepoint", target->job);
-        cli_json_put_bool(document, "dry_run", context->dry_run);
-        cli_json_put(document, "removed",
-                     cli_json_amount(report->removed_count, report->removed_bytes));
+        struct json_object *document = cli_removals_json(
+            removals, "savepoint", target->job, report->removed_count, report->removed_bytes);
         cli_json_put_u64(document, "foreign_count", report->foreign_count);
-        cli_json_put(document, "objects", context->objects);
         cli_json_print(document);
         return;
     }
     CLI_AUTO_FREE char *name = cli_text_quote(target->job, strlen(target->job));
-    printf("%s savepoint %s: %s %s, %s\n", context->dry_run ? "would remove" : "removed", name,
+    printf("%s savepoint %s: %s %s, %s\n", removals->dry_run ? "would remove" : "removed", name,
            cli_count(report->removed_count).text,
            cli_plural(report->removed_count, "object", "objects"),
            cli_size(report->removed_bytes).text);
@@ -52,7 +29,7 @@ static void print_result(const struct cli_args *args, const struct cli_target *t
 int cli_dispose(const struct cli_args *args, cairn_error **reterr)
 {
     CLI_AUTO_TARGET struct cli_target target = {0};
-    struct context context = {.dry_run = args->dry_run};
+    CLI_CLEANUP(cli_removals_done) struct cli_removals removals = {0};
     cairn_dispose_options options = CAIRN_DISPOSE_OPTIONS_INIT;
     cairn_dispose_report report = CAIRN_DISPOSE_REPORT_INIT;
     if (!args->yes && !args->dry_run) {
@@ -62,20 +39,18 @@ int cli_dispose(const struct cli_args *args, cairn_error **reterr)
     int r = cli_target_open(args, &target, reterr);
     if (r < 0)
         return r;
-    context.objects = args->json ? cli_json_array() : NULL;
+    cli_removals_init(&removals, args);
     options.dry_run = args->dry_run;
     options.force = args->force;
-    options.object = on_object;
-    options.context = &context;
+    options.object = cli_removals_add;
+    options.context = &removals;
     r = cairn_dispose(target.store, target.job, &options, &report, reterr);
     if (r == CAIRN_EINVAL)
         cli_hint(
             "give the directory of one savepoint; what a job has stored is the job's to remove");
     if (r == CAIRN_EBUSY)
         cli_hint("let that job start from it, or give --force");
-    if (r < 0)
-        json_object_put(context.objects);
-    else
-        print_result(args, &target, &report, &context);
+    if (r == 0)
+        print_result(args, &target, &report, &removals);
     return r;
 }
