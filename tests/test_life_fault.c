@@ -209,9 +209,9 @@ static void run_init(struct run *run, bool on_disk)
     run->random = 42;
     run->job_party.name = "job";
     run->successor.name = "next";
-    memcpy(run->job_party.plans, (struct life_plan[]){{2, 0, false}, {1, 1, true}},
+    memcpy(run->job_party.plans, (struct life_plan[]){{2, 0, false, 0}, {1, 1, true, 0}},
            sizeof run->job_party.plans);
-    memcpy(run->successor.plans, (struct life_plan[]){{3, 1, false}, {2, 1, false}},
+    memcpy(run->successor.plans, (struct life_plan[]){{3, 1, false, 0}, {2, 1, false, 0}},
            sizeof run->successor.plans);
     ck_ok(open_party(run, &run->job_party, reterr));
     change(run);

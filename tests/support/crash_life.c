@@ -175,7 +175,7 @@ static uint64_t operation(const struct child *c, uint64_t position)
     return random;
 }
 
-static const struct life_plan usual_plans[LIFE_OPS] = {{1, 0, false}, {1, 1, true}};
+static const struct life_plan usual_plans[LIFE_OPS] = {{1, 0, false, 0}, {1, 1, true, 0}};
 
 static void replay(const struct child *c, const struct note *note, struct life_oracle *oracle)
 {

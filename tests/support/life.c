@@ -109,8 +109,12 @@ static int open_changing_states(struct life_task *t, const struct life_plan *pla
     cairn_state_options structs = CAIRN_STATE_OPTIONS_INIT, expiry = CAIRN_STATE_OPTIONS_INIT;
     structs.serializer = t->life->serializers[plan->version];
     expiry.ttl_ms = plan->expires ? LIFE_TTL_MS : 0;
-    CRN_TRY(cairn_value_state(t->task, "record", CAIRN_STRUCT, &structs, &t->record, reterr));
-    CRN_TRY(cairn_list_state(t->task, "rows", CAIRN_STRUCT, &structs, &t->rows, reterr));
+    if (!(plan->skips & LIFE_SKIP_STRUCTS)) {
+        CRN_TRY(cairn_value_state(t->task, "record", CAIRN_STRUCT, &structs, &t->record, reterr));
+        CRN_TRY(cairn_list_state(t->task, "rows", CAIRN_STRUCT, &structs, &t->rows, reterr));
+    }
+    if (plan->skips & LIFE_SKIP_EXPIRY)
+        return 0;
     CRN_TRY(cairn_value_state(t->task, "aging", CAIRN_INT64, &expiry, &t->aging, reterr));
     return cairn_list_state(t->task, "aged", CAIRN_INT64, &expiry, &t->aged, reterr);
 }
@@ -141,7 +145,8 @@ int life_open(struct life *life, cairn_job *job, const struct life_plan plans[LI
             CRN_TRY(open_task(t, job, &plans[op], reterr));
         }
     for (unsigned op = 0; op < LIFE_OPS; op++) {
-        life_oracle_reopen(&life->oracle, op, plans[op].version, plans[op].expires);
+        life_oracle_reopen(&life->oracle, op, plans[op].version, plans[op].expires,
+                           plans[op].skips);
         CRN_TRY(life_deal_out(life, op, plans[op].parallelism, reterr));
     }
     return 0;
@@ -257,6 +262,11 @@ static int change_state(struct life *life, const struct life_step *step, cairn_e
 int life_step(struct life *life, uint64_t random, bool with_rules, cairn_error **reterr)
 {
     struct life_step step = life_step_of(random, with_rules);
+    unsigned skips = life->oracle.ops[step.op].skips;
+    bool is_struct = step.what == LIFE_RECORD_PUT || step.what == LIFE_ROW_ADD;
+    bool is_aging = step.what == LIFE_AGING_PUT || step.what == LIFE_AGED_ADD;
+    if ((is_struct && (skips & LIFE_SKIP_STRUCTS)) || (is_aging && (skips & LIFE_SKIP_EXPIRY)))
+        return 0;
     CRN_TRY(change_state(life, &step, reterr));
     life_oracle_apply(&life->oracle, &step);
     return 0;
@@ -265,6 +275,8 @@ int life_step(struct life *life, uint64_t random, bool with_rules, cairn_error *
 int life_migrate(struct life *life, unsigned op, unsigned subtask, const char *state,
                  cairn_error **reterr)
 {
+    if (life->oracle.ops[op].skips & LIFE_SKIP_STRUCTS)
+        return 0;
     CRN_TRY(cairn_task_migrate(life->tasks[op][subtask].task, state, reterr));
     life_oracle_migrate(&life->oracle, op, subtask, state == NULL || strcmp(state, "record") == 0,
                         state == NULL || strcmp(state, "rows") == 0);

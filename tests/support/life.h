@@ -40,6 +40,7 @@ struct life_plan {
     uint32_t parallelism;
     uint8_t version; /* of the struct's schema */
     bool expires;
+    uint8_t skips; /* states that are not registered: they are kept as they are stored */
 };
 
 int life_init(struct life *life, cairn_error **reterr);

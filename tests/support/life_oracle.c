@@ -208,9 +208,15 @@ void life_oracle_apply(struct life_oracle *oracle, const struct life_step *step)
  * ------------------------------------------------------------------------------------------ */
 
 /* What had no expiry counts as written when it gets one; what has expired never comes back. */
-void life_oracle_reopen(struct life_oracle *oracle, unsigned op, unsigned version, bool expires)
+void life_oracle_reopen(struct life_oracle *oracle, unsigned op, unsigned version, bool expires,
+                        unsigned skips)
 {
     struct life_oracle_op *o = &oracle->ops[op];
+    o->skips = (uint8_t)skips;
+    if (skips & LIFE_SKIP_STRUCTS)
+        version = o->version;
+    if (skips & LIFE_SKIP_EXPIRY)
+        expires = o->expires;
     for (unsigned key = 0; key < LIFE_KEYS && o->expires != expires; key++) {
         struct life_slot *slot = &o->slots[key];
         slot->has_aging = slot->has_aging && life_is_live(oracle, o, slot->aging_ms);

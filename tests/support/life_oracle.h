@@ -52,10 +52,12 @@ struct life_slot {
     int64_t map[LIFE_MAP_KEYS];
 };
 
+enum life_skip { LIFE_SKIP_STRUCTS = 1, LIFE_SKIP_EXPIRY = 2 };
 struct life_oracle_op {
     uint32_t parallelism; /* 0: it never was open */
     uint8_t version;
     bool expires;
+    uint8_t skips; /* in this incarnation */
     struct life_slot slots[LIFE_KEYS];
     uint32_t split_count[LIFE_TASKS_MAX];
     int64_t split[LIFE_TASKS_MAX][LIFE_SPLIT_MAX];
@@ -107,8 +109,10 @@ bool life_is_live(const struct life_oracle *oracle, const struct life_oracle_op 
 /* Expired elements are forgotten; how many are left. */
 uint32_t life_drop_aged(const struct life_oracle *oracle, const struct life_oracle_op *op,
                         struct life_slot *slot);
-/* An operator is opened with another version or expiry than it had. */
-void life_oracle_reopen(struct life_oracle *oracle, unsigned op, unsigned version, bool expires);
+/* An operator is opened with another version or expiry than it had; what it does not register stays
+ * as it was stored. */
+void life_oracle_reopen(struct life_oracle *oracle, unsigned op, unsigned version, bool expires,
+                        unsigned skips);
 void life_oracle_migrate(struct life_oracle *oracle, unsigned op, unsigned subtask, bool records,
                          bool rows);
 /* The part of one subtask at its barrier of snapshot `id`. */

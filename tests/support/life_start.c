@@ -80,13 +80,15 @@ static void choose_plans(struct model *m, struct start *s)
     for (unsigned op = 0; op < LIFE_OPS; op++) {
         const struct life_oracle_op *stored = &s->source.snapshot.oracle.ops[op];
         struct life_plan *plan = &s->plans[op];
-        *plan = (struct life_plan){stored->parallelism, stored->version, stored->expires};
+        *plan = (struct life_plan){stored->parallelism, stored->version, stored->expires, 0};
         if (plan->parallelism == 0 || model_pick(m, 2) == 0)
             plan->parallelism = 1 + (uint32_t)model_pick(m, LIFE_TASKS_MAX);
         if (model_pick(m, 2) == 0)
             plan->version = (uint8_t)model_pick(m, LIFE_VERSIONS);
         if (model_pick(m, 3) == 0)
             plan->expires = !plan->expires;
+        if (model_pick(m, 3) == 0)
+            plan->skips = (uint8_t)(1 + model_pick(m, 3));
     }
 }
 
