@@ -111,6 +111,37 @@ int crn_canonical_block_unpack(struct crn_canonical_unpacker **unpacker, const u
                                const struct crn_canonical_block *block, struct cairn_buffer *raw);
 void crn_canonical_unpacker_free(struct crn_canonical_unpacker *unpacker);
 
+/* canonical_pack.c. Blocks that are not packed yet, one behind the other in `raw`. */
+#define CRN_CANONICAL_BATCH_BLOCKS 256u
+struct crn_canonical_batch {
+    struct cairn_buffer raw;
+    struct crn_canonical_block blocks[CRN_CANONICAL_BATCH_BLOCKS];
+    size_t block_count;
+};
+struct crn_canonical_packer;
+int crn_canonical_packer_create(const char *path, const struct crn_canonical_header *header,
+                                struct crn_canonical_packer **ret, cairn_error **reterr);
+/* To be filled, in the file's order; push() empties it. What failed fails again. */
+struct crn_canonical_batch *crn_canonical_packer_batch(struct crn_canonical_packer *packer);
+int crn_canonical_packer_push(struct crn_canonical_packer *packer, cairn_error **reterr);
+/* The last batch, index and end; the file is synced. Sets size and sums. */
+int crn_canonical_packer_finish(struct crn_canonical_packer *packer,
+                                struct crn_canonical_summary *ret, cairn_error **reterr);
+/* Waits for what is being written. The file stays. */
+void crn_canonical_packer_free(struct crn_canonical_packer *packer);
+
+/* canonical_output.c: a new file that grows at its end. */
+struct crn_canonical_output;
+int crn_canonical_output_create(const char *path, struct crn_canonical_output **ret,
+                                cairn_error **reterr);
+/* Where bytes are appended; push() after each block, finish() after all. */
+struct cairn_buffer *crn_canonical_output_buffer(struct crn_canonical_output *output);
+int crn_canonical_output_push(struct crn_canonical_output *output, cairn_error **reterr);
+uint64_t crn_canonical_output_position(const struct crn_canonical_output *output);
+int crn_canonical_output_finish(struct crn_canonical_output *output,
+                                struct crn_canonical_summary *ret, cairn_error **reterr);
+void crn_canonical_output_free(struct crn_canonical_output *output);
+
 /* canonical_read.c: what scans see of a reader. */
 struct crn_canonical_reader {
     struct crn_canonical_input input;
