@@ -89,7 +89,7 @@ static void several_jobs(enum snapshot_kind kind, int backend)
     if (kind != SNAPSHOT_CHECKPOINT)
         CRN_TEST_OK(cairn_dispose(stored.store, stored.name, NULL, NULL, reterr));
     stored_snapshot_close(&stored);
-    service_go_on(&first, INT_MAX);
+    service_close(&first);
     service_go_on(&second, INT_MAX);
 }
 
