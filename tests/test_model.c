@@ -97,7 +97,7 @@ START_TEST(random_lives)
 {
     uint64_t chance = life_random((uint64_t)time(NULL) ^ (uint64_t)getpid() << 32) % 1000000000;
     uint64_t seed = number_of("CAIRN_SEED", chance), steps = number_of("CAIRN_STEPS", 300);
-    uint64_t runs = number_of("CAIRN_RUNS", getenv("CAIRN_SEED") != NULL ? 1 : 12);
+    uint64_t runs = number_of("CAIRN_RUNS", getenv("CAIRN_SEED") != NULL ? 1 : 8);
     for (uint64_t i = 0; i < runs; i++)
         run(seed + i, steps);
 }
