@@ -14,6 +14,7 @@
 #include "engine/log/joblog.h"
 #include "manifest/marks.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -249,8 +250,126 @@ START_TEST(test_a_second_claimer_is_refused_and_the_first_goes_on)
 }
 END_TEST
 
+#define STARTERS 4u
+
+struct starter {
+    pthread_t thread;
+    struct fixture f;
+    char name[16], local_dir[300];
+    cairn_job *job;
+    int result;
+};
+
+static void *start_main(void *arg)
+{
+    struct starter *starter = arg;
+    starter->result = fixture_open_job(&starter->f, starter->name, &starter->job, NULL);
+    return NULL;
+}
+
+/* All at once. The first one is the source's own job, if that is one. */
+static void start_together(struct starter starters[STARTERS], const char *source)
+{
+    for (unsigned i = 0; i < STARTERS; i++) {
+        struct starter *starter = &starters[i];
+        bool is_owner = i == 0 && strcmp(source, "src") == 0;
+        start_from(is_owner ? NULL : source, CAIRN_CLAIM);
+        starter->f = f;
+        (void)snprintf(starter->name, sizeof starter->name, is_owner ? "src" : "job-%u", i);
+        (void)snprintf(starter->local_dir, sizeof starter->local_dir, "%s/local-%u", f.root, i);
+        starter->f.options.local_dir = starter->local_dir;
+    }
+    for (unsigned i = 0; i < STARTERS; i++)
+        ck_assert_int_eq(pthread_create(&starters[i].thread, NULL, start_main, &starters[i]), 0);
+    for (unsigned i = 0; i < STARTERS; i++)
+        ck_assert_int_eq(pthread_join(starters[i].thread, NULL), 0);
+}
+
+/* Of a job's directory perhaps nobody gets it: then it is still the job's. */
+START_TEST(test_of_many_at_once_one_gets_it)
+{
+    const char *source = _i % 2 == 0 ? SAVEPOINT : "src";
+    struct starter starters[STARTERS] = {0};
+    const char *winner = NULL;
+    struct subject s;
+    fixture_arm(&f, (struct crn_fault_plan){
+                        .ops = CRN_FAULT_CREATE, .mode = CRN_FAULT_NEVER, .delay_us = 200});
+    start_together(starters, source);
+    for (unsigned i = 0; i < STARTERS; i++) {
+        bool is_owner = strcmp(starters[i].name, source) == 0;
+        cairn_job_close(starters[i].job);
+        if (is_owner || starters[i].result < 0)
+            continue;
+        ck_assert_msg(winner == NULL, "'%s' and '%s'", winner, starters[i].name);
+        winner = starters[i].name;
+    }
+    ck_assert(winner != NULL || strcmp(source, "src") == 0);
+    start_from(NULL, CAIRN_NO_CLAIM);
+    ck_ok(subject_open(&f, winner != NULL ? winner : source, &s, reterr));
+    check_state(&s);
+    (void)go_on(&s, winner != NULL ? winner : source);
+    subject_close(&s);
+    /* A job that comes when all is gone begins anew. */
+    size_t left = store_count(f.store, source);
+    ck_assert(winner != NULL ? left == 0 || store_has(f.store, "src/MANIFEST-chk1") : left > 0);
+}
+END_TEST
+
 static cairn_store_ops hooked;
 static const cairn_store_ops *unhooked;
+
+static void claim_it_all(void)
+{
+    struct fixture second = f;
+    cairn_job *job;
+    CRN_AUTO_FREE char *local_dir = fixture_dir(&f, "second");
+    second.options.local_dir = local_dir;
+    ck_ok(fixture_open_job(&second, "target", &job, reterr));
+    cairn_job_close(job);
+}
+
+/* The fence of "rival" stands: it has read the savepoint, and did not look for a mark yet. */
+static int create_fence_hooked(cairn_store *store, const char *key, const void *data, size_t size,
+                               cairn_error **reterr)
+{
+    int r = unhooked->create(store, key, data, size, reterr);
+    if (r == 0 && strcmp(key, "rival/MANIFEST-chk1") == 0) {
+        store->ops = unhooked;
+        claim_it_all();
+    }
+    return r;
+}
+
+/* All of it is in its manifest, which the rival has in memory. */
+START_TEST(test_who_comes_when_it_is_gone_gets_nothing)
+{
+    cairn_job *job;
+    struct subject s;
+    fixture_done(&f);
+    fixture_init(&f, true);
+    f.backend = crn_heap_backend;
+    f.options.inline_threshold_bytes = CRN_LIMIT_INLINE;
+    oracle_init(&oracle);
+    ck_ok(subject_open(&f, "src", &s, reterr));
+    oracle_mutate(&oracle, &s, &seed, 20);
+    ck_ok(subject_checkpoint(&s, false, NULL, reterr));
+    subject_close(&s);
+    savepoint_of_checkpoint(f.store, "src", SAVEPOINT);
+    ck_assert_uint_eq(store_count(f.store, SAVEPOINT), 1);
+    unhooked = f.store->ops;
+    hooked = *unhooked;
+    hooked.create = create_fence_hooked;
+    f.store->ops = &hooked;
+    start_from(SAVEPOINT, CAIRN_CLAIM);
+    ck_fails(fixture_open_job(&f, "rival", &job, reterr), CAIRN_ENOTFOUND, "claimed or removed");
+    ck_assert_ptr_eq(f.store->ops, unhooked);
+    ck_assert_uint_eq(store_count(f.store, SAVEPOINT), 0);
+    start_from(NULL, CAIRN_NO_CLAIM);
+    ck_ok(subject_open(&f, "target", &s, reterr));
+    check_state(&s);
+    subject_close(&s);
+}
+END_TEST
 
 /* The same job is started again, goes on from the mark, and gets stuck while it imports. */
 static void start_again(void)
@@ -682,6 +801,8 @@ int main(void)
     tcase_add_test(tcase, test_the_claimed_jobs_writer_is_fenced);
     tcase_add_test(tcase, test_only_the_newest_checkpoint_of_a_job_can_be_claimed);
     tcase_add_loop_test(tcase, test_a_second_claimer_is_refused_and_the_first_goes_on, 0, 2);
+    tcase_add_loop_test(tcase, test_of_many_at_once_one_gets_it, 0, 20);
+    tcase_add_test(tcase, test_who_comes_when_it_is_gone_gets_nothing);
     tcase_add_test(tcase, test_a_mark_outlives_the_incarnation_that_made_it);
     tcase_add_test(tcase, test_a_savepoint_that_is_being_disposed_of_is_not_claimed);
     tcase_add_test(tcase, test_what_contradicts_itself_is_refused);

@@ -267,8 +267,10 @@ static int judge_lone_record(const struct commit *commit, cairn_error **reterr)
 {
     const char *object = first_object(commit->record);
     const char *keys[] = {commit->key};
+    /* Only a record that begins the log lets the one before it go. */
+    bool begins = commit->record->info.log_start == commit->record->info.id;
     int claimed = exists(commit, CRN_MARK_CLAIMED, NULL);
-    int whole = object != NULL ? exists(commit, object, NULL) : 1;
+    int whole = !begins ? 0 : object != NULL ? exists(commit, object, NULL) : 1;
     if (claimed < 0 || whole < 0)
         return crn_err_fail(reterr, CAIRN_EUNKNOWN, commit->key,
                             "'%s' was written, but whether its log was removed is not known",

@@ -44,12 +44,14 @@ static int read_mark(cairn_store *store, const char *name, enum crn_mark_kind ki
     return 1;
 }
 
-static int remove_mark(cairn_store *store, const char *name, cairn_error **reterr)
+/* Of the source, relative to it. What is left of it, the next claim finds. */
+static void take_back(const struct cairn_job *job, const char *relative)
 {
     CRN_AUTO_FREE char *key = NULL;
-    CRN_TRY(crn_joblog_key(name, CRN_MARK_CLAIMED, &key, reterr));
+    if (crn_joblog_key(job->source.name, relative, &key, NULL) < 0)
+        return;
     const char *keys[] = {key};
-    return store->ops->remove(store, keys, 1, reterr);
+    (void)job->source.store->ops->remove(job->source.store, keys, 1, NULL);
 }
 
 /* The fence that a claim names stands in our log, or stood there before the log's begin. */
@@ -183,13 +185,21 @@ static int fence_other(struct cairn_job *job, uint64_t *ret_id, cairn_error **re
                         job->source.location);
 }
 
-static int note_highest(void *context, const char *key, const cairn_object_stat *stat)
+struct manifests {
+    uint64_t wanted;
+    bool has_wanted;
+    uint64_t highest;
+};
+
+static int note_manifest(void *context, const char *key, const cairn_object_stat *stat)
 {
-    uint64_t *highest = context;
+    struct manifests *found = context;
     (void)stat;
     struct crn_key_info info = crn_key_parse(key);
-    if (info.type == CRN_KEY_MANIFEST && info.id > *highest)
-        *highest = info.id;
+    if (info.type != CRN_KEY_MANIFEST)
+        return 0;
+    found->has_wanted |= info.id == found->wanted;
+    found->highest = info.id > found->highest ? info.id : found->highest;
     return 0;
 }
 
@@ -238,17 +248,18 @@ static int check_mark(struct cairn_job *job, cairn_error **reterr)
 /* Has a later incarnation of this job begun, as far as can be told? It counts on our mark. */
 static bool has_successor(struct cairn_job *job)
 {
-    uint64_t highest = 0;
-    return crn_joblog_list(job->store, job->name, CRN_JOBLOG_PREFIX, note_highest, &highest, NULL) <
+    struct manifests found = {0};
+    return crn_joblog_list(job->store, job->name, CRN_JOBLOG_PREFIX, note_manifest, &found, NULL) <
                0 ||
-           highest > job->joblog.head_id;
+           found.highest > job->joblog.head_id;
 }
 
-/* What came about while we marked. `fence_id` 0: it is a savepoint. */
+/* What came about while we marked. A mark that has gone with its snapshot does not refuse ours:
+ * then the manifest is gone, too. `fence_id` 0: it is a savepoint. */
 static int check_others(struct cairn_job *job, uint64_t fence_id, cairn_error **reterr)
 {
     CRN_AUTO_MARK struct crn_mark disposal = {0};
-    uint64_t highest = 0;
+    struct manifests found = {.wanted = job->restored->info.id};
     int r = read_mark(job->source.store, job->source.name, CRN_MARK_DISPOSAL, &disposal, reterr);
     if (r != 0)
         return r < 0 ? r
@@ -256,11 +267,12 @@ static int check_others(struct cairn_job *job, uint64_t fence_id, cairn_error **
                                     "'%s' is being removed by process %llu on '%s'",
                                     job->source.location, (unsigned long long)disposal.pid,
                                     disposal.host);
-    if (fence_id == 0)
-        return 0;
-    CRN_TRY(crn_joblog_list(job->source.store, job->source.name, CRN_JOBLOG_PREFIX, note_highest,
-                            &highest, reterr));
-    return highest == fence_id
+    CRN_TRY(crn_joblog_list(job->source.store, job->source.name, CRN_JOBLOG_PREFIX, note_manifest,
+                            &found, reterr));
+    if (!found.has_wanted)
+        return crn_err_fail(reterr, CAIRN_ENOTFOUND, job->source.location,
+                            "'%s' has been claimed or removed meanwhile", job->source.location);
+    return fence_id == 0 || found.highest == fence_id
                ? 0
                : crn_err_fail(reterr, CAIRN_EBUSY, job->source.location,
                               "'%s' cannot be claimed: its job has been started again",
@@ -278,7 +290,12 @@ int crn_claim(struct cairn_job *job, cairn_error **reterr)
     if (!made)
         CRN_TRY(check_mark(job, reterr));
     int r = check_others(job, fence_id, reterr);
+    if (r == CAIRN_ENOTFOUND && fence_id != 0) { /* it stands in a log that is no more */
+        char fence[CRN_KEY_MAX];
+        crn_key_manifest(fence, fence_id);
+        take_back(job, fence);
+    }
     if (r < 0 && made && !has_successor(job))
-        (void)remove_mark(job->source.store, job->source.name, NULL); /* else the next claim */
+        take_back(job, CRN_MARK_CLAIMED);
     return r;
 }
