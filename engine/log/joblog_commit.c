@@ -17,10 +17,11 @@
  *
  * A job that another one claims loses its whole directory, and a writer that slept through it would
  * begin a new log. So before the create the head must be there, as a log's head always is. One that
- * falls asleep right behind this look finds afterwards that the record before its own is gone: a
- * collector may have done that, which takes the new record for the head, but leaves its objects
- * alone; a claimer marks the directory, and removes all objects. In that case the record is taken
- * back, so that nothing is left that looks like a job.
+ * falls asleep right behind this look finds afterwards that the record before its own is gone. If
+ * its record begins the log, a collector may have done that, which takes it for the head, but
+ * leaves its objects alone; a claimer marks the directory, and removes all objects. If the log was
+ * to reach further back, it was a claimer. Then the record is taken back, so that nothing is left
+ * that looks like a job.
  *
  * No locks; any thread. @crash the record exists or not; whoever opens the job next reads which.
  */

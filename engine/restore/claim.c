@@ -6,7 +6,8 @@
  * done with it (manifest/marks.h). It names the job and the fence record under which the job
  * claimed, so that a later incarnation of the same job knows it for its own, and another job of the
  * same name does not. Nobody but release.c removes a mark that stands for an import, and only when
- * all else is gone: so of any number of claimers one gets the snapshot, whatever crashes.
+ * all else is gone: so of any number of claimers one gets the snapshot, whatever crashes. One that
+ * made its mark when all was gone finds no manifest any more.
  *
  * Another job's checkpoint is its writer's as well. So that writer is fenced first, by a record in
  * its own log (P7); its next commit collides. A writer that is only about to open does this: fence,
