@@ -435,6 +435,8 @@ START_TEST(test_the_jobs_store_and_its_default_are_targets)
 }
 END_TEST
 
+/* A savepoint of the job's earlier life, from which nothing is taken: it may be of another store.
+ */
 START_TEST(test_what_is_in_the_way_is_left_alone)
 {
     struct taker t;
@@ -443,12 +445,59 @@ START_TEST(test_what_is_in_the_way_is_left_alone)
     mutate(&t);
     store_put_text(t.target, "savepoint-job-2/note", "the user's");
     cairn_savepoint_options options = options_for(t.target, CAIRN_NATIVE);
-    ck_fails(take(&t, &options, &info, reterr), CAIRN_EEXIST, "savepoint-job-2");
-    ck_assert_uint_eq(store_count(t.target, ""), 1);
-    store_check_tidy(t.f.store, "job");
-    checkpoint(&t); /* takes the id */
     ck_ok(take(&t, &options, &info, reterr));
-    ck_assert_uint_eq(info.id, 3);
+    ck_assert_uint_eq(info.id, 2);
+    ck_assert_str_eq(info.location, "savepoint-job-2-b");
+    ck_assert_uint_eq(store_count(t.target, "savepoint-job-2/"), 1);
+    ck_assert(store_has(t.target, "savepoint-job-2-b/MANIFEST-chk2"));
+    store_check_tidy(t.f.store, "job");
+    options.link_previous = 1; /* it is found under that name */
+    ck_ok(take(&t, &options, &info, reterr));
+    ck_assert_str_eq(info.location, "savepoint-job-3");
+    ck_assert_uint_gt(info.linked_bytes, 0);
+    taker_done(&t);
+}
+END_TEST
+
+static void expect_aborted(struct taker *t, uint64_t id, const char *reason)
+{
+    cairn_log *log = NULL;
+    ck_ok(cairn_log_open(t->f.store, "job", &log, reterr));
+    const cairn_record_info *record = cairn_log_at(log, cairn_log_size(log) - 1);
+    ck_assert_uint_eq(record->id, id);
+    ck_assert_int_eq(record->state, CAIRN_STATE_ABORTED);
+    ck_assert_msg(strstr(record->reason, reason) != NULL, "%s", record->reason);
+    cairn_log_close(log);
+}
+
+/* Every name of the id is taken, or the target cannot be looked at: the attempt is in the log, and
+ * the next one has a fresh id. */
+START_TEST(test_an_attempt_that_finds_no_place_is_in_the_log)
+{
+    struct taker t;
+    cairn_savepoint_info info = CAIRN_SAVEPOINT_INFO_INIT;
+    taker_init(&t, FAKE);
+    mutate(&t);
+    cairn_savepoint_options options = options_for(t.target, CAIRN_NATIVE);
+    store_put_text(t.target, "savepoint-job-2/note", "the user's");
+    for (char suffix = 'b'; suffix <= 'z'; suffix++) {
+        char key[64];
+        (void)snprintf(key, sizeof key, "savepoint-job-2-%c/note", suffix);
+        store_put_text(t.target, key, "the user's");
+    }
+    ck_fails(take(&t, &options, &info, reterr), CAIRN_EEXIST, "cairn dispose");
+    ck_assert_uint_eq(store_count(t.target, ""), 26);
+    store_check_tidy(t.f.store, "job");
+    expect_aborted(&t, 2, "savepoint-job-2");
+    crn_fault_store_arm(t.target, &(struct crn_fault_plan){.ops = CRN_FAULT_LIST,
+                                                           .mode = CRN_FAULT_BEFORE,
+                                                           .at = 1,
+                                                           .code = CAIRN_EACCES});
+    ck_fails(take(&t, &options, &info, reterr), CAIRN_EACCES, "savepoint 3");
+    expect_aborted(&t, 3, "");
+    ck_ok(take(&t, &options, &info, reterr));
+    ck_assert_uint_eq(info.id, 4);
+    checkpoint(&t);
     taker_done(&t);
 }
 END_TEST
@@ -737,6 +786,7 @@ int main(void)
     tcase_add_test(tcase, test_bad_targets_are_refused);
     tcase_add_test(tcase, test_the_jobs_store_and_its_default_are_targets);
     tcase_add_test(tcase, test_what_is_in_the_way_is_left_alone);
+    tcase_add_test(tcase, test_an_attempt_that_finds_no_place_is_in_the_log);
     tcase_add_test(tcase, test_a_manifest_of_somebody_else_stays);
     tcase_add_test(tcase, test_a_full_target_leaves_nothing);
     suite_add_tcase(suite, tcase);

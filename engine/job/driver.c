@@ -49,10 +49,21 @@ static void begin_failed(struct cairn_job *job, const struct crn_action *action,
     feed(job, CRN_EVENT_BEGIN_FAILED, action->id, 0, false);
 }
 
-/* Takes the run on success. */
+static void request_barriers_locked(struct crn_attempt *attempt)
+{
+    for (size_t i = 0; i < attempt->part_count; i++) {
+        struct crn_task_runtime *runtime = attempt->parts[i].task->runtime;
+        runtime->requested = &attempt->parts[i];
+        atomic_fetch_or(&runtime->pending, CRN_PENDING_BARRIER);
+        crn_cond_broadcast(&runtime->wake);
+    }
+}
+
+/* Takes the run on success. An obstacle: no task is asked for its barrier, and the attempt goes the
+ * way of all that fail, so that its id is resolved and the log has the reason. */
 static int begin_locked(struct cairn_job *job, const struct crn_action *action,
                         int64_t trigger_time_ms, struct crn_savepoint_run **run,
-                        cairn_error **reterr)
+                        cairn_error **obstacle, cairn_error **reterr)
 {
     struct crn_attempt *attempt = NULL;
     if (job->task_lost)
@@ -72,21 +83,22 @@ static int begin_locked(struct cairn_job *job, const struct crn_action *action,
                                ? UINT64_MAX
                                : attempt->started_us + attempt->timeout_us;
     job->attempt = attempt;
-    for (size_t i = 0; i < attempt->part_count; i++) {
-        struct crn_task_runtime *runtime = attempt->parts[i].task->runtime;
-        runtime->requested = &attempt->parts[i];
-        atomic_fetch_or(&runtime->pending, CRN_PENDING_BARRIER);
-        crn_cond_broadcast(&runtime->wake);
+    if (*obstacle == NULL) {
+        request_barriers_locked(attempt);
+    } else {
+        attempt->error = CRN_TAKE(*obstacle);
+        attempt->declined = true;
+        atomic_store(&attempt->cancelled, true);
     }
     return 0;
 }
 
 static int begin(struct cairn_job *job, const struct crn_action *action,
-                 struct crn_savepoint_run **run, cairn_error **reterr)
+                 struct crn_savepoint_run **run, cairn_error **obstacle, cairn_error **reterr)
 {
     int64_t trigger_time_ms = job->options.now_ms(job->options.now_context);
     crn_mutex_lock(&job->lock);
-    int r = begin_locked(job, action, trigger_time_ms, run, reterr);
+    int r = begin_locked(job, action, trigger_time_ms, run, obstacle, reterr);
     crn_mutex_unlock(&job->lock);
     return r;
 }
@@ -95,7 +107,8 @@ static void do_begin_checkpoint(struct cairn_job *job, const struct crn_action *
 {
     CRN_AUTO_ERROR cairn_error *error = NULL;
     struct crn_savepoint_run *none = NULL;
-    if (begin(job, action, &none, &error) < 0)
+    cairn_error *no_obstacle = NULL;
+    if (begin(job, action, &none, &no_obstacle, &error) < 0)
         begin_failed(job, action, error);
     else
         crn_log_write(&job->log, CAIRN_LOG_DEBUG, "checkpoint",
@@ -107,10 +120,11 @@ static void do_begin_savepoint(struct cairn_job *job, const struct crn_action *a
 {
     CRN_AUTO_ERROR cairn_error *error = NULL;
     struct cairn_savepoint_handle *handle = crn_savepoint_next(job);
+    CRN_AUTO_ERROR cairn_error *obstacle = NULL;
     struct crn_savepoint_run *run = NULL;
-    int r = crn_savepoint_prepare(job, handle, action->id, &run, &error);
-    if (r == 0)
-        r = begin(job, action, &run, &error);
+    int r = crn_savepoint_prepare(job, handle, action->id, &run, &obstacle);
+    r = run == NULL ? crn_err_move(&error, &obstacle, r)
+                    : begin(job, action, &run, &obstacle, &error);
     if (r == 0) {
         crn_log_write(&job->log, CAIRN_LOG_DEBUG, "savepoint", "job '%s': savepoint %llu begins",
                       job->name, (unsigned long long)action->id);

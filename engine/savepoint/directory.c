@@ -8,6 +8,10 @@
  * the objects, so that a crash in between leaves objects without a manifest and never the reverse.
  * A manifest that cannot be removed keeps its objects.
  *
+ * A job's ids start again in a new store, while savepoints of its earlier life may be in the target
+ * still. So a name that is taken gets a letter. Two savepoints that find the same name free at the
+ * same time put objects of different names there, and the manifest decides whose it is.
+ *
  * An outcome that the store does not tell is not guessed: the same bytes are created again until
  * they are there, or something else is.
  *
@@ -25,8 +29,9 @@
 #include <string.h>
 
 /* A name is a job's name as well, so that whatever reads jobs reads savepoints: 128 bytes. */
-#define JOB_IN_NAME_MAX 97u /* "savepoint-", "-" and 20 digits go with it */
-#define CUT_JOB_MAX 80u     /* with "-" and 16 digits of a hash behind it */
+#define JOB_IN_NAME_MAX 95u /* "savepoint-", "-", 20 digits and "-z" go with it */
+#define CUT_JOB_MAX 78u     /* with "-" and 16 digits of a hash behind it */
+#define LAST_SUFFIX 'z'     /* "-b" and so on, where the name itself is taken */
 
 #define CREATE_TRIES 6u
 #define CREATE_PAUSE_US 10000u
@@ -55,15 +60,59 @@ static int find_anything(void *context, const char *key, const cairn_object_stat
     return FOUND_SOMETHING;
 }
 
+/* 1: something is there. */
+static int is_taken(cairn_store *store, const char *name, cairn_error **reterr)
+{
+    return crn_joblog_list(store, name, "", find_anything, NULL, reterr);
+}
+
+static int fail_taken(cairn_store *store, const char *name, cairn_error **reterr)
+{
+    const char *root = crn_posix_store_root(store);
+    CRN_AUTO_FREE char *path = NULL;
+    CRN_TRY(crn_str_printf(&path, reterr, "%s%s%s", root != NULL ? root : "",
+                           root != NULL ? "/" : "", name));
+    return crn_err_fail(reterr, CAIRN_EEXIST, path,
+                        "there is something at '%s' already, and a savepoint never adds to what it "
+                        "finds: remove it with `cairn dispose`, or choose another target",
+                        path);
+}
+
 int crn_savepoint_check_absent(cairn_store *store, const char *name, cairn_error **reterr)
 {
-    int r = crn_joblog_list(store, name, "", find_anything, NULL, reterr);
-    if (r != FOUND_SOMETHING)
-        return r;
-    return crn_err_fail(reterr, CAIRN_EEXIST, name,
-                        "there is something at '%s' already: a savepoint never adds to what it "
-                        "finds",
-                        name);
+    int r = is_taken(store, name, reterr);
+    return r == FOUND_SOMETHING ? fail_taken(store, name, reterr) : r;
+}
+
+int crn_savepoint_free_name(cairn_store *store, const char *job, uint64_t id, char **ret_name,
+                            cairn_error **reterr)
+{
+    CRN_AUTO_FREE char *plain = NULL;
+    CRN_TRY(crn_savepoint_name(job, id, &plain, reterr));
+    int r = is_taken(store, plain, reterr);
+    if (r == 0)
+        *ret_name = CRN_TAKE(plain);
+    for (char suffix = 'b'; r == FOUND_SOMETHING && suffix <= LAST_SUFFIX; suffix++) {
+        CRN_AUTO_FREE char *name = NULL;
+        CRN_TRY(crn_str_printf(&name, reterr, "%s-%c", plain, suffix));
+        r = is_taken(store, name, reterr);
+        if (r == 0)
+            *ret_name = CRN_TAKE(name);
+    }
+    return r == FOUND_SOMETHING ? fail_taken(store, plain, reterr) : r;
+}
+
+bool crn_savepoint_name_is(const char *name, const char *job, uint64_t id)
+{
+    CRN_AUTO_FREE char *plain = NULL;
+    if (crn_savepoint_name(job, id, &plain, NULL) < 0)
+        return false;
+    size_t n = strlen(plain);
+    if (strncmp(name, plain, n) != 0)
+        return false;
+    const char *rest = name + n;
+    return *rest == '\0' ||
+           (rest[0] == '-' && rest[1] >= 'b' && rest[1] <= LAST_SUFFIX && rest[2] == '\0');
 }
 
 /* ------------------------------------------------------------------------------------------ *

@@ -17,6 +17,11 @@
 int crn_savepoint_name(const char *job, uint64_t id, char **ret_name, cairn_error **reterr);
 /* CAIRN_EEXIST if the store has anything below that name. */
 int crn_savepoint_check_absent(cairn_store *store, const char *name, cairn_error **reterr);
+/* That name if nothing is below it, else the first free one of "<name>-b" to "<name>-z". */
+int crn_savepoint_free_name(cairn_store *store, const char *job, uint64_t id, char **ret_name,
+                            cairn_error **reterr);
+/* Is it the name of this id, or such another one of it? */
+bool crn_savepoint_name_is(const char *name, const char *job, uint64_t id);
 /* Everything was put: flush, create the manifest, and read back if the outcome is not known. The
  * record is of kind savepoint, finished, without location. CAIRN_EEXIST: another one is there;
  * CAIRN_EUNKNOWN. */

@@ -21,31 +21,52 @@
 struct candidates {
     const char *job;
     uint64_t below;
-    uint64_t ids[CANDIDATES_MAX]; /* descending */
+    struct candidate {
+        uint64_t id;
+        char *name;
+    } items[CANDIDATES_MAX]; /* by id, descending */
     size_t count;
 };
 
-/* Segments of the store that are directories of this job's savepoints: "savepoint-<job>-<id>/". */
+static void candidates_done(struct candidates *c)
+{
+    for (size_t i = 0; i < c->count; i++)
+        free(c->items[i].name);
+}
+
+/* "savepoint-<job>-<id>" or the same with a letter: the last number; 0: none. */
+static uint64_t id_in(const char *name)
+{
+    size_t end = strlen(name);
+    if (end > 2 && name[end - 2] == '-' && !(name[end - 1] >= '0' && name[end - 1] <= '9'))
+        end -= 2;
+    size_t begin = end;
+    while (begin > 0 && name[begin - 1] >= '0' && name[begin - 1] <= '9')
+        begin--;
+    return begin < end ? strtoull(name + begin, NULL, 10) : 0;
+}
+
+/* Segments of the store that are directories of this job's savepoints. */
 static int note_candidate(void *context, const char *segment, const cairn_object_stat *stat)
 {
     struct candidates *c = context;
-    CRN_AUTO_FREE char *name = NULL;
-    const char *dash = strrchr(segment, '-');
-    if (stat != NULL || dash == NULL)
+    size_t n = strlen(segment);
+    if (stat != NULL || n == 0 || segment[n - 1] != '/')
         return 0;
-    uint64_t id = strtoull(dash + 1, NULL, 10);
-    if (id == 0 || id >= c->below || crn_savepoint_name(c->job, id, &name, NULL) < 0 ||
-        strncmp(segment, name, strlen(name)) != 0 || strcmp(segment + strlen(name), "/") != 0)
+    CRN_AUTO_FREE char *name = crn_str_dup_n(segment, n - 1);
+    const uint64_t id = name != NULL ? id_in(name) : 0;
+    if (id == 0 || id >= c->below || !crn_savepoint_name_is(name, c->job, id))
         return 0;
     size_t at = 0;
-    while (at < c->count && c->ids[at] > id)
+    while (at < c->count && c->items[at].id > id)
         at++;
     if (at == CANDIDATES_MAX)
         return 0;
-    size_t moved = c->count < CANDIDATES_MAX ? c->count - at : CANDIDATES_MAX - 1 - at;
-    memmove(&c->ids[at + 1], &c->ids[at], moved * sizeof c->ids[0]);
-    c->ids[at] = id;
-    c->count += c->count < CANDIDATES_MAX;
+    if (c->count == CANDIDATES_MAX)
+        free(c->items[--c->count].name);
+    memmove(&c->items[at + 1], &c->items[at], (c->count - at) * sizeof c->items[0]);
+    c->items[at] = (struct candidate){id, CRN_TAKE(name)};
+    c->count++;
     return 0;
 }
 
@@ -59,20 +80,19 @@ static bool is_usable(const struct crn_record *record, const struct cairn_job *j
 void crn_savepoint_find_previous(cairn_store *store, const struct cairn_job *job, uint64_t id,
                                  struct crn_savepoint_previous *ret)
 {
-    struct candidates candidates = {.job = job->name, .below = id};
+    CRN_CLEANUP(candidates_done) struct candidates found = {.job = job->name, .below = id};
     *ret = (struct crn_savepoint_previous){0};
-    if (store->ops->list_segments(store, "", note_candidate, &candidates, NULL) < 0)
+    if (store->ops->list_segments(store, "", note_candidate, &found, NULL) < 0)
         return;
-    for (size_t i = 0; i < candidates.count && ret->record == NULL; i++) {
-        CRN_AUTO_FREE char *name = NULL;
+    for (size_t i = 0; i < found.count && ret->record == NULL; i++) {
         CRN_AUTO_RECORD struct crn_record *record = NULL;
-        uint64_t candidate = candidates.ids[i];
-        if (crn_savepoint_name(job->name, candidate, &name, NULL) < 0 ||
-            crn_joblog_read_record(store, name, candidate, &record, NULL, NULL, NULL) < 0 ||
-            !is_usable(record, job, candidate))
+        struct candidate *candidate = &found.items[i];
+        if (crn_joblog_read_record(store, candidate->name, candidate->id, &record, NULL, NULL,
+                                   NULL) < 0 ||
+            !is_usable(record, job, candidate->id))
             continue;
         ret->record = CRN_TAKE(record);
-        ret->name = CRN_TAKE(name);
+        ret->name = CRN_TAKE(candidate->name);
     }
 }
 

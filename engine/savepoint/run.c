@@ -60,28 +60,26 @@ static int put_intent(struct cairn_job *job, const struct crn_savepoint_target *
     return r;
 }
 
+static int find_place(struct cairn_job *job, struct crn_savepoint_run *run, uint64_t id,
+                      cairn_error **reterr)
+{
+    const struct crn_savepoint_target *target = &run->handle->target;
+    CRN_TRY(crn_savepoint_free_name(target->store, job->name, id, &run->name, reterr));
+    CRN_TRY(crn_savepoint_location(target, run->name, &run->location, reterr));
+    CRN_TRY(put_intent(job, target, run, id, reterr));
+    if (run->handle->link_previous)
+        crn_savepoint_find_previous(target->store, job, id, &run->previous);
+    return 0;
+}
+
 int crn_savepoint_prepare(struct cairn_job *job, struct cairn_savepoint_handle *handle, uint64_t id,
                           struct crn_savepoint_run **ret, cairn_error **reterr)
 {
-    struct crn_savepoint_run *run = calloc(1, sizeof *run);
-    if (run == NULL)
+    *ret = calloc(1, sizeof **ret);
+    if (*ret == NULL)
         return crn_err_nomem(reterr);
-    int r = crn_savepoint_name(job->name, id, &run->name, reterr);
-    if (r == 0)
-        r = crn_savepoint_location(&handle->target, run->name, &run->location, reterr);
-    if (r == 0)
-        r = crn_savepoint_check_absent(handle->target.store, run->name, reterr);
-    if (r == 0)
-        r = put_intent(job, &handle->target, run, id, reterr);
-    if (r < 0) {
-        crn_savepoint_run_free(run);
-        return r;
-    }
-    run->handle = handle;
-    if (handle->link_previous)
-        crn_savepoint_find_previous(handle->target.store, job, id, &run->previous);
-    *ret = run;
-    return 0;
+    (*ret)->handle = handle;
+    return find_place(job, *ret, id, reterr);
 }
 
 struct cairn_savepoint_handle *crn_savepoint_next(struct cairn_job *job)

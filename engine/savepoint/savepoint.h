@@ -92,7 +92,8 @@ struct crn_savepoint_run {
 };
 /* Take the first one out of the queue, with its reference; NULL: none waits. */
 struct cairn_savepoint_handle *crn_savepoint_next(struct cairn_job *job);
-/* Before the first barrier: name, intent, earlier savepoint. Takes the handle on success. */
+/* Before the first barrier: name, intent, earlier savepoint. *ret has the handle even on failure,
+ * which may leave it without a name; NULL: there was no memory for it. */
 int crn_savepoint_prepare(struct cairn_job *job, struct cairn_savepoint_handle *handle, uint64_t id,
                           struct crn_savepoint_run **ret, cairn_error **reterr);
 void crn_savepoint_run_free(struct crn_savepoint_run *run);
@@ -113,7 +114,7 @@ void crn_savepoint_discard(struct crn_attempt *attempt, bool is_resolved);
 void crn_savepoint_fail(struct cairn_job *job, struct cairn_savepoint_handle *handle, uint64_t id,
                         const cairn_error *why);
 
-/* It cannot begin. run NULL: it was not even prepared. Takes handle and run. */
+/* It cannot become an attempt. Takes handle and run, which may be NULL. */
 void crn_savepoint_give_up(struct cairn_job *job, struct cairn_savepoint_handle *handle,
                            struct crn_savepoint_run *run, uint64_t id, const cairn_error *why);
 /* All that wait in the queue: none of them will begin. */

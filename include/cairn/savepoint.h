@@ -23,7 +23,8 @@ typedef enum cairn_savepoint_format {
 
 typedef struct cairn_savepoint_options {
     uint32_t struct_size;
-    const char *target_uri;    /* store in which the savepoint's directory `savepoint-<job>-<id>` is made;
+    const char *target_uri;    /* store in which the savepoint's directory `savepoint-<job>-<id>` is made, or
+                                  `savepoint-<job>-<id>-b` and so on up to -z if that one is there already;
                                   NULL: the job's savepoint_uri or savepoint_store. Not within the job's own
                                   directory */
     cairn_store *target_store; /* an open store instead of target_uri; borrowed until the savepoint ends */
@@ -84,10 +85,11 @@ CAIRN_API CAIRN_MUST_CHECK int cairn_savepoint_status(cairn_savepoint_handle *ha
                                                       cairn_error **reterr);
 /** Wait for its end. Never from a task's thread: see cairn_task_savepoint().
  * @param timeout_ms  UINT64_MAX: as long as it takes.
- * @return 0 (complete) and *ret_info (may be NULL), CAIRN_ETIMEOUT (it goes on), CAIRN_EABORTED with the
- *         reason (CAIRN_EEXIST, CAIRN_ENOSPC, CAIRN_EACCES and the like if that was it), CAIRN_EFENCED,
- *         CAIRN_ECLOSED; CAIRN_EUNKNOWN: it is whole, but the job was closed before it was known
- *         whether the job's log tells of it. */
+ * @return 0 (complete) and *ret_info (may be NULL); CAIRN_ETIMEOUT (it goes on). When it failed:
+ *         CAIRN_EEXIST, CAIRN_EFENCED, CAIRN_ECLOSED or an error of CAIRN_CLASS_LOCAL, such as
+ *         CAIRN_ENOSPC or CAIRN_EACCES, if that was the reason; CAIRN_EABORTED for every other reason, its
+ *         own timeout among them, which the message gives. CAIRN_EUNKNOWN: it is whole, but the job was closed before
+ *         it was known whether the job's log tells of it. */
 CAIRN_API CAIRN_MUST_CHECK int cairn_savepoint_wait(cairn_savepoint_handle *handle,
                                                     uint64_t timeout_ms,
                                                     cairn_savepoint_info *ret_info,
