@@ -185,6 +185,24 @@ START_TEST(values_come_back_from_json)
 }
 END_TEST
 
+/* The time that it takes grows as the value does: the test would not end in any other way. */
+START_TEST(large_values_come_back_from_json)
+{
+    size_t count = (size_t)16 << 20, size;
+    CLI_AUTO_FREE char *digits = malloc(count + 1);
+    CLI_AUTO_FREE uint8_t *data = NULL;
+    CLI_AUTO_ERROR cairn_error *error = NULL;
+    ck_assert_ptr_nonnull(digits);
+    memset(digits, 'a', count);
+    digits[count] = '\0';
+    ck_assert_int_eq(cli_hex_parse(digits, &data, &size, &error), 0);
+    ck_assert(size == count / 2 && data[0] == 0xaa && data[size - 1] == 0xaa);
+    digits[count - 1] = 'g';
+    ck_assert_int_eq(cli_hex_parse(digits, &data, &size, &error), CAIRN_EINVAL);
+    ck_assert_uint_lt(strlen(cairn_error_message(error)), 200);
+}
+END_TEST
+
 static void check_parse(cairn_type type, const char *text, const void *expected, size_t size)
 {
     CLI_AUTO_FREE uint8_t *data = NULL;
@@ -347,6 +365,7 @@ int main(void)
     tcase_set_timeout(typed, 20);
     tcase_add_test(typed, values_by_their_type);
     tcase_add_test(typed, values_come_back_from_json);
+    tcase_add_test(typed, large_values_come_back_from_json);
     tcase_add_test(typed, keys_as_people_type_them);
     tcase_add_test(typed, composite_keys_come_apart);
     tcase_add_test(typed, broken_composite_keys_are_refused);

@@ -94,16 +94,17 @@ static int hex_digit(char c)
 
 int cli_hex_parse(const char *digits, uint8_t **ret_data, size_t *ret_size, cairn_error **reterr)
 {
-    size_t size = strlen(digits) / 2;
-    CLI_AUTO_FREE uint8_t *data = cli_alloc(size + 1);
-    for (size_t i = 0; digits[i]; i++) {
+    size_t count = strlen(digits);
+    CLI_AUTO_FREE uint8_t *data = cli_alloc(count / 2 + 1);
+    for (size_t i = 0; i < count; i++) {
         int digit = hex_digit(digits[i]);
-        if (digit < 0 || strlen(digits) % 2 != 0)
-            return cli_raise(reterr, CAIRN_EINVAL, "'%s' is not hexadecimal bytes", digits);
+        if (digit < 0 || count % 2 != 0)
+            return cli_raise(reterr, CAIRN_EINVAL, "'%.64s%s' is not hexadecimal bytes", digits,
+                             count > 64 ? "..." : "");
         data[i / 2] = (uint8_t)(data[i / 2] << 4 | digit);
     }
     *ret_data = data;
-    *ret_size = size;
+    *ret_size = count / 2;
     data = NULL;
     return 0;
 }
