@@ -254,13 +254,18 @@ static int resolve(struct location *location, cairn_error **reterr)
     return 0;
 }
 
-/* What stands for its directory: the path of a manifest, as people find it with a listing. */
-static void strip_manifest(struct location *location)
+/* What stands for its directory and one checkpoint in it: the path of a manifest, as people find it
+ * with a listing. Returns the id; 0: it is none. */
+static uint64_t strip_manifest(struct location *location)
 {
     char *slash = strrchr(location->path, '/');
-    if (slash != NULL && slash > location->path &&
-        crn_key_parse(slash + 1).type == CRN_KEY_MANIFEST && !crn_file_is_dir(location->path))
-        *slash = 0;
+    if (slash == NULL || slash == location->path || crn_file_is_dir(location->path))
+        return 0;
+    struct crn_key_info key = crn_key_parse(slash + 1);
+    if (key.type != CRN_KEY_MANIFEST)
+        return 0;
+    *slash = 0;
+    return key.id;
 }
 
 /* Splits "/stores/a/job" into the store "/stores/a" and the name "job". */
@@ -279,17 +284,18 @@ static int split_job(struct location *location, char **ret_job, cairn_error **re
 }
 
 int cairn_store_open_existing(const char *uri, cairn_store **ret_store, char **ret_job,
-                              cairn_error **reterr)
+                              uint64_t *ret_id, cairn_error **reterr)
 {
     CRN_CLEANUP(location_done) struct location location = {0};
     CRN_CLEANUP(cleanup_store) cairn_store *store = NULL;
     CRN_AUTO_FREE char *job = NULL;
     bool is_job = false;
+    uint64_t id = 0;
 
     CRN_TRY(parse_uri(uri, &location, reterr));
     if (location.scheme->has_path) {
         CRN_TRY(resolve(&location, reterr));
-        strip_manifest(&location);
+        id = strip_manifest(&location);
     }
     CRN_TRY(location.scheme->open(&location, false, &store, reterr));
     CRN_TRY(holds_manifests(store, &is_job, reterr));
@@ -300,5 +306,7 @@ int cairn_store_open_existing(const char *uri, cairn_store **ret_store, char **r
     }
     *ret_store = CRN_TAKE(store);
     *ret_job = CRN_TAKE(job);
+    if (ret_id != NULL)
+        *ret_id = id;
     return 0;
 }

@@ -595,6 +595,37 @@ START_TEST(test_the_own_directory_by_path)
 }
 END_TEST
 
+/* The id in the manifest's name counts, in another job's directory and in the own one. */
+START_TEST(test_a_manifest_names_its_checkpoint)
+{
+    struct subject s;
+    struct oracle newer;
+    cairn_job *job;
+    cairn_checkpoint_info info = CAIRN_CHECKPOINT_INFO_INIT;
+    CRN_AUTO_FREE char *manifest = NULL;
+    ck_ok(crn_str_printf(&manifest, reterr, "%s/src/MANIFEST-chk2", f.store_dir));
+    oracle_init(&newer);
+    f.options.num_retained = 9;
+    f.options.store_uri = f.store_dir;
+    ck_ok(subject_open(&f, "src", &s, reterr));
+    oracle_mutate(&newer, &s, &seed, 20);
+    ck_ok(subject_checkpoint(&s, false, &info, reterr));
+    ck_assert_uint_eq(info.id, 4);
+    ck_assert_ptr_nonnull(oracle_compare(&oracle, &s));
+    subject_close(&s);
+
+    f.options.restore_uri = manifest;
+    f.options.store_uri = _i == 0 ? f.store_dir : store_path;
+    const char *name = _i == 0 ? "src" : "target";
+    f.options.restore_checkpoint_id = 4;
+    ck_fails(fixture_open_job(&f, name, &job, reterr), CAIRN_EINVAL, "names checkpoint 2");
+    f.options.restore_checkpoint_id = 0;
+    ck_ok(subject_open(&f, name, &s, reterr));
+    check_state(&s);
+    subject_close(&s);
+}
+END_TEST
+
 START_TEST(test_a_path_without_a_snapshot)
 {
     cairn_job *job;
@@ -818,6 +849,7 @@ int main(void)
     tcase_add_checked_fixture(disk, setup_disk, teardown_disk);
     tcase_add_loop_test(disk, test_a_path_on_disk_in_each_mode, 0, 3);
     tcase_add_test(disk, test_the_own_directory_by_path);
+    tcase_add_loop_test(disk, test_a_manifest_names_its_checkpoint, 0, 2);
     tcase_add_test(disk, test_a_path_without_a_snapshot);
     tcase_add_loop_test(disk, test_a_claim_between_unlike_stores, 0, 2);
     suite_add_tcase(suite, disk);

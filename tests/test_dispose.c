@@ -252,7 +252,15 @@ START_TEST(claimed_ones_are_refused_unless_forced)
 {
     cairn_dispose_options options = CAIRN_DISPOSE_OPTIONS_INIT;
     CRN_AUTO_ERROR cairn_error *error = NULL;
+    cairn_log *log;
+    ck_assert_int_eq(cairn_log_open(store, NAME, &log, NULL), 0);
+    ck_assert_ptr_null(cairn_log_claimed_by(log));
+    cairn_log_close(log);
     put_claim();
+    ck_assert_int_eq(cairn_log_open(store, NAME, &log, NULL), 0);
+    ck_assert_int_eq(cairn_log_is_savepoint(log), 1);
+    ck_assert_ptr_nonnull(strstr(cairn_log_claimed_by(log), "job 'payments', by process "));
+    cairn_log_close(log);
     CRN_AUTO_FREE char *before = crn_test_job_listing(&directory);
     ck_assert_int_eq(cairn_dispose(store, NAME, NULL, NULL, &error), CAIRN_EBUSY);
     ck_assert_ptr_nonnull(strstr(cairn_error_message(error), "'payments' of 's3://bucket/jobs'"));

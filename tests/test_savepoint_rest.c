@@ -268,11 +268,14 @@ START_TEST(it_can_be_named_by_its_manifest)
         char uri[160];
         cairn_store *opened = NULL;
         cairn_snapshot *snapshot;
+        uint64_t id = UINT64_MAX;
         const char *rest = strstr(forms[i], "%s") + 2;
         (void)snprintf(uri, sizeof uri, "%.*s%s%s", (int)(rest - forms[i] - 2), forms[i], root,
                        rest);
-        ck_assert_msg(cairn_store_open_existing(uri, &opened, &job_name, NULL) == 0, "%s", uri);
+        ck_assert_msg(cairn_store_open_existing(uri, &opened, &job_name, &id, NULL) == 0, "%s",
+                      uri);
         ck_assert_pstr_eq(job_name, NAME);
+        ck_assert_uint_eq(id, strstr(uri, "MANIFEST") != NULL ? 6 : 0);
         ck_assert_int_eq(cairn_snapshot_open(opened, job_name, 0, &snapshot, NULL), 0);
         cairn_snapshot_close(snapshot);
         cairn_store_close(opened);
@@ -284,7 +287,7 @@ START_TEST(it_can_be_named_by_its_manifest)
         char uri[160];
         cairn_store *opened = NULL;
         (void)snprintf(uri, sizeof uri, "%s/store/" NAME "/%s", root, wrong[i]);
-        ck_assert_int_lt(cairn_store_open_existing(uri, &opened, &job_name, NULL), 0);
+        ck_assert_int_lt(cairn_store_open_existing(uri, &opened, &job_name, NULL, NULL), 0);
     }
 }
 END_TEST

@@ -74,13 +74,13 @@ START_TEST(a_good_uri_opens_its_directory)
     cairn_error *error = NULL;
     spell(good[_i].uri, uri);
     (void)snprintf(directory, sizeof directory, "%s/%s", root, good[_i].directory);
-    ck_assert_int_eq(cairn_store_open_existing(uri, &store, &job, NULL), CAIRN_ENOTFOUND);
+    ck_assert_int_eq(cairn_store_open_existing(uri, &store, &job, NULL, NULL), CAIRN_ENOTFOUND);
     check_empty();
     int r = cairn_store_open(uri, &store, &error);
     ck_assert_msg(r == 0, "'%s': %s", uri, cairn_error_message(error));
     ck_assert_msg(crn_file_is_dir(directory), "'%s' is not '%s'", uri, directory);
     cairn_store_close(store);
-    ck_assert_int_eq(cairn_store_open_existing(uri, &store, &job, NULL), 0);
+    ck_assert_int_eq(cairn_store_open_existing(uri, &store, &job, NULL, NULL), 0);
     ck_assert_ptr_null(job);
     cairn_store_close(store);
 }
@@ -113,7 +113,7 @@ START_TEST(a_bad_uri_is_refused_by_name)
     ck_assert_int_eq(cairn_store_open(bad[_i], &store, &error), CAIRN_EINVAL);
     ck_assert_ptr_nonnull(strstr(cairn_error_message(error), bad[_i]));
     cairn_error_free(error);
-    ck_assert_int_eq(cairn_store_open_existing(bad[_i], &store, &job, NULL), CAIRN_EINVAL);
+    ck_assert_int_eq(cairn_store_open_existing(bad[_i], &store, &job, NULL, NULL), CAIRN_EINVAL);
     ck_assert_ptr_null(store);
     check_empty();
 }
@@ -125,7 +125,7 @@ START_TEST(a_memory_store_is_new_each_time)
     char *job = NULL;
     ck_assert_int_eq(cairn_store_open("memory:", &store, NULL), 0);
     cairn_store_close(store);
-    ck_assert_int_eq(cairn_store_open_existing("memory:", &store, &job, NULL), CAIRN_EINVAL);
+    ck_assert_int_eq(cairn_store_open_existing("memory:", &store, &job, NULL, NULL), CAIRN_EINVAL);
     cairn_store_close(NULL);
 }
 END_TEST
@@ -136,8 +136,9 @@ START_TEST(a_file_is_no_store)
     char *job = NULL;
     ck_assert_int_eq(crn_file_write_new("file", "x", 1, false, NULL), 0);
     ck_assert_int_eq(cairn_store_open("file", &store, NULL), CAIRN_EINVAL);
-    ck_assert_int_eq(cairn_store_open_existing("file", &store, &job, NULL), CAIRN_EINVAL);
-    ck_assert_int_eq(cairn_store_open_existing("file/below", &store, &job, NULL), CAIRN_ENOTFOUND);
+    ck_assert_int_eq(cairn_store_open_existing("file", &store, &job, NULL, NULL), CAIRN_EINVAL);
+    ck_assert_int_eq(cairn_store_open_existing("file/below", &store, &job, NULL, NULL),
+                     CAIRN_ENOTFOUND);
 }
 END_TEST
 
@@ -157,7 +158,7 @@ START_TEST(a_job_is_told_from_its_store)
         char *job = NULL;
         cairn_log *log;
         spell(paths[i], uri);
-        ck_assert_int_eq(cairn_store_open_existing(uri, &store, &job, NULL), 0);
+        ck_assert_int_eq(cairn_store_open_existing(uri, &store, &job, NULL, NULL), 0);
         ck_assert_pstr_eq(job, "orders");
         ck_assert_int_eq(cairn_log_open(store, job, &log, NULL), 0);
         ck_assert_uint_eq(cairn_log_size(log), 4);
@@ -166,13 +167,14 @@ START_TEST(a_job_is_told_from_its_store)
         free(job);
     }
     char *job = NULL;
-    ck_assert_int_eq(cairn_store_open_existing("store", &store, &job, NULL), 0);
+    ck_assert_int_eq(cairn_store_open_existing("store", &store, &job, NULL, NULL), 0);
     ck_assert_ptr_null(job);
     cairn_store_close(store);
-    ck_assert_int_eq(cairn_store_open_existing("store/payments", &store, &job, NULL),
+    ck_assert_int_eq(cairn_store_open_existing("store/payments", &store, &job, NULL, NULL),
                      CAIRN_ENOTFOUND);
     ck_assert_int_eq(rename("store/orders", "store/.orders"), 0);
-    ck_assert_int_eq(cairn_store_open_existing("store/.orders", &store, &job, NULL), CAIRN_EINVAL);
+    ck_assert_int_eq(cairn_store_open_existing("store/.orders", &store, &job, NULL, NULL),
+                     CAIRN_EINVAL);
 }
 END_TEST
 

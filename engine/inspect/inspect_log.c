@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "cairn/inspect.h"
 #include "engine/log/joblog.h"
+#include "manifest/marks.h"
 #include <string.h>
 
 /* --- jobs of a store --- */
@@ -118,6 +119,7 @@ struct cairn_log {
     struct crn_joblog log;    /* owns every string */
     cairn_record_info *infos; /* ascending by id */
     size_t count;
+    char *claimed_by; /* NULL: nobody */
 };
 
 /* A reference to an object by one checkpoint. */
@@ -282,6 +284,28 @@ static int fill_infos(struct cairn_log *log, cairn_error **reterr)
     return add_exclusive_bytes(log, reterr);
 }
 
+/* A mark that cannot be read is one all the same. */
+static int read_claim(cairn_store *store, struct cairn_log *log, cairn_error **reterr)
+{
+    CRN_AUTO_MARK struct crn_mark mark = {0};
+    CRN_AUTO_FREE char *key = NULL;
+    CRN_AUTO_BUFFER struct cairn_buffer bytes = {0};
+    CRN_AUTO_ERROR cairn_error *error = NULL;
+    CRN_TRY(crn_joblog_key(log->log.job, crn_mark_key(CRN_MARK_CLAIM), &key, reterr));
+    int r = crn_store_get_bytes(store, key, CRN_LIMIT_MARK, &bytes, &error);
+    if (r == CAIRN_ENOTFOUND)
+        return 0;
+    if (r == 0)
+        r = crn_mark_decode(key, bytes.data, bytes.size, &mark, &error);
+    if (r == CAIRN_ECORRUPT || r == CAIRN_EVERSION)
+        return crn_str_printf(&log->claimed_by, reterr, "somebody, but %s",
+                              cairn_error_message(error));
+    if (r < 0)
+        return crn_err_move(reterr, &error, r);
+    return crn_str_printf(&log->claimed_by, reterr, "job '%s', by process %llu on '%s'", mark.job,
+                          (unsigned long long)mark.pid, mark.host);
+}
+
 int cairn_log_open(cairn_store *store, const char *job, cairn_log **ret_log, cairn_error **reterr)
 {
     CRN_TRY(crn_joblog_check_args(store, job, reterr));
@@ -293,12 +317,24 @@ int cairn_log_open(cairn_store *store, const char *job, cairn_log **ret_log, cai
         r = crn_err_fail(reterr, CAIRN_ENOTFOUND, job, "there is no job '%s' in this store", job);
     if (r == 0)
         r = fill_infos(log, reterr);
+    if (r == 0)
+        r = read_claim(store, log, reterr);
     if (r < 0) {
         cairn_log_close(log);
         return r;
     }
     *ret_log = log;
     return 0;
+}
+
+int cairn_log_is_savepoint(const cairn_log *log)
+{
+    return log != NULL && crn_joblog_is_savepoint(&log->log);
+}
+
+const char *cairn_log_claimed_by(const cairn_log *log)
+{
+    return log == NULL ? NULL : log->claimed_by;
 }
 
 size_t cairn_log_size(const cairn_log *log)
@@ -317,5 +353,6 @@ void cairn_log_close(cairn_log *log)
         return;
     crn_joblog_done(&log->log);
     free(log->infos);
+    free(log->claimed_by);
     free(log);
 }

@@ -139,9 +139,10 @@ struct crn_job_seams {
 struct crn_restore_source {
     cairn_store *store; /* holds the files of job->restored; the job's own, or another */
     bool owns_store;
-    const char *name; /* their prefix in it */
-    bool is_foreign;  /* the fields below count */
-    bool released;    /* nothing depends on it any more (no claim) */
+    const char *name;   /* their prefix in it */
+    bool is_foreign;    /* the fields below count */
+    bool released;      /* nothing depends on it any more (no claim) */
+    uint64_t wanted_id; /* by restore_checkpoint_id or a manifest's name; 0: the newest */
     char *owned_name;
     struct crn_joblog log; /* its records; owns job->restored */
     cairn_claim_mode mode;

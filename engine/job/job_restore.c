@@ -167,7 +167,7 @@ static int choose_source(struct cairn_job *job, cairn_error **reterr)
     bool is_own = false;
     CRN_TRY(crn_source_open(job, &is_own, reterr));
     if (is_own)
-        return choose_own(job, job->options.restore_checkpoint_id, reterr);
+        return choose_own(job, job->source.wanted_id, reterr);
     CRN_TRY(crn_source_choose(job, &record, reterr));
     int r = job->source.mode == CAIRN_CLAIM ? was_imported(job, record, reterr) : 0;
     if (r < 0)

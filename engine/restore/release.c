@@ -146,7 +146,7 @@ static int find_place(struct cairn_job *job, const char *location, struct place 
     }
     slash[slash == parent ? 1 : 0] = '\0';
     CRN_AUTO_ERROR cairn_error *error = NULL;
-    int r = cairn_store_open_existing(parent, &ret->owned, &nested, &error);
+    int r = cairn_store_open_existing(parent, &ret->owned, &nested, NULL, &error);
     if (r == CAIRN_ENOTFOUND)
         return 0;
     if (r < 0)

@@ -88,23 +88,36 @@ static int open_named(struct cairn_job *job, struct crn_restore_source *source,
                    : crn_joblog_check_args(source->store, source->owned_name, reterr);
     }
     CRN_AUTO_ERROR cairn_error *error = NULL;
-    int r = cairn_store_open_existing(o->restore_uri, &source->store, &source->owned_name, &error);
+    uint64_t id = 0;
+    int r =
+        cairn_store_open_existing(o->restore_uri, &source->store, &source->owned_name, &id, &error);
     if (r == CAIRN_ENOTFOUND)
         return fail_whole_store(job, reterr);
     if (r < 0)
         return crn_err_move(reterr, &error, r);
     source->owns_store = true;
+    if (id != 0 && o->restore_checkpoint_id != 0 && id != o->restore_checkpoint_id)
+        return crn_err_fail(reterr, CAIRN_EINVAL, o->restore_uri,
+                            "restore_uri '%s' names checkpoint %llu, restore_checkpoint_id %llu",
+                            o->restore_uri, (unsigned long long)id,
+                            (unsigned long long)o->restore_checkpoint_id);
+    if (id != 0)
+        source->wanted_id = id;
     return source->owned_name == NULL ? fail_whole_store(job, reterr) : 0;
 }
 
 int crn_source_open(struct cairn_job *job, bool *ret_is_own, cairn_error **reterr)
 {
-    struct crn_restore_source source = {.mode = job->options.claim_mode, .is_foreign = true};
+    struct crn_restore_source source = {.mode = job->options.claim_mode,
+                                        .is_foreign = true,
+                                        .wanted_id = job->options.restore_checkpoint_id};
     int r = open_named(job, &source, reterr);
     source.name = source.owned_name;
     if (r == 0)
         r = describe(&source, job->options.restore_uri, reterr);
     *ret_is_own = r == 0 && is_own(job, source.store, source.name);
+    if (*ret_is_own)
+        job->source.wanted_id = source.wanted_id;
     if (r < 0 || *ret_is_own) {
         crn_source_done(&source);
         return r;
@@ -134,7 +147,7 @@ static bool misses_its_begin(const struct crn_joblog *log)
 int crn_source_choose(struct cairn_job *job, const struct crn_record **ret, cairn_error **reterr)
 {
     struct crn_restore_source *source = &job->source;
-    uint64_t wanted = job->options.restore_checkpoint_id;
+    uint64_t wanted = source->wanted_id;
     CRN_AUTO_ERROR cairn_error *error = NULL;
     crn_joblog_done(&source->log);
     CRN_TRY(crn_joblog_read(source->store, source->name, &source->log, reterr));

@@ -9,8 +9,8 @@
 
 /* source.c. The job's own log and store from now on; closes what was open of another source. */
 void crn_source_reset(struct cairn_job *job);
-/* What restore_uri or restore_store names. *ret_is_own: it is the job's own directory; job->source
- * stays as it is then. CAIRN_ENOTFOUND. */
+/* What restore_uri or restore_store names. *ret_is_own: it is the job's own directory; of
+ * job->source only wanted_id is set then. CAIRN_ENOTFOUND. */
 int crn_source_open(struct cairn_job *job, bool *ret_is_own, cairn_error **reterr);
 /* Read its log and choose: the record, owned by job->source.log. CAIRN_ENOTFOUND, or what is wrong
  * with its records. */

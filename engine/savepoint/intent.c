@@ -180,7 +180,7 @@ static int settle_elsewhere(const struct intent *intent, const struct crn_key_in
     CRN_AUTO_FREE char *within = NULL;
     CRN_AUTO_FREE char *name = NULL;
     cairn_store *store = NULL;
-    int r = cairn_store_open_existing(intent->location, &store, &within, &error);
+    int r = cairn_store_open_existing(intent->location, &store, &within, NULL, &error);
     if (r == CAIRN_ENOTFOUND) /* with all that was in it */
         return 0;
     if (r < 0)

@@ -287,7 +287,8 @@ typedef struct cairn_job_options {
     cairn_store *savepoint_store; /* an open store instead of savepoint_uri; borrowed until the job closes */
     const char *restore_uri;      /* start from this snapshot: a savepoint's directory, or a directory of
                                      this or another job, of which the newest complete checkpoint is
-                                     taken, or restore_checkpoint_id */
+                                     taken, or restore_checkpoint_id, or the one whose MANIFEST-chk
+                                     object in it is named */
     cairn_store *restore_store;   /* an open store that has it, instead of restore_uri; borrowed until the
                                      first own checkpoint is complete or the job closes */
     const char *restore_name;     /* with restore_store: the directory's name in it */

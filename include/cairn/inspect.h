@@ -37,11 +37,13 @@ CAIRN_API CAIRN_MUST_CHECK int cairn_store_jobs(cairn_store *store, char ***ret_
 CAIRN_API void cairn_names_free(char **names, size_t count);
 
 /** Open what a person names on a command line: a store, or a job's or savepoint's directory in it (which
- * holds MANIFEST-chk objects; the path of such an object stands for its directory). *ret_job is NULL for a whole store, else the job's name, to be released with
- * free(). Unlike cairn_store_open() it creates nothing.
+ * holds MANIFEST-chk objects), or such an object, which stands for its directory and for one checkpoint in it. *ret_job is
+ * NULL for a whole store, else the job's name, to be released with free(). *ret_id (ret_id may be NULL) is the id that the
+ * object's name has, or 0: whoever reads a snapshot from there means that one. Unlike cairn_store_open() it creates nothing.
  * @return 0, CAIRN_ENOTFOUND if there is nothing there, or as cairn_store_open(). */
 CAIRN_API CAIRN_MUST_CHECK int cairn_store_open_existing(const char *uri, cairn_store **ret_store,
-                                                         char **ret_job, cairn_error **reterr);
+                                                         char **ret_job, uint64_t *ret_id,
+                                                         cairn_error **reterr);
 
 /* ------------------------------------------------------------------------------------------ *
  * A job's log
@@ -113,6 +115,11 @@ CAIRN_API CAIRN_MUST_CHECK int cairn_log_open(cairn_store *store, const char *jo
                                               cairn_log **ret_log, cairn_error **reterr);
 CAIRN_API size_t cairn_log_size(const cairn_log *log);
 CAIRN_API const cairn_record_info *cairn_log_at(const cairn_log *log, size_t i);
+/** 1: it is the directory of a savepoint, 0: of a job. */
+CAIRN_API int cairn_log_is_savepoint(const cairn_log *log);
+/** Who has claimed the directory (CAIRN_CLAIM) and is going to remove it, for people: "job 'orders', by
+ * process 812 on 'node-1'". NULL: nobody. As of cairn_log_open(). */
+CAIRN_API const char *cairn_log_claimed_by(const cairn_log *log);
 CAIRN_API void cairn_log_close(cairn_log *log);
 
 /* ------------------------------------------------------------------------------------------ *

@@ -109,8 +109,10 @@ static void check_existing(const char *uri)
     CRN_AUTO_FREE char *job = NULL;
     cairn_store *store = NULL;
     forget();
-    int r = cairn_store_open_existing(uri, &store, &job, &error);
+    uint64_t id = UINT64_MAX;
+    int r = cairn_store_open_existing(uri, &store, &job, &id, &error);
     crn_fuzz_must((r < 0) == (error != NULL) && (r < 0) == (store == NULL));
+    crn_fuzz_must(r == 0 || id == UINT64_MAX);
     crn_fuzz_must((r < 0) == (job == NULL));
     if (r < 0)
         return;

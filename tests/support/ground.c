@@ -148,7 +148,7 @@ void service_go_on(struct service *service, int first_new)
 void stored_snapshot_open(const char *uri, struct stored_snapshot *ret)
 {
     *ret = (struct stored_snapshot){0};
-    CRN_TEST_OK(cairn_store_open_existing(uri, &ret->store, &ret->name, reterr));
+    CRN_TEST_OK(cairn_store_open_existing(uri, &ret->store, &ret->name, NULL, reterr));
     ck_assert_ptr_nonnull(ret->name);
     CRN_TEST_OK(cairn_snapshot_open(ret->store, ret->name, 0, &ret->snapshot, reterr));
 }

@@ -134,6 +134,7 @@ static inline void cli_cleanup_error(cairn_error **error)
 struct cli_target {
     cairn_store *store;
     char *job;
+    uint64_t id; /* PATH is the manifest of this checkpoint; 0: it is not one */
 };
 int cli_target_open(const struct cli_args *args, struct cli_target *ret, cairn_error **reterr);
 /* The same for an object's name: if it begins with a job's name and '/', that one is meant. */
@@ -147,6 +148,11 @@ int cli_each_job(const struct cli_args *args, cli_job_fn fn, void *context, cair
 /* The line that separates one job's output from the next one's. */
 void cli_print_job(const char *job, bool first);
 int cli_raise_no_job(const char *path, cairn_error **reterr);
+/* Which checkpoint is meant: word, which is as cli_args_id() has it, or the one that PATH names. 0:
+ * the newest, or whatever the verb has for none. word may be NULL. CAIRN_EINVAL if the two
+ * contradict. */
+int cli_target_id(const struct cli_target *target, const char *word, uint64_t *ret_id,
+                  cairn_error **reterr);
 void cli_target_close(struct cli_target *target);
 #define CLI_AUTO_TARGET CLI_CLEANUP(cli_target_close)
 

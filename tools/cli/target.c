@@ -69,7 +69,7 @@ static int has_job(cairn_store *store, const char *job, cairn_error **reterr)
 
 static int open_path(const char *path, struct cli_target *ret, cairn_error **reterr)
 {
-    int r = cairn_store_open_existing(path, &ret->store, &ret->job, reterr);
+    int r = cairn_store_open_existing(path, &ret->store, &ret->job, &ret->id, reterr);
     if (r == CAIRN_ENOTFOUND || r == CAIRN_EINVAL)
         cli_hint("give the directory of a store, or of a job in it");
     return r;
@@ -106,6 +106,21 @@ int cli_target_open_for(const struct cli_args *args, const char *object, struct 
     return r;
 }
 
+int cli_target_id(const struct cli_target *target, const char *word, uint64_t *ret_id,
+                  cairn_error **reterr)
+{
+    uint64_t id = target->id;
+    int r = word ? cli_args_id(word, &id, reterr) : 0;
+    if (r == 0 && target->id && id != target->id) {
+        cli_hint("give the directory, and which checkpoint in it is meant");
+        return cli_raise(reterr, CAIRN_EINVAL, "the path names checkpoint %" PRIu64 ", not '%s'",
+                         target->id, word);
+    }
+    if (r == 0)
+        *ret_id = id;
+    return r;
+}
+
 int cli_snapshot_open(const struct cli_args *args, struct cli_target *ret_target,
                       cairn_snapshot **ret_snapshot, cairn_error **reterr)
 {
@@ -113,6 +128,8 @@ int cli_snapshot_open(const struct cli_args *args, struct cli_target *ret_target
     int r = args->words[1] ? cli_args_id(args->words[1], &id, reterr) : 0;
     if (r == 0)
         r = cli_target_open(args, ret_target, reterr);
+    if (r == 0)
+        r = cli_target_id(ret_target, args->words[1], &id, reterr);
     return r < 0
                ? r
                : cairn_snapshot_open(ret_target->store, ret_target->job, id, ret_snapshot, reterr);

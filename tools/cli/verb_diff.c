@@ -115,6 +115,10 @@ int cli_diff(const struct cli_args *args, cairn_error **reterr)
     if (r == 0)
         r = cli_target_open(args, &target, reterr);
     if (r == 0)
+        r = cli_target_id(&target, args->words[1], &a, reterr);
+    if (r == 0)
+        r = cli_target_id(&target, args->words[2], &b, reterr);
+    if (r == 0)
         r = cairn_snapshot_open(target.store, target.job, a, &first, reterr);
     if (r == 0)
         r = cairn_snapshot_open(target.store, target.job, b, &second, reterr);

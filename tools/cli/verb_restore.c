@@ -16,6 +16,8 @@ int cli_restore(const struct cli_args *args, cairn_error **reterr)
     int r = args->words[1] ? cli_args_id(args->words[1], &options.id, reterr) : 0;
     if (r == 0)
         r = cli_target_open(args, &target, reterr);
+    if (r == 0)
+        r = cli_target_id(&target, args->words[1], &options.id, reterr);
     if (r < 0)
         return r;
     cli_progress_start(&progress, "restoring");

@@ -149,7 +149,7 @@ static int verify_job(void *opaque, const struct cli_target *target, bool severa
     CLI_AUTO_ERROR cairn_error *error = NULL;
     cairn_verify_options options = CAIRN_VERIFY_OPTIONS_INIT;
     cairn_verify_report report = CAIRN_VERIFY_REPORT_INIT;
-    options.id = context->id;
+    options.id = context->id = target->id ? target->id : context->id;
     options.full = context->args->full;
     options.threads = context->args->threads;
     options.affected = on_problem;
@@ -214,12 +214,14 @@ static void choose_hint(const struct context *context)
 static int verify_all(struct context *context, cairn_error **reterr)
 {
     CLI_AUTO_TARGET struct cli_target target = {0};
-    const struct cli_args *args = context->args;
-    if (!args->words[1])
-        return cli_each_job(args, verify_job, context, reterr);
-    int r = cli_args_id(args->words[1], &context->id, reterr);
+    const char *word = context->args->words[1];
+    if (!word)
+        return cli_each_job(context->args, verify_job, context, reterr);
+    int r = cli_args_id(word, &context->id, reterr);
     if (r == 0)
-        r = cli_target_open(args, &target, reterr);
+        r = cli_target_open(context->args, &target, reterr);
+    if (r == 0)
+        r = cli_target_id(&target, word, &context->id, reterr);
     if (r == 0 && context->id == 0)
         r = resolve_latest(&target, &context->id, reterr);
     return r < 0 ? r : verify_job(context, &target, false, reterr);
