@@ -8,10 +8,10 @@
  * it was for the program that wrote it. Damaged values are errors (P11).
  */
 
+#include "tests/support/items.h"
 #include "tests/support/keyed_task.h"
 #include "tests/support/tap.h"
 
-#include "base/file.h"
 #include "engine/serializers/serializer.h"
 #include <stdio.h>
 #include <string.h>
@@ -19,24 +19,6 @@
 /* ------------------------------------------------------------------------------------------ *
  * A program, in several versions
  * ------------------------------------------------------------------------------------------ */
-
-static const cairn_field v1_fields[] = {{"id", CAIRN_INT64, NULL, 0},
-                                        {"name", CAIRN_STRING, NULL, 0}};
-static const cairn_field v2_fields[] = {
-    {"name", CAIRN_STRING, NULL, 0}, {"tag", CAIRN_STRING, "new", 3}, {"id", CAIRN_INT64, NULL, 0}};
-static const cairn_field v3_fields[] = {{"id", CAIRN_INT64, NULL, 0},
-                                        {"tag", CAIRN_STRING, "newer", 5}};
-static const cairn_field bad_fields[] = {{"id", CAIRN_DOUBLE, NULL, 0}};
-
-static cairn_serializer *struct_version(int version)
-{
-    cairn_serializer *made;
-    MUST(version == 1   ? cairn_struct_serializer("item", v1_fields, 2, &made, ERR)
-         : version == 2 ? cairn_struct_serializer("item", v2_fields, 3, &made, ERR)
-         : version == 3 ? cairn_struct_serializer("item", v3_fields, 2, &made, ERR)
-                        : cairn_struct_serializer("item", bad_fields, 1, &made, ERR));
-    return made;
-}
 
 /* One version, with all its states registered. */
 struct program {
@@ -49,41 +31,14 @@ struct program {
     cairn_aggregating *aggregating;
 };
 
-static void encode(const cairn_serializer *serializer, int64_t id, const char *name,
-                   cairn_buffer *out)
-{
-    cairn_struct *record;
-    const void *data;
-    size_t size;
-    MUST(cairn_struct_new(serializer, &record, ERR));
-    MUST(cairn_struct_set_int64(record, cairn_struct_field(record, "id"), id));
-    int field = cairn_struct_field(record, "name");
-    if (field >= 0 && name != NULL)
-        MUST(cairn_struct_set_bytes(record, field, name, strlen(name)));
-    MUST(cairn_struct_encode(record, &data, &size, ERR));
-    MUST(cairn_buffer_append(out, data, size));
-    cairn_struct_free(record);
-}
-
-static int64_t id_of(const cairn_serializer *serializer, const void *data, size_t size)
-{
-    cairn_struct *record;
-    int64_t id;
-    MUST(cairn_struct_new(serializer, &record, ERR));
-    MUST(cairn_struct_decode(record, data, size, ERR));
-    MUST(cairn_struct_get_int64(record, cairn_struct_field(record, "id"), &id));
-    cairn_struct_free(record);
-    return id;
-}
-
 /* Both functions see values of the present schema only, or decoding fails the test. */
 static int add_ids(void *context, const void *a, size_t a_size, const void *b, size_t b_size,
                    cairn_buffer *out)
 {
     const struct program *program = context;
-    encode(program->serializer,
-           id_of(program->serializer, a, a_size) + id_of(program->serializer, b, b_size), "sum",
-           out);
+    item_encode(program->serializer,
+                item_id(program->serializer, a, a_size) + item_id(program->serializer, b, b_size),
+                "sum", out);
     return 0;
 }
 
@@ -92,9 +47,9 @@ static int add_input(void *context, const void *accumulator, size_t accumulator_
 {
     const struct program *program = context;
     int64_t sum =
-        accumulator != NULL ? id_of(program->serializer, accumulator, accumulator_size) : 0;
+        accumulator != NULL ? item_id(program->serializer, accumulator, accumulator_size) : 0;
     ck_assert_uint_eq(input_size, 8);
-    encode(program->serializer, sum + cairn_decode_int64(input), "acc", out);
+    item_encode(program->serializer, sum + cairn_decode_int64(input), "acc", out);
     return 0;
 }
 
@@ -103,7 +58,7 @@ static void open_program(struct program *program, struct test_task *t, int versi
     cairn_state_options options = CAIRN_STATE_OPTIONS_INIT;
     cairn_aggregate_functions functions = {add_input, NULL, program};
     program->t = t;
-    program->serializer = struct_version(version);
+    program->serializer = item_version(version);
     options.serializer = program->serializer;
     options.ttl_ms = ttl_ms;
     MUST(cairn_value_state(&t->task, "v", CAIRN_STRUCT, &options, &program->value, ERR));
@@ -136,7 +91,7 @@ static void write_round(struct program *program, int64_t id)
     char key[24];
     uint8_t input[8];
     (void)snprintf(key, sizeof(key), "e%d", (int)id);
-    encode(program->serializer, id, key, &item);
+    item_encode(program->serializer, id, key, &item);
     cairn_encode_int64(id, input);
     MUST(cairn_task_set_key(&program->t->task, key, strlen(key)));
     MUST(cairn_value_put(program->value, item.data, item.size, ERR));
@@ -351,7 +306,7 @@ START_TEST(test_incompatible)
     write_round(&program, 1);
     close_program(&program);
     test_task_restart(program.t);
-    cairn_serializer *bad = struct_version(0);
+    cairn_serializer *bad = item_version(0);
     options.serializer = bad;
     MUST_FAIL(CAIRN_EMISMATCH,
               "state 'v' cannot be read: stored as item {id int64, name string}, given as item {id "
@@ -383,7 +338,7 @@ START_TEST(test_options)
 {
     struct test_task *t = test_task_new(_i);
     cairn_state_options options = CAIRN_STATE_OPTIONS_INIT;
-    cairn_serializer *serializer = struct_version(1);
+    cairn_serializer *serializer = item_version(1);
     cairn_value *value = NULL;
     cairn_list *list;
     cairn_operator_list *operators;
@@ -667,7 +622,7 @@ START_TEST(test_expiry_off)
     MUST(cairn_task_set_key(&t->task, "k", 1));
     ck_assert_int_eq(MUST(cairn_list_load(program.list, ERR)), 1);
     MUST(cairn_list_at(program.list, 0, &data, &size));
-    ck_assert_int_eq(id_of(program.serializer, data, size), 2);
+    ck_assert_int_eq(item_id(program.serializer, data, size), 2);
     ck_assert_int_eq(MUST(cairn_map_get(program.map, "e1", 2, &data, &size, ERR)), 0);
     ck_assert_int_eq(MUST(cairn_map_get(program.map, "e2", 2, &data, &size, ERR)), 1);
     ck_assert_int_eq(MUST(cairn_reducing_get(program.reducing, &data, &size, ERR)), 1);
@@ -743,137 +698,6 @@ START_TEST(test_half_rewritten)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------------------ *
- * Subtasks, in a job
- * ------------------------------------------------------------------------------------------ */
-
-START_TEST(test_merge)
-{
-    const cairn_schema_info all[] = {{0, "a", 0, (const uint8_t *)"x", 1},
-                                     {1, "a", 0, (const uint8_t *)"y", 1},
-                                     {4, "a", 0, (const uint8_t *)"z", 1}};
-    cairn_state_info state = {.name = "s", .schemas = &all[1], .schema_count = 1};
-    cairn_state_info other = {.name = "s", .schemas = all, .schema_count = 3};
-    cairn_state_info merged;
-    MUST(crn_state_copy(&merged, &state));
-    MUST(crn_schemas_merge(&merged, &other));
-    ck_assert_uint_eq(merged.schema_count, 3);
-    for (size_t i = 0; i < 3; i++) {
-        ck_assert_uint_eq(merged.schemas[i].tag, all[i].tag);
-        ck_assert(crn_schema_is_same(&merged.schemas[i], &all[i]));
-    }
-    cairn_schema_info odd = all[1];
-    odd.bytes = (const uint8_t *)"q";
-    other.schemas = &odd;
-    other.schema_count = 1;
-    ck_assert_int_eq(crn_schemas_merge(&merged, &other), CAIRN_EMISMATCH);
-    ck_assert_uint_eq(merged.schema_count, 3);
-    crn_state_done(&merged);
-}
-END_TEST
-
-struct two {
-    cairn_job *job;
-    cairn_task *tasks[2];
-    cairn_value *values[2];
-};
-
-static void open_two(struct two *two, const char *root)
-{
-    char store[128], local[128];
-    cairn_job_options options = CAIRN_JOB_OPTIONS_INIT;
-    cairn_task_options task = CAIRN_TASK_OPTIONS_INIT;
-    (void)snprintf(store, sizeof(store), "%s/store", root);
-    (void)snprintf(local, sizeof(local), "%s/local", root);
-    options.store_uri = store;
-    options.local_dir = local;
-    task.parallelism = 2;
-    MUST(cairn_job_open("j", &options, &two->job, ERR));
-    for (uint32_t i = 0; i < 2; i++) {
-        task.subtask = i;
-        MUST(cairn_task_open(two->job, "op", &task, &two->tasks[i], ERR));
-    }
-}
-
-/* Takes a checkpoint with both barriers in this thread, and closes. */
-static void store_two(struct two *two)
-{
-    cairn_event event;
-    MUST(cairn_job_start(two->job, ERR));
-    MUST(cairn_job_trigger(two->job, NULL, ERR));
-    for (int settled = 0; settled != 3;)
-        for (int i = 0; i < 2; i++) {
-            MUST(cairn_task_wait(two->tasks[i], 20, &event, ERR));
-            ck_assert_int_ne(event.type, CAIRN_EVENT_ABORTED);
-            settled |= event.type == CAIRN_EVENT_COMPLETED ? 1 << i : 0;
-        }
-    cairn_job_close(two->job);
-    cairn_task_close(two->tasks[0]);
-    cairn_task_close(two->tasks[1]);
-}
-
-static void register_two(struct two *two, int subtask, cairn_serializer *serializer)
-{
-    cairn_state_options options = CAIRN_STATE_OPTIONS_INIT;
-    options.serializer = serializer;
-    MUST(cairn_value_state(two->tasks[subtask], "v", CAIRN_STRUCT, &options, &two->values[subtask],
-                           ERR));
-}
-
-static void set_key_of(struct two *two, int subtask)
-{
-    char key[8];
-    for (int i = 0; i < 1000; i++) {
-        (void)snprintf(key, sizeof(key), "%d", i);
-        if (cairn_subtask_of_key(key, strlen(key), 2, 128) == subtask) {
-            MUST(cairn_task_set_key(two->tasks[subtask], key, strlen(key)));
-            return;
-        }
-    }
-    ck_abort();
-}
-
-START_TEST(test_subtasks)
-{
-    char root[] = "/tmp/cairn-schema-XXXXXX";
-    struct two two;
-    cairn_serializer *v1 = struct_version(1), *v2 = struct_version(2), *v3 = struct_version(3);
-    CRN_AUTO_BUFFER struct cairn_buffer item = {0};
-    cairn_state_options options = CAIRN_STATE_OPTIONS_INIT;
-    const void *data;
-    size_t size;
-    ck_assert_ptr_nonnull(mkdtemp(root));
-    encode(v1, 5, "n", &item);
-    open_two(&two, root);
-    for (int i = 0; i < 2; i++) {
-        register_two(&two, i, v1);
-        set_key_of(&two, i);
-        MUST(cairn_value_put(two.values[i], item.data, item.size, ERR));
-    }
-    store_two(&two);
-    /* One subtask is migrated, the other does not even register. */
-    open_two(&two, root);
-    register_two(&two, 0, v2);
-    options.serializer = v3;
-    MUST_FAIL(CAIRN_EMISMATCH, "with another schema",
-              cairn_value_state(two.tasks[1], "v", CAIRN_STRUCT, &options, &two.values[1], ERR));
-    MUST(cairn_task_migrate(two.tasks[0], NULL, ERR));
-    store_two(&two);
-    open_two(&two, root);
-    for (int i = 0; i < 2; i++) {
-        register_two(&two, i, v2);
-        set_key_of(&two, i);
-        ck_assert_int_eq(MUST(cairn_value_get(two.values[i], &data, &size, ERR)), 1);
-        ck_assert_int_eq(id_of(v2, data, size), 5);
-    }
-    store_two(&two);
-    cairn_serializer_release(v1);
-    cairn_serializer_release(v2);
-    cairn_serializer_release(v3);
-    MUST(crn_file_remove_tree(root, ERR));
-}
-END_TEST
-
 int main(void)
 {
     Suite *suite = suite_create("schema evolution");
@@ -888,8 +712,6 @@ int main(void)
     tcase_add_loop_test(schemas, test_migrate_keeps_times, 0, TEST_BACKENDS);
     tcase_add_loop_test(schemas, test_avro, 0, TEST_BACKENDS);
     tcase_add_loop_test(schemas, test_custom, 0, TEST_BACKENDS);
-    tcase_add_test(schemas, test_merge);
-    tcase_add_test(schemas, test_subtasks);
     suite_add_tcase(suite, schemas);
     TCase *expiry = tcase_create("expiry");
     tcase_set_timeout(expiry, 20);
