@@ -11,7 +11,7 @@ packages=(
     librocksdb-dev liblz4-dev libxxhash-dev libisal-dev libprotobuf-c-dev protobuf-c-compiler
     libjson-c-dev
     # to test and to check
-    check clang clang-format cppcheck g++ mandoc shellcheck
+    check clang clang-format cppcheck g++ libavro-dev mandoc shellcheck
     # to demonstrate and to measure
     ca-certificates git gnuplot-nox
 )
