@@ -224,6 +224,14 @@ static void cleanup_store(cairn_store **store)
 
 #define STOP_LISTING 1
 
+static int find_object(void *context, const char *key, const cairn_object_stat *stat)
+{
+    bool *found = context;
+    (void)stat;
+    *found = crn_key_parse(key).type == CRN_KEY_OBJECT;
+    return *found ? STOP_LISTING : 0;
+}
+
 static int find_manifest(void *context, const char *key, const cairn_object_stat *stat)
 {
     bool *found = context;
@@ -233,10 +241,14 @@ static int find_manifest(void *context, const char *key, const cairn_object_stat
     return STOP_LISTING;
 }
 
-/* A job's directory, seen as a store, has manifests where a store has jobs. */
-static int holds_manifests(cairn_store *store, bool *ret_found, cairn_error **reterr)
+/* A job's directory, seen as a store, has manifests where a store has jobs; or at least Cairn's
+ * objects, if the manifests are lost or were not written yet. */
+static int is_jobs_directory(cairn_store *store, bool *ret_found, cairn_error **reterr)
 {
+    static const char *const places[] = {"shared/", "chk-"};
     int r = store->ops->list_segments(store, "", find_manifest, ret_found, reterr);
+    for (size_t i = 0; i < CRN_COUNT(places) && r == 0; i++)
+        r = store->ops->list(store, places[i], find_object, ret_found, reterr);
     return r == STOP_LISTING ? 0 : r;
 }
 
@@ -274,7 +286,7 @@ static int split_job(struct location *location, char **ret_job, cairn_error **re
     char *slash = strrchr(location->path, '/');
     if (slash == NULL || !crn_text_is_job_name(slash + 1))
         return crn_err_fail(reterr, CAIRN_EINVAL, location->path,
-                            "'%s' holds manifests, but its last part is not a job's name",
+                            "'%s' holds a job's files, but its last part is not a job's name",
                             location->path);
     *ret_job = strdup(slash + 1);
     if (*ret_job == NULL)
@@ -298,7 +310,7 @@ int cairn_store_open_existing(const char *uri, cairn_store **ret_store, char **r
         id = strip_manifest(&location);
     }
     CRN_TRY(location.scheme->open(&location, false, &store, reterr));
-    CRN_TRY(holds_manifests(store, &is_job, reterr));
+    CRN_TRY(is_jobs_directory(store, &is_job, reterr));
     if (is_job) {
         CRN_TRY(split_job(&location, &job, reterr));
         cairn_store_close(CRN_TAKE(store));

@@ -4,7 +4,9 @@
  * in whatever way, opening fails with the code of that harm and names that manifest, and nothing in
  * the store changes; if only older ones are, the newest checkpoint is restored, a warning names
  * what is damaged, and the damage goes with the next checkpoints. The exception is the lowest
- * manifest: without it the log looks as if its newest were lost, so going on takes a word. Method:
+ * manifest: without it the log looks as if its newest were lost, so going on takes a word. With the
+ * newest manifests or all of them gone, everybody who reads the job says which, and start_empty
+ * goes on above what is lost. Method:
  * two logs with known contents, one that has all its checkpoints and one that has dropped some;
  * every harm to every manifest. The fake backend over the memory store.
  */
@@ -222,6 +224,145 @@ START_TEST(test_older_one_by_id)
 }
 END_TEST
 
+/* ------------------------------------------------------------------------------------------ *
+ * Lost at the top
+ * ------------------------------------------------------------------------------------------ */
+
+static void remove_manifests(uint64_t first, uint64_t last)
+{
+    for (uint64_t id = first; id <= last; id++) {
+        char key[64];
+        key_of(id, key);
+        store_harm(f.store, key, HARM_REMOVE);
+    }
+}
+
+static void expect_reader(int r, cairn_error *error, const char *what)
+{
+    ck_assert_msg(r == CAIRN_EMISSING && strstr(cairn_error_message(error), what) != NULL, "%s: %s",
+                  cairn_error_name(r), cairn_error_message(error));
+    cairn_error_free(error);
+}
+
+/* Whoever reads the job says the same as whoever starts it. */
+static void expect_readers_see(const char *what)
+{
+    cairn_error *error = NULL;
+    cairn_snapshot *snapshot = NULL;
+    cairn_verify_report report = CAIRN_VERIFY_REPORT_INIT;
+    cairn_usage usage = CAIRN_USAGE_INIT;
+    int r = cairn_verify(f.store, "job", NULL, &report, &error);
+    expect_reader(r, CRN_TAKE(error), what);
+    r = cairn_gc(f.store, "job", NULL, NULL, &error);
+    expect_reader(r, CRN_TAKE(error), what);
+    r = cairn_job_usage(f.store, "job", &usage, &error);
+    expect_reader(r, CRN_TAKE(error), what);
+    ck_assert_uint_eq(usage.dead_count, 0);
+    r = cairn_snapshot_open(f.store, "job", 0, &snapshot, &error);
+    expect_reader(r, CRN_TAKE(error), what);
+}
+
+/* What was there is given up, and nothing of it is left; names and ids go on above it. */
+static void expect_a_new_beginning(uint64_t lost)
+{
+    struct subject s;
+    oracle_init(&stored);
+    f.options.start_empty = 1;
+    ck_ok(subject_open(&f, "job", &s, reterr));
+    ck_assert_int_eq(cairn_job_restored(s.job, NULL), 0);
+    ck_assert_ptr_null(oracle_compare(&stored, &s));
+    subject_close(&s);
+    char fence[64];
+    key_of(lost + 1, fence);
+    ck_assert(store_has(f.store, fence));
+    ck_assert_uint_eq(store_count(f.store, "job/"), 1);
+    f.options.start_empty = 0;
+    warnings[0] = 0;
+    take_checkpoints(2);
+    ck_assert_uint_eq(newest, lost + 4);
+    expect_newest();
+    ck_assert_str_eq(warnings, "");
+    store_check_tidy(f.store, "job");
+    cairn_log *log = NULL;
+    ck_ok(cairn_log_open(f.store, "job", &log, reterr));
+    for (size_t i = 0; i < cairn_log_size(log); i++) {
+        ck_assert_uint_gt(cairn_log_at(log, i)->id, lost);
+        ck_assert_uint_ge(cairn_log_at(log, i)->epoch, 2); /* above that of the lost objects */
+    }
+    cairn_log_close(log);
+}
+
+START_TEST(test_all_manifests_lost)
+{
+    const char *what = "'job' has objects up to id 4 but no manifest";
+    char **names = NULL;
+    size_t count = 0;
+    struct subject s;
+    cairn_log *log = NULL;
+    cairn_error *error = NULL;
+    remove_manifests(2, 4);
+    ck_fails(subject_open(&f, "job", &s, reterr), CAIRN_EMISSING, what);
+    f.options.restore_fallback = 1;
+    ck_fails(subject_open(&f, "job", &s, reterr), CAIRN_EMISSING, what);
+    f.options.restore_fallback = 0;
+    expect_readers_see(what);
+    int r = cairn_log_open(f.store, "job", &log, &error);
+    expect_reader(r, error, what);
+    ck_ok(cairn_store_jobs(f.store, &names, &count, reterr));
+    ck_assert_uint_eq(count, 1);
+    ck_assert_str_eq(names[0], "job");
+    cairn_names_free(names, count);
+    expect_a_new_beginning(4);
+}
+END_TEST
+
+/* One of a log that drops, and two of one that does not, which shows by objects alone. */
+START_TEST(test_newest_manifests_lost)
+{
+    const uint64_t lost = _i == 0 ? 8 : 4, first = _i == 0 ? 8 : 3;
+    const char *what =
+        _i == 0 ? "'job/MANIFEST-chk8' is the first" : "'job/MANIFEST-chk3' is the first";
+    cairn_log *log = NULL;
+    struct subject s;
+    if (_i == 0)
+        go_on();
+    remove_manifests(first, lost);
+    ck_fails(subject_open(&f, "job", &s, reterr), CAIRN_EMISSING, what);
+    expect_readers_see(what);
+    ck_ok(cairn_log_open(f.store, "job", &log, reterr));
+    for (size_t i = 0; i < cairn_log_size(log); i++) {
+        const cairn_record_info *record = cairn_log_at(log, i);
+        ck_assert_int_eq(record->state == CAIRN_STATE_UNREADABLE, record->id >= first);
+        if (record->id >= first)
+            ck_assert_msg(strstr(record->reason, what) != NULL, "%s", record->reason);
+    }
+    cairn_log_close(log);
+    if (_i == 1)
+        expect_a_new_beginning(lost);
+}
+END_TEST
+
+/* It is alive, and its log was removed behind its back. */
+START_TEST(test_a_writer_of_the_lost_log_is_fenced)
+{
+    struct subject old, s;
+    struct fixture second = f;
+    CRN_AUTO_FREE char *local_dir = fixture_dir(&f, "second");
+    ck_ok(subject_open(&f, "job", &old, reterr)); /* 5 */
+    ck_ok(subject_checkpoint(&old, false, NULL, reterr));
+    remove_manifests(3, 6); /* what it has in memory is not there any more */
+    second.options.local_dir = local_dir;
+    second.options.start_empty = 1;
+    ck_ok(subject_open(&second, "job", &s, reterr));
+    ck_assert_int_eq(subject_checkpoint(&old, false, NULL, NULL), CAIRN_EFENCED);
+    subject_close(&old);
+    ck_ok(subject_checkpoint(&s, false, NULL, reterr));
+    subject_close(&s);
+    ck_ok(cairn_gc(f.store, "job", NULL, NULL, reterr)); /* what the old one had uploaded */
+    store_check_tidy(f.store, "job");
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("job damage");
@@ -235,6 +376,9 @@ int main(void)
     tcase_add_loop_test(tcase, test_older_one, 0, 2 * HARMS);
     tcase_add_loop_test(tcase, test_older_one_of_a_log_that_drops, 0, HARMS);
     tcase_add_loop_test(tcase, test_older_one_by_id, 0, HARMS);
+    tcase_add_test(tcase, test_all_manifests_lost);
+    tcase_add_loop_test(tcase, test_newest_manifests_lost, 0, 2);
+    tcase_add_test(tcase, test_a_writer_of_the_lost_log_is_fenced);
     suite_add_tcase(suite, tcase);
     return crn_test_run(suite);
 }

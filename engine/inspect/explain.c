@@ -111,7 +111,7 @@ static const struct crn_joblog_entry *find_entry(const struct cairn_explanation 
 {
     const struct crn_joblog *log = &explanation->log;
     struct crn_key_info key = crn_key_parse(explanation->object);
-    if (key.type != CRN_KEY_MANIFEST || key.id > log->head_id)
+    if (key.type != CRN_KEY_MANIFEST || (key.id > log->head_id && !log->lost_top))
         return NULL;
     for (size_t i = log->count; i-- > 0;) {
         if (log->entries[i].id <= key.id)
@@ -185,10 +185,7 @@ int cairn_explain(cairn_store *store, const char *job, const char *object, cairn
     explanation->info.object = explanation->object;
     explanation->info.operator_uid = "";
     CRN_TRY(look(store, job, explanation, reterr));
-    CRN_TRY(crn_joblog_read(store, job, &explanation->log, reterr));
-    if (explanation->log.count == 0)
-        return crn_err_fail(reterr, CAIRN_ENOTFOUND, job, "there is no job '%s' in this store",
-                            job);
+    CRN_TRY(crn_joblog_read_judged(store, job, &explanation->log, reterr));
     CRN_TRY(find_references(explanation, reterr));
     CRN_TRY(classify(store, explanation, reterr));
     *ret = CRN_TAKE(explanation);

@@ -58,24 +58,22 @@ static int collect_name(void *context, const char *key, const cairn_object_stat 
 
 #define STOP_LISTING 1
 
-struct search {
-    bool found;
-};
-
 static int find_manifest(void *context, const char *key, const cairn_object_stat *stat)
 {
-    struct search *search = context;
+    bool *found = context;
     (void)stat;
-    search->found = crn_key_parse(key).type == CRN_KEY_MANIFEST;
-    return search->found ? STOP_LISTING : 0;
+    *found = crn_key_parse(key).type == CRN_KEY_MANIFEST;
+    return *found ? STOP_LISTING : 0;
 }
 
-static int has_log(cairn_store *store, const char *name, bool *ret_found, cairn_error **reterr)
+/* A job that has lost all its manifests is one still: somebody has to hear of it. What may be a
+ * savepoint that is being written, claimed or removed is none. */
+static int is_job(cairn_store *store, const char *name, bool *ret_found, cairn_error **reterr)
 {
-    struct search search = {0};
-    int r = crn_joblog_list(store, name, CRN_JOBLOG_PREFIX, find_manifest, &search, reterr);
-    *ret_found = search.found;
-    return r == STOP_LISTING ? 0 : r;
+    int r = crn_joblog_list(store, name, CRN_JOBLOG_PREFIX, find_manifest, ret_found, reterr);
+    if (r != 0)
+        return r == STOP_LISTING ? 0 : r;
+    return crn_joblog_find_lost(store, name, ret_found, reterr);
 }
 
 static int compare_names(const void *a, const void *b)
@@ -95,7 +93,7 @@ int cairn_store_jobs(cairn_store *store, char ***ret_names, size_t *ret_count, c
     size_t kept = 0;
     for (size_t i = 0; i < list.count; i++) {
         bool found = false;
-        r = has_log(store, list.names[i], &found, reterr);
+        r = is_job(store, list.names[i], &found, reterr);
         if (r == 0 && found) {
             char *name = list.names[i];
             list.names[i] = list.names[kept];
@@ -298,7 +296,7 @@ static int read_claim(cairn_store *store, struct cairn_log *log, cairn_error **r
     if (r == 0)
         r = crn_mark_decode(key, bytes.data, bytes.size, &mark, &error);
     if (r == CAIRN_ECORRUPT || r == CAIRN_EVERSION)
-        return crn_str_printf(&log->claimed_by, reterr, "somebody, but %s",
+        return crn_str_printf(&log->claimed_by, reterr, "somebody (%s)",
                               cairn_error_message(error));
     if (r < 0)
         return crn_err_move(reterr, &error, r);
@@ -312,9 +310,7 @@ int cairn_log_open(cairn_store *store, const char *job, cairn_log **ret_log, cai
     struct cairn_log *log = calloc(1, sizeof *log);
     if (log == NULL)
         return crn_err_nomem(reterr);
-    int r = crn_joblog_read(store, job, &log->log, reterr);
-    if (r == 0 && log->log.count == 0)
-        r = crn_err_fail(reterr, CAIRN_ENOTFOUND, job, "there is no job '%s' in this store", job);
+    int r = crn_joblog_read_judged(store, job, &log->log, reterr);
     if (r == 0)
         r = fill_infos(log, reterr);
     if (r == 0)

@@ -3,7 +3,7 @@
 /*
  * One checkpoint or savepoint, by its manifest. The whole log is read to find it, although its key
  * is known: a record of the right name may lie below the log's begin, and such a one must not be
- * believed.
+ * believed. Which one is the newest the objects have a say in, too.
  */
 
 #include "engine/inspect/snapshot.h"
@@ -26,7 +26,10 @@ int cairn_snapshot_open(cairn_store *store, const char *job, uint64_t id,
     const struct crn_record *record;
 
     CRN_TRY(crn_joblog_check_args(store, job, reterr));
-    CRN_TRY(crn_joblog_read(store, job, &log, reterr));
+    if (id == 0)
+        CRN_TRY(crn_joblog_read_judged(store, job, &log, reterr));
+    else
+        CRN_TRY(crn_joblog_read(store, job, &log, reterr));
     CRN_TRY(crn_joblog_find(&log, id, &record, reterr));
     struct cairn_snapshot *snapshot = calloc(1, sizeof *snapshot);
     if (snapshot == NULL)

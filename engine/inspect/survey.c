@@ -12,10 +12,9 @@
  * retained checkpoints. Not referenced now therefore means never again (P5). The other order would
  * call a file dead whose checkpoint was committed in between.
  *
- * An empty log beside objects is a lost log, not a job without checkpoints: a job writes its first
- * record before its first object. Likewise an object above head + 1 proves that records at the top
- * were lost. Both are errors, as an unreadable record is: what is referenced is then known to be
- * live, but of nothing can be said that it is dead.
+ * A log that is lost, or whose top is (joblog_top.c says how that shows), is an error, as an
+ * unreadable record is: what is referenced is then known to be live, but of nothing can be said
+ * that it is dead.
  */
 
 #include "engine/inspect/survey.h"
@@ -86,59 +85,42 @@ int crn_survey_live(const struct crn_joblog *log, const char ***ret_live, size_t
     return 0;
 }
 
-/* Cairn's own objects must agree with where the log ends. */
-static int check_head(struct crn_survey *survey, const char *job, cairn_error **reterr)
+/* The log against where its objects say that it ends. Fails if there is no record at all. */
+static int judge_log(struct crn_survey *survey, const char *job, cairn_error **reterr)
 {
-    const struct crn_joblog *log = &survey->log;
-    size_t ours = 0;
-    for (size_t i = 0; i < survey->count; i++) {
-        struct crn_key_info info = crn_key_parse(survey->objects[i].key);
-        if (info.type != CRN_KEY_OBJECT)
-            continue;
-        ours++;
-        if (log->head_id > 0 && info.id > log->head_id && info.id - log->head_id > 1) {
-            survey->lost_head = true;
-            return crn_err_fail(reterr, CAIRN_ECORRUPT, survey->objects[i].key,
-                                "job '%s': '%s' belongs to id %" PRIu64
-                                ", but the log ends at %" PRIu64 ": its newest manifests are lost",
-                                job, survey->objects[i].key, info.id, log->head_id);
-        }
-    }
-    if (log->head_id > 0)
+    struct crn_joblog_objects objects = {0};
+    for (size_t i = 0; i < survey->count; i++)
+        crn_joblog_note_object(&objects, survey->objects[i].key);
+    CRN_TRY(crn_joblog_judge_top(&survey->log, &objects, reterr));
+    if (survey->log.count > 0)
         return 0;
-    if (ours > 0 && crn_survey_has(survey, CRN_MARK_DISPOSING)) {
-        survey->lost_head = true;
+    if (objects.count > 0 && crn_survey_has(survey, CRN_MARK_DISPOSING))
         return crn_err_fail(reterr, CAIRN_EMISSING, job,
                             "the removal of savepoint '%s' was begun and not finished: dispose of "
                             "it again",
                             job);
-    }
-    if (ours > 0) {
-        survey->lost_head = true;
-        return crn_err_fail(reterr, CAIRN_EMISSING, job,
-                            "job '%s' has %zu objects but not one manifest: its log is lost", job,
-                            ours);
-    }
-    return crn_err_fail(reterr, CAIRN_ENOTFOUND, job, "there is no job '%s' in this store", job);
+    return objects.count > 0 ? crn_joblog_fail_lost(job, &objects, reterr)
+                             : crn_joblog_fail_absent(job, &objects, reterr);
 }
 
 int crn_survey_read_log_as_it_is(cairn_store *store, const char *job, struct crn_survey *survey,
                                  cairn_error **ret_damage, cairn_error **reterr)
 {
     CRN_AUTO_ERROR cairn_error *damage = NULL;
-    CRN_AUTO_ERROR cairn_error *lost = NULL;
     crn_joblog_done(&survey->log);
     free(survey->live);
     survey->live = NULL;
     survey->live_count = 0;
     survey->lost_head = false;
     CRN_TRY(crn_joblog_read(store, job, &survey->log, reterr));
-    int r = crn_joblog_require_whole(&survey->log, &damage);
-    int head = check_head(survey, job, &lost);
-    if (head == CAIRN_ENOTFOUND)
-        return crn_err_move(reterr, &lost, head);
-    survey->is_partial = r < 0 || head < 0;
-    *ret_damage = r < 0 ? CRN_TAKE(damage) : CRN_TAKE(lost);
+    int r = judge_log(survey, job, &damage);
+    if (r < 0 && r != CAIRN_EMISSING)
+        return crn_err_move(reterr, &damage, r);
+    survey->lost_head = survey->log.lost_top || r < 0;
+    if (r == 0)
+        r = crn_joblog_require_whole(&survey->log, &damage);
+    survey->is_partial = r < 0;
+    *ret_damage = CRN_TAKE(damage);
     return crn_survey_live(&survey->log, &survey->live, &survey->live_count, reterr);
 }
 

@@ -277,9 +277,6 @@ static int plan(struct verify *verify, cairn_error **reterr)
     const struct crn_record *found;
     CRN_AUTO_ERROR cairn_error *error = NULL;
 
-    if (verify->log.count == 0)
-        return crn_err_fail(reterr, CAIRN_ENOTFOUND, verify->job,
-                            "there is no job '%s' in this store", verify->job);
     if (wanted != 0 && crn_joblog_find(&verify->log, wanted, &found, &error) == CAIRN_ENOTFOUND)
         return crn_err_move(reterr, &error, CAIRN_ENOTFOUND);
     verify->checkpoints = calloc(verify->log.count, sizeof *verify->checkpoints);
@@ -341,7 +338,7 @@ int cairn_verify(cairn_store *store, const char *job, const cairn_verify_options
     CRN_TRY(crn_options_in(&verify.options, sizeof verify.options, options, "cairn_verify_options",
                            reterr));
     CRN_TRY(crn_joblog_check_args(store, job, reterr));
-    CRN_TRY(crn_joblog_read(store, job, &verify.log, reterr));
+    CRN_TRY(crn_joblog_read_judged(store, job, &verify.log, reterr));
     int r = plan(&verify, reterr);
     if (r == 0)
         r = look(&verify, reterr);

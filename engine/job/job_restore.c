@@ -78,17 +78,12 @@ static bool names_source(const struct cairn_job *job)
     return job->options.restore_uri != NULL || job->options.restore_store != NULL;
 }
 
-static bool misses_its_begin(const struct crn_joblog *log)
-{
-    return log->count > 0 && cairn_error_code(log->entries[0].error) == CAIRN_EMISSING;
-}
-
 /* The lowest record that the head needs is gone, and only a newer record lets it go: the head that
  * we see may not be the newest. Going back silently is for a person to decide: by fallback, or by
  * naming the checkpoint. */
 static int check_is_newest(const struct cairn_job *job, cairn_error **reterr)
 {
-    if (!misses_its_begin(&job->joblog))
+    if (!crn_joblog_misses_its_begin(&job->joblog))
         return 0;
     cairn_error *copy = crn_err_copy(job->joblog.entries[0].error);
     return crn_err_move(reterr, &copy, CAIRN_EMISSING);
@@ -250,7 +245,8 @@ static int choose_newest_whole(struct cairn_job *job, cairn_error **reterr)
     return code;
 }
 
-/* One try to commit the fence. CAIRN_EEXIST or CAIRN_EFENCED: somebody was faster, read again. */
+/* One try to commit the fence; one without a record before it begins the log. CAIRN_EEXIST or
+ * CAIRN_EFENCED: somebody was faster, read again. */
 static int commit_fence(struct cairn_job *job, cairn_error **reterr)
 {
     CRN_AUTO_RECORD struct crn_record *fence = NULL;
@@ -259,18 +255,11 @@ static int commit_fence(struct cairn_job *job, cairn_error **reterr)
     job->epoch = job->joblog.epoch + 1;
     CRN_TRY(
         crn_publish_new_record(job, job->joblog.head_id + 1, CAIRN_RECORD_FENCE, &fence, reterr));
-    CRN_TRY(crn_joblog_commit(job->store, fence, &hash, &found, reterr));
+    int (*commit)(cairn_store *, const struct crn_record *, struct crn_hash128 *,
+                  struct crn_record **, cairn_error **) =
+        job->joblog.count == 0 ? crn_joblog_commit_anew : crn_joblog_commit;
+    CRN_TRY(commit(job->store, fence, &hash, &found, reterr));
     crn_publish_append_head(job, CRN_TAKE(fence), &hash);
-    return 0;
-}
-
-static int note_newest_object(void *context, const char *key, const cairn_object_stat *stat)
-{
-    uint64_t *newest = context;
-    (void)stat;
-    struct crn_key_info info = crn_key_parse(key);
-    if (info.type == CRN_KEY_OBJECT && info.id > *newest)
-        *newest = info.id;
     return 0;
 }
 
@@ -292,35 +281,6 @@ static int fail_full_log(const struct cairn_job *job, cairn_error **reterr)
                         job->name, key);
 }
 
-/* Objects of an id are stored only after the one before it was resolved. So an object beyond the
- * next id proves that records at the log's top are gone: what looks like an older job, or like
- * none, is a damaged one. Going on would restore less than there was, and give out object names
- * again. One of the next id may be of an attempt that a crash cut short; but if the log shows that
- * a newer record is lost, this is the one, and who wants to go back has to say so. The objects are
- * listed first: the log may grow meanwhile, but not fall behind. */
-static int read_log(struct cairn_job *job, cairn_error **reterr)
-{
-    CRN_AUTO_FREE char *lost = NULL;
-    char manifest[CRN_KEY_MAX];
-    uint64_t newest = 0;
-    CRN_TRY(crn_joblog_list(job->store, job->name, "", note_newest_object, &newest, reterr));
-    crn_joblog_done(&job->joblog);
-    CRN_TRY(crn_joblog_read(job->store, job->name, &job->joblog, reterr));
-    uint64_t head = job->joblog.head_id;
-    if (head == UINT64_MAX)
-        return fail_full_log(job, reterr);
-    if (newest <= head)
-        return 0;
-    if (newest - head == 1 && (wants_other_than_newest(job) || !misses_its_begin(&job->joblog)))
-        return 0;
-    crn_key_manifest(manifest, head + 1);
-    CRN_TRY(crn_joblog_key(job->name, manifest, &lost, reterr));
-    return crn_err_fail(reterr, CAIRN_EMISSING, lost,
-                        "job '%s': there are objects of id %llu but no manifest above id %llu: the "
-                        "newest manifests are lost, '%s' is the first",
-                        job->name, (unsigned long long)newest, (unsigned long long)head, lost);
-}
-
 /* A savepoint is not written to: its directory is no job's. */
 static int check_is_job(const struct cairn_job *job, cairn_error **reterr)
 {
@@ -336,13 +296,71 @@ static int check_is_job(const struct cairn_job *job, cairn_error **reterr)
     return crn_claim_check_own(job, reterr);
 }
 
+/* With its top lost, what looks like an older job, or like none, is a damaged one: going on would
+ * restore less than there was, and give out object names again. Objects of the next id may be of an
+ * attempt that a crash cut short; but if the log shows that a newer record is lost, this is the
+ * one, and who wants to go back has to say so. */
+static int judge_log(struct cairn_job *job, const struct crn_joblog_objects *objects,
+                     cairn_error **reterr)
+{
+    struct crn_joblog *log = &job->joblog;
+    const uint64_t head = log->head_id, newest = objects->last_id;
+    if (newest <= head || (newest - head == 1 && (head == 0 || wants_other_than_newest(job))))
+        return 0;
+    if (head == 0)
+        return crn_joblog_fail_lost(job->name, objects, reterr);
+    CRN_TRY(crn_joblog_judge_top(log, objects, reterr));
+    return log->lost_top ? crn_joblog_require_whole(log, reterr) : 0;
+}
+
+/* What is lost is given up: the log begins anew, with the fence, above all that can have been in
+ * it. So object names stay unique, a writer of the lost log meets this one's records or misses its
+ * own head (P7), and what was there is below the log's begin, where nothing is live (P5). */
+static int begin_log_anew(struct cairn_job *job, const struct crn_joblog_objects *objects,
+                          const cairn_error *lost, cairn_error **reterr)
+{
+    struct crn_joblog *log = &job->joblog;
+    const uint64_t epoch = log->epoch > objects->epoch ? log->epoch : objects->epoch;
+    if (objects->last_id == UINT64_MAX || epoch == UINT64_MAX)
+        return crn_err_fail(reterr, CAIRN_ECORRUPT, job->name,
+                            "job '%s': nothing can follow an object with the highest id or epoch "
+                            "there is, which cannot be Cairn's: remove it",
+                            job->name);
+    crn_joblog_done(log);
+    log->job = crn_str_dup_n(job->name, strlen(job->name));
+    if (log->job == NULL)
+        return crn_err_nomem(reterr);
+    log->head_id = objects->last_id;
+    log->epoch = epoch;
+    crn_log_write(&job->log, CAIRN_LOG_WARNING, "restore",
+                  "job '%s': starting empty gives up what is lost; ids go on above %llu: %s",
+                  job->name, (unsigned long long)log->head_id, cairn_error_message(lost));
+    return 0;
+}
+
+/* The objects are listed first: the log may grow meanwhile, but not fall behind. */
+static int read_log(struct cairn_job *job, cairn_error **reterr)
+{
+    CRN_AUTO_ERROR cairn_error *lost = NULL;
+    struct crn_joblog_objects objects;
+    CRN_TRY(crn_joblog_look(job->store, job->name, &objects, reterr));
+    crn_joblog_done(&job->joblog);
+    CRN_TRY(crn_joblog_read(job->store, job->name, &job->joblog, reterr));
+    if (job->joblog.head_id == UINT64_MAX)
+        return fail_full_log(job, reterr);
+    CRN_TRY(check_is_job(job, reterr));
+    int r = judge_log(job, &objects, &lost);
+    if (r == CAIRN_EMISSING && job->options.start_empty)
+        return begin_log_anew(job, &objects, lost, reterr);
+    return r < 0 ? crn_err_move(reterr, &lost, r) : 0;
+}
+
 /* The log is read, the choice is made, and the fence stands right behind what was read. */
 static int fence_off(struct cairn_job *job, cairn_error **reterr)
 {
     for (int tries = 0; tries < FENCE_TRIES; tries++) {
         CRN_AUTO_ERROR cairn_error *error = NULL;
         CRN_TRY(read_log(job, reterr));
-        CRN_TRY(check_is_job(job, reterr));
         CRN_TRY(choose(job, reterr));
         const size_t restored_at = job->joblog.count;
         int r = commit_fence(job, &error);

@@ -38,6 +38,7 @@ struct crn_joblog {
     uint64_t log_start;
     uint64_t epoch; /* highest seen */
     struct crn_hash128 head_hash;
+    bool lost_top; /* crn_joblog_judge_top(): the last entry is a hole above head_id */
 };
 void crn_joblog_done(struct crn_joblog *log);
 
@@ -64,6 +65,38 @@ int crn_joblog_read_record(cairn_store *store, const char *job, uint64_t id,
                            struct crn_record **ret_record, struct crn_hash128 *ret_hash,
                            uint64_t *ret_bytes, cairn_error **reterr);
 
+/* joblog_top.c: do the objects agree with where the log ends? Look, then read, then judge. */
+struct crn_joblog_objects {
+    size_t count; /* of Cairn's objects; manifests are none */
+    uint64_t first_id, last_id, epoch; /* lowest id, highest id, highest epoch; 0: none */
+    bool has_shared;
+    bool is_leaving; /* has a mark: somebody claims or removes it */
+};
+int crn_joblog_look(cairn_store *store, const char *job, struct crn_joblog_objects *ret,
+                    cairn_error **reterr);
+/* The same for who lists anyway: any key relative to the job. */
+void crn_joblog_note_object(struct crn_joblog_objects *objects, const char *key);
+/* Of a directory without a manifest: has it objects that no savepoint alone left behind, and is not
+ * being claimed or removed? Looks nowhere but where they are: the directory may be anybody's. */
+int crn_joblog_find_lost(cairn_store *store, const char *job, bool *ret_found,
+                         cairn_error **reterr);
+/* Is the lowest record that the newest one needs gone? */
+bool crn_joblog_misses_its_begin(const struct crn_joblog *log);
+/* If records at the top of a log are lost, the id above the head becomes an entry with
+ * CAIRN_EMISSING, and the hole that they made at its begin is none any more. An empty log stays as
+ * it is. */
+int crn_joblog_judge_top(struct crn_joblog *log, const struct crn_joblog_objects *objects,
+                         cairn_error **reterr);
+/* Always fails: CAIRN_EMISSING, there are objects and no record. */
+int crn_joblog_fail_lost(const char *job, const struct crn_joblog_objects *objects,
+                         cairn_error **reterr);
+/* Always fails: the same, or CAIRN_ENOTFOUND if there are none, or somebody removes them. */
+int crn_joblog_fail_absent(const char *job, const struct crn_joblog_objects *objects,
+                           cairn_error **reterr);
+/* All three steps; an empty log is an error. */
+int crn_joblog_read_judged(cairn_store *store, const char *job, struct crn_joblog *ret,
+                           cairn_error **reterr);
+
 /* Commit `record` at its id by create-if-absent, and settle unknown outcomes by reading back. On
  * success the log's head is this record (P7: nothing above it exists).
  *
@@ -76,5 +109,9 @@ int crn_joblog_read_record(cairn_store *store, const char *job, uint64_t id,
 int crn_joblog_commit(cairn_store *store, const struct crn_record *record,
                       struct crn_hash128 *ret_hash, struct crn_record **ret_found,
                       cairn_error **reterr);
+/* The same for a fence behind a top that is lost for good: no head before it is looked for. */
+int crn_joblog_commit_anew(cairn_store *store, const struct crn_record *record,
+                           struct crn_hash128 *ret_hash, struct crn_record **ret_found,
+                           cairn_error **reterr);
 
 #endif

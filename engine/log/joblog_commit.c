@@ -23,6 +23,9 @@
  * to reach further back, it was a claimer. Then the record is taken back, so that nothing is left
  * that looks like a job.
  *
+ * Only a fence that begins the log anew, because its top is lost and given up, has no head before
+ * it. It fences all the same: a writer of the lost log finds its own head gone, or this fence.
+ *
  * No locks; any thread. @crash the record exists or not; whoever opens the job next reads which.
  */
 
@@ -307,9 +310,9 @@ static int check_neighbours(const struct commit *commit, cairn_error **reterr)
     return found.id == 1 || found.has_previous ? 0 : judge_lone_record(commit, reterr);
 }
 
-int crn_joblog_commit(cairn_store *store, const struct crn_record *record,
-                      struct crn_hash128 *ret_hash, struct crn_record **ret_found,
-                      cairn_error **reterr)
+static int commit_record(cairn_store *store, const struct crn_record *record, bool is_anew,
+                         struct crn_hash128 *ret_hash, struct crn_record **ret_found,
+                         cairn_error **reterr)
 {
     CRN_CLEANUP(commit_done) struct commit commit = {.store = store, .record = record};
     char name[CRN_KEY_MAX];
@@ -318,9 +321,24 @@ int crn_joblog_commit(cairn_store *store, const struct crn_record *record,
     CRN_TRY(crn_joblog_key(record->job, name, &commit.key, reterr));
     CRN_TRY(crn_record_encode(record, &commit.bytes, reterr));
     commit.hash = crn_hash128_of(commit.bytes.data, commit.bytes.size);
-    CRN_TRY(check_head(&commit, reterr));
+    if (!is_anew)
+        CRN_TRY(check_head(&commit, reterr));
     CRN_TRY(create_and_settle(&commit, ret_found, reterr));
     CRN_TRY(check_neighbours(&commit, reterr));
     *ret_hash = commit.hash;
     return 0;
+}
+
+int crn_joblog_commit(cairn_store *store, const struct crn_record *record,
+                      struct crn_hash128 *ret_hash, struct crn_record **ret_found,
+                      cairn_error **reterr)
+{
+    return commit_record(store, record, false, ret_hash, ret_found, reterr);
+}
+
+int crn_joblog_commit_anew(cairn_store *store, const struct crn_record *record,
+                           struct crn_hash128 *ret_hash, struct crn_record **ret_found,
+                           cairn_error **reterr)
+{
+    return commit_record(store, record, true, ret_hash, ret_found, reterr);
 }

@@ -268,7 +268,9 @@ typedef struct cairn_job_options {
     /* What to restore from. At most one of these three, restore_uri and restore_store may be set, but
      * restore_checkpoint_id goes with the last two. */
     uint64_t restore_checkpoint_id;  /* 0: the newest complete one */
-    uint8_t start_empty;             /* 1: ignore stored checkpoints; they are subsumed as usual */
+    uint8_t start_empty;             /* 1: ignore stored checkpoints; they are subsumed as usual. If
+                                        their newest manifests are lost, or all, what is left goes at once,
+                                        and ids go on above it */
     uint8_t restore_fallback;        /* 1: read all checkpoints' bytes, newest first, until one is
                                         whole, and take that. Those skipped are logged, and do not
                                         count as retained. If there are some and none is whole, that

@@ -31,6 +31,8 @@ extern "C" {
 typedef int (*cairn_progress_fn)(void *context, uint64_t done_bytes, uint64_t total_bytes);
 
 /** Names of the jobs in a store, and of savepoint directories in it, sorted. Free with cairn_names_free().
+ * A job that has lost all its manifests is among them, as far as its objects show that it is one: every
+ * call about it then fails with CAIRN_EMISSING.
  * @return 0 or the store's error. */
 CAIRN_API CAIRN_MUST_CHECK int cairn_store_jobs(cairn_store *store, char ***ret_names,
                                                 size_t *ret_count, cairn_error **reterr);
@@ -109,8 +111,10 @@ typedef struct cairn_record_info {
 
 typedef struct cairn_log cairn_log;
 /** Read a job's log: all retained records, and the history that the newest one carries, by ascending
- * id. A record that cannot be read is listed as CAIRN_STATE_UNREADABLE.
- * @return 0, CAIRN_ENOTFOUND (no such job), or the store's error. */
+ * id. A record that cannot be read is listed as CAIRN_STATE_UNREADABLE; so is the first
+ * one that is lost above the newest, if objects show that there was one.
+ * @return 0, CAIRN_ENOTFOUND (no such job), CAIRN_EMISSING (it has objects, but no manifest), or
+ * the store's error. */
 CAIRN_API CAIRN_MUST_CHECK int cairn_log_open(cairn_store *store, const char *job,
                                               cairn_log **ret_log, cairn_error **reterr);
 CAIRN_API size_t cairn_log_size(const cairn_log *log);

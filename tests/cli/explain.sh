@@ -44,3 +44,6 @@ run cairn explain store shared/e1-c2-12345.sst
 rm lost/shop/MANIFEST-chk[56]
 run cairn explain lost shop/MANIFEST-chk5
 run cairn explain store "$clicks"
+# What makes a savepoint is no job's.
+make_store kept saved
+run cairn explain kept.saved/savepoint-saved-4 MANIFEST-chk4

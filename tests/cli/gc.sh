@@ -20,3 +20,11 @@ cp store/shop/MANIFEST-chk5 damaged/shop/shared/e1-c4-902.sst
 flip damaged/shop/MANIFEST-chk4 90
 run cairn gc damaged
 run test -e damaged/shop/shared/e1-c4-902.sst
+# Without a single manifest it is still no store without jobs, and nothing is known to be dead.
+make_store gone shop
+rm gone/shop/MANIFEST-chk*
+run cairn gc gone --job shop
+run cairn gc gone/shop
+run cairn ls gone --job shop
+run cairn verify gone/shop
+run cairn inspect gone/shop

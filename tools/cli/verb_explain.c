@@ -95,7 +95,7 @@ static void print_manifest_consequence(const cairn_explanation_info *info, const
         printf(", checkpoint %" PRIu64 " %s be restored", record->id,
                is_usable(info) ? "could not" : "cannot");
     if (record && !was_other && (!newest || newest->id <= record->id))
-        printf(", the job opens only with restore_fallback");
+        printf(", the job opens only with restore_fallback or start_empty");
     putchar('\n');
 }
 
@@ -130,7 +130,10 @@ static void print_text(const cairn_explanation *explanation, const cairn_log *lo
     const cairn_file_info *file = info->file;
     CLI_AUTO_FREE char *object = cli_text_safe(info->object);
     printf("object      %s\n", object);
-    printf("status      %s\n", describe_status(info));
+    const bool makes_savepoint =
+        info->status == CAIRN_OBJECT_MANIFEST && cairn_log_is_savepoint(log);
+    printf("status      %s\n", makes_savepoint ? "manifest: it makes its directory a savepoint"
+                                               : describe_status(info));
     if (info->exists)
         printf("size        %s (%" PRIu64 " bytes)\n", cli_size(info->size).text, info->size);
     if (*info->problem) {
@@ -161,7 +164,11 @@ static void print_text(const cairn_explanation *explanation, const cairn_log *lo
     if (record && record->kind != 0)
         printf("what        record of kind %s, %s\n", cli_kind_name(record->kind),
                cli_time(record->commit_time_ms).text);
-    print_manifest_consequence(info, log, record);
+    if (makes_savepoint)
+        printf("%-11s nothing can be restored from the directory\n",
+               is_usable(info) ? "without it" : "as it is");
+    else
+        print_manifest_consequence(info, log, record);
 }
 
 static void print_json(const char *job, const cairn_explanation *explanation)

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Where a job's log must end, as its objects tell.
+ *
+ * Objects of an id are stored only after the one before it was resolved. So if the objects were
+ * listed before the log was read, one beyond the next id proves that records at the top are lost,
+ * and what is left is an older state than was committed. One of the next id may be of an attempt in
+ * flight, or cut short; but if the log misses its begin as well, which nobody but a newer record
+ * moves, this is that record's. A job writes its first record before its first object, so objects
+ * without any record are a lost log.
+ *
+ * Whoever opens, reads or collects a job judges it here, so that all say the same. No locks; any
+ * thread; nothing is changed.
+ */
+
+#include "engine/log/joblog.h"
+#include "backends/storage/storage.h"
+#include <inttypes.h>
+#include <string.h>
+
+void crn_joblog_note_object(struct crn_joblog_objects *objects, const char *key)
+{
+    struct crn_key_info info = crn_key_parse(key);
+    objects->is_leaving |= info.type == CRN_KEY_MARK;
+    if (info.type != CRN_KEY_OBJECT)
+        return;
+    if (objects->count == 0 || info.id < objects->first_id)
+        objects->first_id = info.id;
+    if (info.id > objects->last_id)
+        objects->last_id = info.id;
+    if (info.epoch > objects->epoch)
+        objects->epoch = info.epoch;
+    objects->has_shared |= info.shared;
+    objects->count++;
+}
+
+static int note_listed(void *context, const char *key, const cairn_object_stat *stat)
+{
+    (void)stat;
+    crn_joblog_note_object(context, key);
+    return 0;
+}
+
+int crn_joblog_look(cairn_store *store, const char *job, struct crn_joblog_objects *ret,
+                    cairn_error **reterr)
+{
+    *ret = (struct crn_joblog_objects){0};
+    return crn_joblog_list(store, job, "", note_listed, ret, reterr);
+}
+
+/* No savepoint alone left these behind. */
+static bool are_a_jobs(const struct crn_joblog_objects *objects)
+{
+    return objects->has_shared || objects->first_id < objects->last_id;
+}
+
+int crn_joblog_find_lost(cairn_store *store, const char *job, bool *ret_found, cairn_error **reterr)
+{
+    static const char *const places[] = {"shared/", "chk-", CRN_MARK_CLAIMED, CRN_MARK_DISPOSING};
+    struct crn_joblog_objects objects = {0};
+    for (size_t i = 0; i < CRN_COUNT(places); i++)
+        CRN_TRY(crn_joblog_list(store, job, places[i], note_listed, &objects, reterr));
+    *ret_found = are_a_jobs(&objects) && !objects.is_leaving;
+    return 0;
+}
+
+int crn_joblog_fail_lost(const char *job, const struct crn_joblog_objects *objects,
+                         cairn_error **reterr)
+{
+    if (!are_a_jobs(objects))
+        return crn_err_fail(reterr, CAIRN_EMISSING, NULL,
+                            "'%s' has chk-%" PRIu64 " but no MANIFEST-chk%" PRIu64
+                            ": an unfinished savepoint, or its manifest is lost",
+                            job, objects->last_id, objects->last_id);
+    return crn_err_fail(reterr, CAIRN_EMISSING, NULL,
+                        "'%s' has objects up to id %" PRIu64
+                        " but no manifest: they are lost; put them back from a copy (a service "
+                        "that sets start_empty gives them up)",
+                        job, objects->last_id);
+}
+
+int crn_joblog_fail_absent(const char *job, const struct crn_joblog_objects *objects,
+                           cairn_error **reterr)
+{
+    if (objects->count > 0 && !objects->is_leaving)
+        return crn_joblog_fail_lost(job, objects, reterr);
+    return crn_err_fail(reterr, CAIRN_ENOTFOUND, job, "there is no job '%s' in this store", job);
+}
+
+bool crn_joblog_misses_its_begin(const struct crn_joblog *log)
+{
+    return log->count > 0 && cairn_error_code(log->entries[0].error) == CAIRN_EMISSING;
+}
+
+/* Only the records that are lost moved the log's begin, and so made the hole there. */
+static void drop_low_hole(struct crn_joblog *log)
+{
+    cairn_error_free(log->entries[0].error);
+    log->count--;
+    memmove(log->entries, log->entries + 1, log->count * sizeof *log->entries);
+    log->log_start = log->entries[0].id;
+}
+
+int crn_joblog_judge_top(struct crn_joblog *log, const struct crn_joblog_objects *objects,
+                         cairn_error **reterr)
+{
+    const uint64_t head = log->head_id, newest = objects->last_id;
+    char name[CRN_KEY_MAX];
+    CRN_AUTO_FREE char *key = NULL;
+    if (head == 0 || newest <= head || (newest - head == 1 && !crn_joblog_misses_its_begin(log)))
+        return 0;
+    crn_key_manifest(name, head + 1);
+    CRN_TRY(crn_joblog_key(log->job, name, &key, reterr));
+    struct crn_joblog_entry *entries =
+        realloc(log->entries, (log->count + 1) * sizeof *log->entries);
+    if (entries == NULL)
+        return crn_err_nomem(reterr);
+    log->entries = entries;
+    if (crn_joblog_misses_its_begin(log))
+        drop_low_hole(log);
+    struct crn_joblog_entry *entry = &log->entries[log->count++];
+    *entry = (struct crn_joblog_entry){.id = head + 1};
+    /* The error is the entry's value. */
+    (void)crn_err_fail(&entry->error, CAIRN_EMISSING, key,
+                       "job '%s': there are objects of id %" PRIu64
+                       " but no manifest above id %" PRIu64
+                       ": the newest manifests are lost, '%s' is the first",
+                       log->job, newest, head, key);
+    log->lost_top = true;
+    return 0;
+}
+
+int crn_joblog_read_judged(cairn_store *store, const char *job, struct crn_joblog *ret,
+                           cairn_error **reterr)
+{
+    CRN_CLEANUP(crn_joblog_done) struct crn_joblog log = {0};
+    struct crn_joblog_objects objects;
+    CRN_TRY(crn_joblog_look(store, job, &objects, reterr));
+    CRN_TRY(crn_joblog_read(store, job, &log, reterr));
+    if (log.count == 0)
+        return crn_joblog_fail_absent(job, &objects, reterr);
+    CRN_TRY(crn_joblog_judge_top(&log, &objects, reterr));
+    *ret = log;
+    log = (struct crn_joblog){0};
+    return 0;
+}
