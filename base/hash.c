@@ -49,6 +49,11 @@ uint64_t crn_hash64_of(const void *data, size_t n)
     return XXH3_64bits(data, n);
 }
 
+uint64_t crn_hash64_seeded(const void *data, size_t n, uint64_t seed)
+{
+    return XXH3_64bits_withSeed(data, n, seed);
+}
+
 uint32_t crn_crc32c(uint32_t crc, const void *data, size_t n)
 {
     uintptr_t at = (uintptr_t)data;

@@ -10,7 +10,8 @@ struct crn_hash128 {
 };
 
 struct crn_hash128 crn_hash128_of(const void *data, size_t n);
-uint64_t crn_hash64_of(const void *data, size_t n);            /* XXH3-64, seed 0 */
+uint64_t crn_hash64_of(const void *data, size_t n); /* XXH3-64, seed 0 */
+uint64_t crn_hash64_seeded(const void *data, size_t n, uint64_t seed);
 uint32_t crn_crc32c(uint32_t crc, const void *data, size_t n); /* start with crc = 0 */
 
 /* Running digest of a stream: both sums in one pass over cache-warm chunks. */

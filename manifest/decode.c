@@ -110,6 +110,11 @@ static int convert_file(const struct source *source, struct crn_file *to, Cairn_
             return broken(source, "W2", "an xxh3 is not 16 bytes long");
         info->has_xxh3 = 1;
     }
+    if (from->identity.len != 0) {
+        if (copy_16(info->identity, &from->identity) < 0)
+            return broken(source, "W2", "an identity is not 16 bytes long");
+        info->has_identity = 1;
+    }
     if (take_text(&info->name, &from->name) < 0)
         return crn_err_nomem(source->reterr);
     const bool is_inlined = from->object[0] == '\0';

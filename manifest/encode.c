@@ -105,6 +105,8 @@ static void fill_file(Cairn__Pb__File *to, const struct crn_file *from)
     to->key_group_first = info->key_group_first;
     to->key_group_last = info->key_group_last;
     to->entry_count = info->entry_count;
+    if (info->has_identity)
+        to->identity = bytes(info->identity, sizeof(info->identity));
 }
 
 static void fill_subtask(Cairn__Pb__Subtask *to, const struct crn_subtask *from, struct tree *tree)

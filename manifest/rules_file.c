@@ -160,7 +160,8 @@ static int rule_f13(const struct crn_rule_scope *s)
     const cairn_file_info *info = &s->file->info;
     const cairn_subtask_info *subtask = &s->subtask->info;
     if (info->role != CAIRN_FILE_CANONICAL)
-        return info->key_group_first == 0 && info->key_group_last == 0 && info->entry_count == 0
+        return info->key_group_first == 0 && info->key_group_last == 0 && info->entry_count == 0 &&
+                       !info->has_identity
                    ? 0
                    : crn_rule_broken(s, "F13", "it has fields that only a canonical file has");
     return info->key_group_first <= info->key_group_last &&

@@ -4,7 +4,8 @@
  *
  * Proves: a file that is cut anywhere, or has any one bit flipped, is CAIRN_ECORRUPT to whoever
  * reads it, never a wrong value (P8, P11); a newer version with a right checksum is CAIRN_EVERSION;
- * blocks, indexes and LZ4 frames that lie behind right checksums are found out. The writer takes
+ * blocks, indexes and LZ4 frames that lie behind right checksums are found out; so is a file, or a
+ * block of one, that is whole but not of the file that is meant. The writer takes
  * nothing that is out of order and leaves no half file. Errors of the input and of a full disk come
  * out as they are.
  */
@@ -89,7 +90,9 @@ START_TEST(versions)
         int code;
     } cases[] = {{8, 2, CAIRN_EVERSION},
                  {8, 0, CAIRN_ECORRUPT},
+                 {16, 0, CAIRN_ECORRUPT /* the identity is no name */},
                  {16, 1, CAIRN_EVERSION},
+                 {16, 3, CAIRN_EVERSION},
                  {16, 1u << 31, CAIRN_EVERSION},
                  {12, UINT32_MAX, 0},
                  {24, 0, CAIRN_ECORRUPT},
@@ -112,6 +115,91 @@ START_TEST(versions)
     ck_assert_int_eq(read_whole(&file, &entries), 0);
     file_free(&file);
     entries_free(&entries);
+}
+END_TEST
+
+/* ---- other files ---- */
+
+/* Two files of the same keys and sizes, with other values, of which only `data` and identity
+ * differ. */
+static struct memory_file one_of_two(char value, struct crn_canonical_summary *ret)
+{
+    struct crn_canonical_header header = header_new(2);
+    struct crn_canonical_writer *writer = NULL;
+    char path[300];
+    temp_path(path, sizeof(path));
+    ck_ok(crn_canonical_create(path, &header, &writer, reterr));
+    for (uint32_t group = 3; group < 6; group++)
+        for (uint32_t state = 0; state < 2; state++) {
+            const char key[] = {(char)group, 'k'};
+            ck_ok(crn_canonical_put(writer, state, key, sizeof(key), &value, 1, reterr));
+        }
+    ck_ok(crn_canonical_finish(writer, ret, reterr));
+    struct memory_file file = load_file(path);
+    ck_assert_mem_eq(file.data + CRN_CANONICAL_HEADER_FIXED, ret->identity, 16);
+    header_free(&header);
+    temp_remove(path);
+    return file;
+}
+
+static void open_fails(struct memory_file *file, const char *part)
+{
+    struct crn_canonical_reader *reader = NULL;
+    file->input.context = file;
+    ck_fails(crn_canonical_open(&file->input, &reader, reterr), CAIRN_ECORRUPT, part);
+    ck_assert_ptr_null(reader);
+}
+
+START_TEST(another_file)
+{
+    static const char other[] = "another file than the manifest means";
+    struct crn_canonical_summary a_summary, b_summary;
+    struct memory_file a = one_of_two('a', &a_summary), b = one_of_two('b', &b_summary);
+    ck_assert_uint_eq(a.input.size, b.input.size);
+    ck_assert_int_ne(memcmp(a_summary.identity, b_summary.identity, 16), 0);
+    ck_assert_int_eq(read_whole(&b, NULL), 0); /* whoever knows of no identity takes any */
+    b.input.identity = b_summary.identity;
+    ck_assert_int_eq(read_whole(&b, NULL), 0);
+    b.input.identity = a_summary.identity;
+    open_fails(&b, other);
+
+    /* A header that claims to be the one that is meant does not help. */
+    memcpy(b.data + CRN_CANONICAL_HEADER_FIXED, a_summary.identity, 16);
+    seal_header(&b);
+    open_fails(&b, "the checksum of its index");
+
+    struct memory_file early = load_file(CRN_TEST_SOURCE_ROOT "/tests/golden-canonical/good-empty");
+    ck_assert_int_eq(read_whole(&early, NULL), 0);
+    early.input.identity = a_summary.identity;
+    open_fails(&early, other);
+    file_free(&early);
+    file_free(&a);
+    file_free(&b);
+}
+END_TEST
+
+/* Blocks of the one in the other, whose header and index are its own. */
+START_TEST(spliced_blocks)
+{
+    struct crn_canonical_summary a_summary, b_summary;
+    struct memory_file a = one_of_two('a', &a_summary), b = one_of_two('b', &b_summary);
+    size_t block = crn_get_le32(a.data + 20), spliced = 0;
+    a.input.identity = a_summary.identity;
+    ck_assert_int_eq(read_whole(&a, NULL), 0);
+    for (; spliced < 6; spliced++) {
+        size_t size = CRN_CANONICAL_BLOCK_HEADER + crn_get_le32(a.data + block + 8);
+        uint8_t own[64];
+        ck_assert_uint_le(size, sizeof(own));
+        ck_assert_mem_eq(a.data + block + 8, b.data + block + 8, size - 8 - 1); /* but the value */
+        memcpy(own, a.data + block, size);
+        memcpy(a.data + block, b.data + block, size);
+        ck_assert_int_eq(read_whole(&a, NULL), CAIRN_ECORRUPT);
+        memcpy(a.data + block, own, size);
+        block += size;
+    }
+    ck_assert_int_eq(read_whole(&a, NULL), 0);
+    file_free(&a);
+    file_free(&b);
 }
 END_TEST
 
@@ -411,6 +499,8 @@ static Suite *suite(void)
     tcase_add_test(damage, every_truncation);
     tcase_add_test(damage, every_bit_flip);
     tcase_add_test(damage, versions);
+    tcase_add_test(damage, another_file);
+    tcase_add_test(damage, spliced_blocks);
     tcase_add_loop_test(damage, lies_are_found, 0, (int)CRN_COUNT(lies));
     tcase_add_test(damage, forged_frames);
     tcase_add_test(errors, order_is_kept);

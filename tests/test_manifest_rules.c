@@ -99,6 +99,7 @@ static void drop_canonical_fields(struct crn_file *file)
     file->info.key_group_first = 0;
     file->info.key_group_last = 0;
     file->info.entry_count = 0;
+    file->info.has_identity = 0;
 }
 
 static void add_operators(struct crn_record *record, size_t count)
@@ -251,7 +252,8 @@ static void add_history(struct crn_record *record, size_t count)
     X(F12, set_smallest(table, "\x7f\x02keys"))                                                    \
     X(F12, set_smallest(table, "\x80"))                                                            \
     X(F13, object->info.key_group_first = 1; object->info.key_group_last = 1)                      \
-    X(F13, table->info.entry_count = 1)
+    X(F13, table->info.entry_count = 1)                                                            \
+    X(F13, object->info.has_identity = 1)
 
 /* The same for the savepoint of crn_test_canonical_savepoint(), id 21, epoch 4, in its own
  * directory. op is its operator, whose states are cart (map of structs, two schemas), last (Avro),
@@ -564,6 +566,21 @@ START_TEST(wire_rules_for_files_are_enforced)
 }
 END_TEST
 
+START_TEST(an_identity_has_16_bytes)
+{
+    static const uint8_t zeros[17] = {0};
+    static const size_t sizes[] = {1, 15, 17};
+    for (size_t i = 0; i < CRN_COUNT(sizes); i++) {
+        CRN_AUTO_BUFFER struct cairn_buffer file = {0}, payload = {0};
+        crn_test_pb_number(&file, 5, 5);
+        crn_test_pb_bytes(&file, 3, "chk-1/e1-c1-1", 13);
+        crn_test_pb_bytes(&file, 21, zeros, sizes[i]);
+        payload_with_file(&file, 16, &payload);
+        expect_wire_rule(&payload, "(rule W2)");
+    }
+}
+END_TEST
+
 static bool is_tested(const char *rule)
 {
     static const char *const wire[] = {"W1", "W2", "W3", "W4", "W5"};
@@ -618,6 +635,7 @@ static Suite *suite(void)
     tcase_add_test(c, wire_rules_are_enforced);
     tcase_add_test(c, wire_rules_for_savepoints_are_enforced);
     tcase_add_test(c, wire_rules_for_files_are_enforced);
+    tcase_add_test(c, an_identity_has_16_bytes);
     tcase_add_test(c, rules_of_the_document_are_those_tested);
     suite_add_tcase(s, c);
     return s;

@@ -472,7 +472,8 @@ static void read_captured(const char *directory, const cairn_file_info *info, ui
     snprintf(path, sizeof(path), "%s/%s", directory, info->name);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     ck_assert_int_ge(fd, 0);
-    struct crn_canonical_input input = {info->name, info->size, read_file, &fd};
+    ck_assert(info->has_identity);
+    struct crn_canonical_input input = {info->name, info->size, read_file, &fd, info->identity};
     struct crn_canonical_reader *reader = NULL;
     struct crn_canonical_scan *scan = NULL;
     struct crn_canonical_entry entry;

@@ -14,9 +14,14 @@
  * own checksum; an index at the end says where the blocks of each (key group, state) are. So a
  * reader takes just the ranges that it needs, and trusts no byte that it did not check (P8, P11). A
  * file names its states itself: numbers of states mean nothing outside of it.
+ *
+ * A file has an identity, drawn when it is written: it seeds all checksums behind the header, and
+ * the manifest has it too. So a part that was read is a part of the very file that is meant, not of
+ * one that looks like it.
  */
 
 #define CRN_CANONICAL_STATES_MAX 4096u
+#define CRN_CANONICAL_IDENTITY_SIZE 16u
 
 /* ---- writing ---- */
 
@@ -24,6 +29,9 @@ struct crn_canonical_header {
     uint32_t max_parallelism, key_group_first, key_group_last;
     const char *const *states; /* names; a state's number is its index */
     size_t state_count;
+    /* A new file draws one unless it is given. Files of before there were any have none. */
+    bool has_identity;
+    uint8_t identity[CRN_CANONICAL_IDENTITY_SIZE];
 };
 
 /* What the manifest needs to know of a finished file. */
@@ -32,6 +40,7 @@ struct crn_canonical_summary {
     uint64_t raw_bytes; /* keys and values as they came in */
     struct crn_hash128 xxh3;
     uint32_t crc32c;
+    uint8_t identity[CRN_CANONICAL_IDENTITY_SIZE];
 };
 
 struct crn_canonical_writer;
@@ -69,10 +78,11 @@ struct crn_canonical_input {
     /* Exactly n bytes at offset; any thread. */
     int (*read)(void *context, uint64_t offset, void *data, size_t n, cairn_error **reterr);
     void *context;
+    const uint8_t *identity; /* that it must have; NULL: not known */
 };
 
 struct crn_canonical_reader;
-/* Reads and checks header and index. The input and its context must outlive the reader.
+/* Reads and checks identity, header and index. The input and its context must outlive the reader.
  * CAIRN_ECORRUPT, CAIRN_EVERSION, CAIRN_ENOMEM, or the input's error. */
 int crn_canonical_open(const struct crn_canonical_input *input, struct crn_canonical_reader **ret,
                        cairn_error **reterr);

@@ -5,7 +5,7 @@
  * A block is a header and stored bytes: the entries as they are, or one LZ4 frame with independent
  * blocks and the content's size, whichever is smaller. LZ4's own content checksum is left out:
  * ours, XXH3-64 over header and stored bytes, is looked at before anything is unpacked, and costs a
- * tenth.
+ * tenth. Its seed is the file's: a block of another file is found out like a damaged one.
  *
  * Unpacking trusts nothing (P11): a raw size that LZ4 could not have reached is refused before
  * memory is taken for it, and the frame must give exactly that size from exactly the stored bytes.
@@ -29,7 +29,7 @@ static LZ4F_preferences_t preferences(size_t raw_size)
 }
 
 int crn_canonical_block_encode(const struct crn_canonical_block *block, const uint8_t *raw,
-                               struct cairn_buffer *out)
+                               uint64_t seed, struct cairn_buffer *out)
 {
     LZ4F_preferences_t lz4 = preferences(block->raw_size);
     size_t bound = LZ4F_compressFrameBound(block->raw_size, &lz4);
@@ -50,8 +50,9 @@ int crn_canonical_block_encode(const struct crn_canonical_block *block, const ui
     crn_put_le32(header + 20, is_packed ? CRN_CANONICAL_BLOCK_LZ4 : 0);
     crn_put_le16(header + 24, block->state);
     crn_put_le16(header + 26, block->key_group);
-    crn_put_le64(header,
-                 crn_hash64_of(header + 8, CRN_CANONICAL_BLOCK_HEADER - 8 + (size_t)stored_size));
+    crn_put_le64(
+        header,
+        crn_hash64_seeded(header + 8, CRN_CANONICAL_BLOCK_HEADER - 8 + (size_t)stored_size, seed));
     out->size += CRN_CANONICAL_BLOCK_HEADER + (size_t)stored_size;
     return 0;
 }
@@ -72,10 +73,11 @@ bool crn_canonical_block_decode(const uint8_t *data, struct crn_canonical_block 
            ret->raw_size / CRN_CANONICAL_LZ4_RATIO_MAX <= ret->stored_size;
 }
 
-bool crn_canonical_block_intact(const uint8_t *data, const struct crn_canonical_block *block)
+bool crn_canonical_block_intact(const uint8_t *data, const struct crn_canonical_block *block,
+                                uint64_t seed)
 {
-    return crn_get_le64(data) ==
-           crn_hash64_of(data + 8, CRN_CANONICAL_BLOCK_HEADER - 8 + (size_t)block->stored_size);
+    size_t size = CRN_CANONICAL_BLOCK_HEADER - 8 + (size_t)block->stored_size;
+    return crn_get_le64(data) == crn_hash64_seeded(data + 8, size, seed);
 }
 
 /* ---- unpacking ---- */

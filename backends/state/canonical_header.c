@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The header of a canonical file: what it is, which key groups, the names of its states.
+ * The header of a canonical file: what it is, which one, which key groups, the names of its states.
  *
  * It has a checksum of its own that covers version and feature bits, so damage there is never
  * mistaken for a newer format (P8), and it can be read without the rest of the file. Pure functions
@@ -53,11 +53,14 @@ int crn_canonical_header_encode(const struct crn_canonical_header *header, struc
 
     memcpy(fixed, CRN_CANONICAL_MAGIC, CRN_CANONICAL_MAGIC_SIZE);
     crn_put_le32(fixed + 8, CRN_CANONICAL_VERSION);
+    crn_put_le32(fixed + 16, header->has_identity ? CRN_CANONICAL_FEATURE_IDENTITY : 0);
     crn_put_le32(fixed + 24, header->max_parallelism);
     crn_put_le32(fixed + 28, header->key_group_first);
     crn_put_le32(fixed + 32, header->key_group_last);
     crn_put_le32(fixed + 36, (uint32_t)header->state_count);
     int r = crn_buf_append(out, fixed, sizeof(fixed));
+    if (r == 0 && header->has_identity)
+        r = crn_buf_append(out, header->identity, sizeof(header->identity));
     for (size_t i = 0; i < header->state_count && r == 0; i++) {
         size_t size = strlen(header->states[i]);
         r = crn_buf_append_varint(out, size);
@@ -94,6 +97,7 @@ static int check_version(const uint8_t *data, const char *object, cairn_error **
         return crn_err_fail(reterr, CAIRN_EVERSION, object,
                             "'%s' has format version %u, this library reads up to %u", object,
                             version, CRN_CANONICAL_VERSION);
+    features &= ~CRN_CANONICAL_FEATURE_IDENTITY;
     if (features != 0)
         return crn_err_fail(reterr, CAIRN_EVERSION, object,
                             "'%s' needs features 0x%x that this library does not have", object,
@@ -142,14 +146,18 @@ int crn_canonical_header_decode(const uint8_t *data, uint32_t size, const char *
         return crn_err_fail(reterr, CAIRN_ECORRUPT, object,
                             "'%s': the checksum of its header is wrong", object);
     CRN_TRY(check_version(data, object, reterr));
-    if (body < CRN_CANONICAL_HEADER_FIXED)
+    bool has_identity = crn_get_le32(data + 16) & CRN_CANONICAL_FEATURE_IDENTITY;
+    size_t names = CRN_CANONICAL_HEADER_FIXED + (has_identity ? CRN_CANONICAL_IDENTITY_SIZE : 0);
+    if (body < names)
         return crn_err_fail(reterr, CAIRN_ECORRUPT, object, "'%s': its header is too short",
                             object);
     struct crn_canonical_header header = {.max_parallelism = crn_get_le32(data + 24),
                                           .key_group_first = crn_get_le32(data + 28),
-                                          .key_group_last = crn_get_le32(data + 32)};
+                                          .key_group_last = crn_get_le32(data + 32),
+                                          .has_identity = has_identity};
+    memcpy(header.identity, data + CRN_CANONICAL_HEADER_FIXED, names - CRN_CANONICAL_HEADER_FIXED);
     uint32_t count = crn_get_le32(data + 36);
-    struct crn_reader in = {.data = data, .size = body, .position = CRN_CANONICAL_HEADER_FIXED};
+    struct crn_reader in = {.data = data, .size = body, .position = names};
     int r = count <= CRN_CANONICAL_STATES_MAX ? decode_names(&in, count, &header) : CAIRN_ECORRUPT;
     if (r == CAIRN_ENOMEM)
         return crn_err_nomem(reterr);
@@ -162,4 +170,9 @@ int crn_canonical_header_decode(const uint8_t *data, uint32_t size, const char *
     }
     *ret = header;
     return 0;
+}
+
+uint64_t crn_canonical_seed(const struct crn_canonical_header *header)
+{
+    return header->has_identity ? crn_hash64_of(header->identity, sizeof(header->identity)) : 0;
 }

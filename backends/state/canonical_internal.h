@@ -18,6 +18,8 @@
 /* The magic, the three words behind it, the header's size and its checksum in its last 8 bytes
  * keep their places in every version. */
 #define CRN_CANONICAL_HEADER_FIXED 40u
+/* Incompatible feature bits. 1 stays undefined: a golden file is unsupported by it. */
+#define CRN_CANONICAL_FEATURE_IDENTITY 2u
 #define CRN_CANONICAL_HEADER_MIN 32u
 #define CRN_CANONICAL_HEADER_MAX ((uint32_t)2 << 20)
 #define CRN_CANONICAL_CHECKSUM_SIZE 8u
@@ -97,14 +99,17 @@ int crn_canonical_header_size(const uint8_t *data, const char *object, uint32_t 
 int crn_canonical_header_decode(const uint8_t *data, uint32_t size, const char *object,
                                 struct crn_canonical_header *ret, cairn_error **reterr);
 void crn_canonical_header_done(struct crn_canonical_header *header);
+/* Of the checksums of blocks and index. */
+uint64_t crn_canonical_seed(const struct crn_canonical_header *header);
 
 /* canonical_block.c. Appends a block: its header, and `raw` packed if that makes it smaller. */
 int crn_canonical_block_encode(const struct crn_canonical_block *block, const uint8_t *raw,
-                               struct cairn_buffer *out);
+                               uint64_t seed, struct cairn_buffer *out);
 /* Reads the header. false: it breaks a rule that needs nothing else to be seen. */
 bool crn_canonical_block_decode(const uint8_t *data, struct crn_canonical_block *ret);
-/* Header and stored bytes are what was written. */
-bool crn_canonical_block_intact(const uint8_t *data, const struct crn_canonical_block *block);
+/* Header and stored bytes are what was written, to a file of this seed. */
+bool crn_canonical_block_intact(const uint8_t *data, const struct crn_canonical_block *block,
+                                uint64_t seed);
 /* Unpacks into `raw` (cleared first). CAIRN_ECORRUPT, CAIRN_ENOMEM. */
 struct crn_canonical_unpacker;
 int crn_canonical_block_unpack(struct crn_canonical_unpacker **unpacker, const uint8_t *stored,
@@ -124,7 +129,7 @@ int crn_canonical_packer_create(const char *path, const struct crn_canonical_hea
 /* To be filled, in the file's order; push() empties it. What failed fails again. */
 struct crn_canonical_batch *crn_canonical_packer_batch(struct crn_canonical_packer *packer);
 int crn_canonical_packer_push(struct crn_canonical_packer *packer, cairn_error **reterr);
-/* The last batch, index and end; the file is synced. Sets size and sums. */
+/* The last batch, index and end; the file is synced. Sets identity, size and sums. */
 int crn_canonical_packer_finish(struct crn_canonical_packer *packer,
                                 struct crn_canonical_summary *ret, cairn_error **reterr);
 /* Waits for what is being written. The file stays. */
@@ -146,6 +151,7 @@ void crn_canonical_output_free(struct crn_canonical_output *output);
 struct crn_canonical_reader {
     struct crn_canonical_input input;
     struct crn_canonical_header header;
+    uint64_t seed;
     struct crn_canonical_run *runs; /* by key group and state; blocks without gaps */
     size_t run_count;
 };

@@ -22,6 +22,8 @@
 struct crn_canonical_packer {
     /* constant after creation */
     char *path;
+    uint8_t identity[CRN_CANONICAL_IDENTITY_SIZE];
+    uint64_t seed;
 
     struct crn_canonical_batch filling;
 
@@ -77,7 +79,8 @@ static int add_block(struct crn_canonical_packer *packer, const struct crn_canon
     }
     packer->run_entries += block->entry_count;
     packer->entry_count += block->entry_count;
-    return crn_canonical_block_encode(block, raw, crn_canonical_output_buffer(packer->output));
+    return crn_canonical_block_encode(block, raw, packer->seed,
+                                      crn_canonical_output_buffer(packer->output));
 }
 
 /* And empties the batch. */
@@ -196,6 +199,19 @@ static void packer_cleanup(struct crn_canonical_packer **packer)
     crn_canonical_packer_free(*packer);
 }
 
+static int encode_header(struct crn_canonical_packer *packer,
+                         const struct crn_canonical_header *given, struct cairn_buffer *out,
+                         cairn_error **reterr)
+{
+    struct crn_canonical_header header = *given;
+    if (!header.has_identity)
+        crn_random_bytes(header.identity, sizeof(header.identity));
+    header.has_identity = true;
+    memcpy(packer->identity, header.identity, sizeof(packer->identity));
+    packer->seed = crn_canonical_seed(&header);
+    return crn_canonical_header_encode(&header, out, reterr);
+}
+
 int crn_canonical_packer_create(const char *path, const struct crn_canonical_header *header,
                                 struct crn_canonical_packer **ret, cairn_error **reterr)
 {
@@ -209,7 +225,7 @@ int crn_canonical_packer_create(const char *path, const struct crn_canonical_hea
     packer->path = strdup(path);
     if (!packer->path)
         return crn_err_nomem(reterr);
-    CRN_TRY(crn_canonical_header_encode(header, &encoded, reterr));
+    CRN_TRY(encode_header(packer, header, &encoded, reterr));
     CRN_TRY(crn_canonical_output_create(path, &packer->output, reterr));
     if (crn_buf_append(crn_canonical_output_buffer(packer->output), encoded.data, encoded.size) <
         0) {
@@ -235,7 +251,7 @@ static int append_end(struct crn_canonical_packer *packer)
     crn_put_le64(footer + 8, packer->run_count);
     crn_put_le64(footer + 16, packer->entry_count);
     CRN_TRY(crn_buf_append(index, footer, sizeof(footer) - CRN_CANONICAL_CHECKSUM_SIZE));
-    crn_put_le64(footer + 24, crn_hash64_of(index->data, index->size));
+    crn_put_le64(footer + 24, crn_hash64_seeded(index->data, index->size, packer->seed));
     CRN_TRY(crn_buf_append(index, footer + 24, CRN_CANONICAL_CHECKSUM_SIZE));
     return crn_buf_append(crn_canonical_output_buffer(packer->output), index->data, index->size);
 }
@@ -248,5 +264,6 @@ int crn_canonical_packer_finish(struct crn_canonical_packer *packer,
     CRN_TRY(pack(packer, &packer->filling, reterr));
     if (append_end(packer) < 0)
         return crn_err_nomem(reterr);
+    memcpy(ret->identity, packer->identity, sizeof(ret->identity));
     return crn_canonical_output_finish(packer->output, ret, reterr);
 }

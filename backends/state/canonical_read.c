@@ -59,6 +59,19 @@ static int read_header(struct crn_canonical_reader *reader, uint32_t *ret_size,
                                        reterr);
 }
 
+/* Whether it is the file that the manifest means. What is read of it later is bound to it by the
+ * seed. */
+static int check_identity(const struct crn_canonical_reader *reader, cairn_error **reterr)
+{
+    const struct crn_canonical_input *input = &reader->input;
+    const struct crn_canonical_header *header = &reader->header;
+    if (!input->identity || (header->has_identity && memcmp(header->identity, input->identity,
+                                                            sizeof(header->identity)) == 0))
+        return 0;
+    return crn_err_fail(reterr, CAIRN_ECORRUPT, input->object,
+                        "'%s' is another file than the manifest means", input->object);
+}
+
 /* ---- the index ---- */
 
 /* What is between header and footer. */
@@ -109,7 +122,7 @@ static int read_index(struct crn_canonical_reader *reader, struct index *index,
         CRN_TRY(read_at(input, index->end, &index->tail, size, reterr));
     const uint8_t *bytes = index->tail.data + index->tail.size - size;
     size_t summed = (size_t)size - CRN_CANONICAL_CHECKSUM_SIZE;
-    if (crn_get_le64(bytes + summed) != crn_hash64_of(bytes, summed))
+    if (crn_get_le64(bytes + summed) != crn_hash64_seeded(bytes, summed, reader->seed))
         return crn_canonical_corrupt(input, index->end, reterr,
                                      "the checksum of its index is wrong");
     return 0;
@@ -192,6 +205,8 @@ int crn_canonical_open(const struct crn_canonical_input *input, struct crn_canon
         return crn_err_nomem(reterr);
     reader->input = *input;
     CRN_TRY(read_header(reader, &header_size, reterr));
+    reader->seed = crn_canonical_seed(&reader->header);
+    CRN_TRY(check_identity(reader, reterr));
     index.first = header_size;
     CRN_TRY(read_index(reader, &index, reterr));
     CRN_TRY(decode_runs(reader, &index, reterr));

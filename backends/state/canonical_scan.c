@@ -125,7 +125,7 @@ static int open_block(struct crn_canonical_scan *scan, cairn_error **reterr)
     if (size > scan->run_end - scan->offset)
         return corrupt(scan, reterr, "the block is longer than its run");
     CRN_TRY(fill(scan, size, &bytes, reterr));
-    if (!crn_canonical_block_intact(bytes, &block))
+    if (!crn_canonical_block_intact(bytes, &block, scan->reader->seed))
         return corrupt(scan, reterr, "the checksum of the block is wrong");
     if (!sane)
         return corrupt(scan, reterr, "the block's header breaks the rules");

@@ -65,8 +65,10 @@ static int write_file(const struct crn_canonical_dump *common, const char *direc
                               .crc32c = summary.crc32c,
                               .key_group_first = first,
                               .key_group_last = last,
-                              .entry_count = summary.entry_count};
+                              .entry_count = summary.entry_count,
+                              .has_identity = 1};
     memcpy(info->xxh3, summary.xxh3.bytes, sizeof(info->xxh3));
+    memcpy(info->identity, summary.identity, sizeof(info->identity));
     return info->name ? 0 : crn_err_nomem(reterr);
 }
 

@@ -131,6 +131,8 @@ int crn_dump_write(struct crn_part *part, const char *path, struct crn_file *fil
     memcpy(file->info.xxh3, summary.xxh3.bytes, sizeof file->info.xxh3);
     file->info.has_crc32c = 1;
     file->info.crc32c = summary.crc32c;
+    file->info.has_identity = 1;
+    memcpy(file->info.identity, summary.identity, sizeof file->info.identity);
     return 0;
 }
 

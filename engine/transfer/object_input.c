@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A stored canonical file, read in ranges where it lies. The bytes are not verified here: every
- * block of such a file carries its own checksum, which the reader compares (P8, canonical.h).
+ * block of such a file carries its own checksum, which the reader compares, and which only blocks
+ * of the file with the manifest's identity have (P8, canonical.h).
  *
  * Each read is a get of its own, from whatever thread; nothing is shared but what is constant. A
  * store that is away for a moment does not end a restore: such reads are tried again.
@@ -91,6 +92,7 @@ int crn_object_input_init(struct crn_object_input *object, cairn_store *store, c
         .size = file->info.size,
         .read = read_object,
         .context = object,
+        .identity = file->info.has_identity ? file->info.identity : NULL,
     };
     return 0;
 }

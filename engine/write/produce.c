@@ -117,6 +117,8 @@ static int write_canonical(struct crn_produce *produce, cairn_error **reterr)
     file->info.key_group_first = info->key_group_first;
     file->info.key_group_last = info->key_group_last;
     file->info.entry_count = summary.entry_count;
+    file->info.has_identity = 1;
+    memcpy(file->info.identity, summary.identity, sizeof file->info.identity);
     return crn_output_file(produce->commit, path, file, reterr);
 }
 

@@ -220,6 +220,8 @@ typedef struct cairn_file_info {
     uint32_t key_group_first;
     uint32_t key_group_last; /* inclusive */
     uint64_t entry_count;
+    uint8_t has_identity;
+    uint8_t identity[16]; /* as in their header; what is read of the file is bound to it */
 } cairn_file_info;
 
 typedef struct cairn_snapshot cairn_snapshot;

@@ -47,23 +47,36 @@ static size_t seal_header(uint8_t *data, size_t size)
     return header;
 }
 
+/* Of a header that may be none. */
+static uint64_t seed_of(const uint8_t *data, size_t header_size)
+{
+    struct crn_canonical_header header = {0};
+    if (header_size >= CRN_CANONICAL_HEADER_FIXED + CRN_CANONICAL_IDENTITY_SIZE &&
+        (crn_get_le32(data + 16) & CRN_CANONICAL_FEATURE_IDENTITY)) {
+        header.has_identity = true;
+        memcpy(header.identity, data + CRN_CANONICAL_HEADER_FIXED, sizeof(header.identity));
+    }
+    return crn_canonical_seed(&header);
+}
+
 static void seal(uint8_t *data, size_t size)
 {
     size_t at = seal_header(data, size);
     if (size - at < CRN_CANONICAL_FOOTER_SIZE)
         return;
+    uint64_t seed = seed_of(data, at);
     uint64_t index = crn_get_le64(data + size - CRN_CANONICAL_FOOTER_SIZE);
     size_t end = size - CRN_CANONICAL_FOOTER_SIZE;
     if (index > end - at)
         return;
     end -= (size_t)index;
-    crn_put_le64(data + size - 8, crn_hash64_of(data + end, size - 8 - end));
+    crn_put_le64(data + size - 8, crn_hash64_seeded(data + end, size - 8 - end, seed));
     while (end - at >= CRN_CANONICAL_BLOCK_HEADER) {
         size_t stored = crn_get_le32(data + at + 8);
         if (stored > end - at - CRN_CANONICAL_BLOCK_HEADER)
             return;
-        crn_put_le64(data + at,
-                     crn_hash64_of(data + at + 8, CRN_CANONICAL_BLOCK_HEADER - 8 + stored));
+        crn_put_le64(data + at, crn_hash64_seeded(data + at + 8,
+                                                  CRN_CANONICAL_BLOCK_HEADER - 8 + stored, seed));
         at += CRN_CANONICAL_BLOCK_HEADER + stored;
     }
 }
@@ -136,6 +149,7 @@ static void write_anew(struct crn_canonical_reader *reader, uint64_t sum)
     (void)unlink(path);
     bytes.data = data;
     struct crn_canonical_input input = input_of(&bytes);
+    input.identity = summary.identity;
     crn_fuzz_must(summary.size == bytes.size);
     crn_fuzz_must(crn_canonical_open(&input, &again, NULL) == 0);
     crn_fuzz_must(read_all(again, NULL, &sum_again) == 0 && sum_again == sum);

@@ -43,7 +43,7 @@ static void large(struct entries *entries)
 
 void golden_entries(const char *name, struct entries *entries)
 {
-    if (strcmp(name, "good-example") == 0)
+    if (strcmp(name, "good-example") == 0 || strcmp(name, "good-identity") == 0)
         example(entries);
     else if (strcmp(name, "good-large") == 0)
         large(entries);
@@ -61,5 +61,9 @@ struct crn_canonical_header golden_header(const char *name)
         header.key_group_last = 399;
         return header;
     }
-    return header_new(strcmp(name, "good-no-states") == 0 ? 0 : 2);
+    struct crn_canonical_header header = header_new(strcmp(name, "good-no-states") == 0 ? 0 : 2);
+    header.has_identity = strcmp(name, "good-identity") == 0;
+    for (size_t i = 0; header.has_identity && i < sizeof(header.identity); i++)
+        header.identity[i] = (uint8_t)(0xa0 + i);
+    return header;
 }

@@ -116,6 +116,8 @@ static const char *file_difference(const struct crn_file *a, const struct crn_fi
     SAME(info.key_group_first);
     SAME(info.key_group_last);
     SAME(info.entry_count);
+    SAME(info.has_identity);
+    SAME_ARRAY(info.identity);
     if (a->info.object == NULL)
         SAME_BYTES(inlined, info.size);
     return NULL;

@@ -87,7 +87,8 @@ static void load_file(struct test_task *t, const char *directory, const cairn_fi
     (void)snprintf(path, sizeof(path), "%s/%s", directory, info->name);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     ck_assert_int_ge(fd, 0);
-    struct crn_canonical_input input = {info->name, info->size, read_file, &fd};
+    ck_assert(info->has_identity);
+    struct crn_canonical_input input = {info->name, info->size, read_file, &fd, info->identity};
     struct crn_canonical_reader *reader;
     MUST(crn_canonical_open(&input, &reader, ERR));
     for (size_t i = 0; i < t->task.stored_count; i++)

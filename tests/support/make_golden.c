@@ -42,6 +42,16 @@ static void good_canonical_savepoint(struct cairn_buffer *out)
     encode_free(crn_test_canonical_savepoint(), out);
 }
 
+static void good_canonical_identity(struct cairn_buffer *out)
+{
+    struct crn_record *record = crn_test_canonical_savepoint();
+    cairn_file_info *info = &record->operators[0].subtasks[0].files[0].info;
+    info->has_identity = 1;
+    for (size_t i = 0; i < sizeof(info->identity); i++)
+        info->identity[i] = (uint8_t)(0xa0 + i);
+    encode_free(record, out);
+}
+
 static void good_native_savepoint(struct cairn_buffer *out)
 {
     encode_free(crn_test_native_savepoint(), out);
@@ -335,6 +345,7 @@ static const struct golden {
     {"good-aborted", good_aborted},
     {"good-savepoint-pointer", good_savepoint_pointer},
     {"good-canonical-savepoint", good_canonical_savepoint},
+    {"good-canonical-identity", good_canonical_identity},
     {"good-native-savepoint", good_native_savepoint},
     {"good-canonical-checkpoint", good_canonical_checkpoint},
     {"good-claim", good_claim},

@@ -60,14 +60,16 @@ static const char *golden_directory;
 /* As a test, so that what tests share works here. */
 START_TEST(make_golden)
 {
-    static const char *const good[] = {"good-empty", "good-no-states", "good-example",
-                                       "good-large"};
+    static const char *const good[] = {"good-empty", "good-no-states", "good-example", "good-large",
+                                       "good-identity"};
     const char *to = golden_directory;
     for (size_t i = 0; i < CRN_COUNT(good); i++)
         write_good(to, good[i]);
     write_odd(to, "good-compatible-bit", 12, 1u << 31);
     write_odd(to, "unsupported-version", 8, 2);
     write_odd(to, "unsupported-feature", 16, 1);
+    write_odd(to, "unsupported-feature-beside-identity", 16, 6);
+    write_odd(to, "bad-no-identity", 16, 2);
     write_odd(to, "bad-version-0", 8, 0);
     write_odd(to, "bad-key-groups", 28, 128);
     write_forged(to, "bad-order", "\0\2\1\5bX\1\1\1aY", 11, 0, 0);

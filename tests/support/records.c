@@ -481,6 +481,9 @@ static void random_canonical_files(struct crn_subtask *subtask, const struct crn
         struct crn_file *file = crn_test_add_canonical(subtask, first, last, record->info.id,
                                                        record->info.epoch, any_number(state));
         file->info.entry_count = any_number(state);
+        file->info.has_identity = (uint8_t)below(state, 2);
+        for (size_t i = 0; file->info.has_identity && i < sizeof(file->info.identity); i++)
+            file->info.identity[i] = (uint8_t)crn_test_random(state);
         first = last + 1;
     }
 }
