@@ -66,6 +66,11 @@ int crn_file_make_absolute(const char *path, char **ret_path, cairn_error **rete
     if (cwd == NULL)
         return crn_err_os(reterr, errno, path, "working directory, to which '%s' is relative",
                           path);
+    /* People read it: "." and "./" say nothing. */
+    while (path[0] == '.' && path[1] == '/')
+        path += 1 + strspn(path + 1, "/");
+    if (*path == 0 || strcmp(path, ".") == 0)
+        return crn_str_printf(ret_path, reterr, "%s", cwd);
     return crn_str_printf(ret_path, reterr, "%s/%s", cwd, path);
 }
 

@@ -29,9 +29,12 @@ static int finish_output(const struct cli_verb *verb, int status)
 static int run_help(int argc, char **argv)
 {
     const struct cli_verb *verb = argc > 2 ? cli_verb_find(argv[2]) : NULL;
-    if (argc > 2 && !verb)
+    bool is_help = argc > 2 && strcmp(argv[2], "help") == 0;
+    if (argc > 2 && !verb && !is_help)
         return usage_error("verb", argv[2]);
-    if (verb)
+    if (is_help)
+        cli_help_help(stdout);
+    else if (verb)
         cli_help_verb(verb, stdout);
     else
         cli_help_all(stdout);

@@ -44,7 +44,9 @@ static int check_operator(const cairn_operator_info *first, const cairn_operator
     if (first->max_parallelism != second->max_parallelism)
         return crn_err_fail(reterr, CAIRN_EMISMATCH, first->uid,
                             "operator '%s' has max_parallelism %" PRIu32
-                            " in one snapshot and %" PRIu32 " in the other",
+                            " in one snapshot and %" PRIu32
+                            " in the other, so their keys stand in another order: compare before "
+                            "this number is changed",
                             first->uid, first->max_parallelism, second->max_parallelism);
     if (first->key_type != second->key_type)
         return crn_err_fail(reterr, CAIRN_EMISMATCH, first->uid,

@@ -111,6 +111,23 @@ static int encode_number(struct encoder *encoder, const struct crn_avro_node *no
     return r < 0 ? crn_err_nomem(encoder->reterr) : 0;
 }
 
+static int fail_unknown(const struct encoder *encoder, const struct crn_avro_node *node,
+                        struct json_object *json)
+{
+    const char *unknown = "";
+    json_object_object_foreach(json, name, value)
+    {
+        size_t i = 0;
+        (void)value;
+        while (i < node->count && strcmp(node->fields[i].name, name) != 0)
+            i++;
+        if (i == node->count)
+            unknown = name;
+    }
+    return crn_err_fail(encoder->reterr, CAIRN_EINVAL, NULL, "field '%s' is not in schema %s",
+                        unknown, node->full_name);
+}
+
 static int encode_record(struct encoder *encoder, const struct crn_avro_node *node,
                          struct json_object *json)
 {
@@ -138,8 +155,7 @@ static int encode_record(struct encoder *encoder, const struct crn_avro_node *no
         }
     }
     if (used != (size_t)json_object_object_length(json))
-        return crn_err_fail(encoder->reterr, CAIRN_EINVAL, NULL, "%s has no such field as one here",
-                            node->full_name);
+        return fail_unknown(encoder, node, json);
     return 0;
 }
 

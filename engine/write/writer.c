@@ -122,7 +122,8 @@ int crn_writer_find(cairn_writer *writer, const char *uid, struct crn_writer_ope
             return 0;
         }
     }
-    return crn_err_fail(reterr, CAIRN_ENOTFOUND, uid, "the writer has no operator '%s'", uid);
+    return crn_err_fail(reterr, CAIRN_ENOTFOUND, uid,
+                        "there is no operator '%s' in what is to be written", uid);
 }
 
 int crn_writer_find_state(struct crn_writer_operator *op, const char *name,

@@ -23,3 +23,15 @@ run cairn convert $SP --to canonical
 run cairn convert $SP --to /
 run cairn convert $SP
 run ls x
+# What would not be written is told with the place to mend.
+TMPDIR=$PWD/nowhere
+export TMPDIR
+run cairn convert $SP --to x
+run cairn edit $SP --rename parcels=letters --to x
+run cairn cat $SP
+echo '{"cairn": "snapshot", "version": 1}' >empty.jsonl
+run cairn import empty.jsonl --to x
+TMPDIR=$WORK/tmp
+touch file
+run cairn convert $SP --to file/x
+run ls x

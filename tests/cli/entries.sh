@@ -10,3 +10,7 @@ json 'd["added"], d["removed"], d["changed"], [e["change"] for e in d["entries"]
     diff --entries store 2 5
 run cairn diff --entries store.saved/savepoint-saved-3 store/saved --state nothing
 run cairn diff store 2
+run cairn diff --entries store 2 5 --limit 1
+json 'len(d["entries"]), d["added"] + d["removed"] + d["changed"]' diff --entries store 2 5 --limit 1
+run cairn edit store --max-parallelism parcels=64 --to rekeyed
+run cairn diff --entries store rekeyed

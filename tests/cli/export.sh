@@ -13,6 +13,20 @@ run cairn diff --entries $SP made/again
 run cairn import entries.jsonl --to native --format native
 run cairn diff --entries $SP native
 run cairn import entries.jsonl --to native
+# What was cut off at the end of a line is told from what is whole.
+sed '$d' entries.jsonl >cut.jsonl
+run cairn import cut.jsonl --to cut
+sed '/"state": "parcel"/d' entries.jsonl >short.jsonl
+run cairn import short.jsonl --to short
+run cairn import short.jsonl --to short --partial
+run cairn import cut.jsonl --to cut --partial
+cat entries.jsonl cut.jsonl >twice.jsonl
+run cairn import twice.jsonl --to twice
+# Less than all on request is whole.
+"$CAIRN" export $SP --state parcel --limit 1 >one.jsonl
+tail -n 1 one.jsonl
+run cairn import one.jsonl --to one
+json 'd["entries"], d["id"]' import one.jsonl --to one-more
 run cairn export $SP --format xml
 run cairn import entries.jsonl
 run cairn import entries.jsonl --to x --format jsonl
@@ -54,6 +68,19 @@ try '{"operator_uid": "a", "state": "v", "key": "k", "schema": 0, "value": {"hex
 try '{"operator_uid": "a", "state": "v", "key": "k", "schema": 2, "value": {"hex": "00"}}'
 run ls x
 
+# Avro, a field of which is gone, and what is of neither schema.
+r0='{\"type\":\"record\",\"name\":\"R\",\"fields\":[{\"name\":\"n\",\"type\":\"long\"},{\"name\":\"tag\",\"type\":\"string\"}]}'
+r1='{\"type\":\"record\",\"name\":\"R\",\"fields\":[{\"name\":\"n\",\"type\":\"double\"}]}'
+HEAD='{"cairn": "snapshot", "version": 1}
+{"cairn": "operator", "uid": "op", "key_type": "string"}
+{"cairn": "state", "operator_uid": "op", "name": "av", "kind": "value", "value_type": "avro", "schemas": [{"tag": 0, "text": "'$r0'"}, {"tag": 1, "text": "'$r1'"}]}'
+try '{"operator_uid": "op", "state": "av", "key": "k", "value": {"n": 3, "tag": "x"}}'
+try '{"operator_uid": "op", "state": "av", "key": "k", "schema": 0, "value": {"n": 3}}'
+run ls x
+try '{"operator_uid": "op", "state": "av", "key": "k", "schema": 0, "value": {"n": 3, "tag": "x"}}
+{"cairn": "end", "entries": 1}'
+run cairn cat x
+
 # What is easily mistaken: no value for one that is null, -0 for 0, too deep for what it is.
 list='{\"type\":\"record\",\"name\":\"L\",\"fields\":[{\"name\":\"n\",\"type\":[\"null\",\"L\"]}]}'
 nested=$(python3 -c 'print("{\"n\": {\"L\": " * 60 + "{\"n\": null}" + "}}" * 60)')
@@ -65,6 +92,7 @@ cat >odd.jsonl <<END
 {"operator_uid": "a", "state": "maybe", "key": -0.0, "value": {"long": 1}}
 {"cairn": "state", "operator_uid": "a", "name": "list", "kind": "value", "value_type": "avro", "schemas": [{"text": "$list"}]}
 {"operator_uid": "a", "state": "list", "key": 0.1, "value": $nested}
+{"cairn": "end"}
 END
 run cairn import odd.jsonl --to odd
 run cairn export odd --state maybe

@@ -29,3 +29,19 @@ run cairn jobs second
 rm second/shop/MANIFEST-chk4
 run cairn jobs second
 json '[(j["job"], j["checkpoints"], j["newest"] and j["newest"]["id"], j["problem"]) for j in d["jobs"]]' jobs second
+# A savepoint beside the only job is no other job; it is meant when it is named.
+make_store both saved
+cp -r both.saved/savepoint-saved-3 both/kept
+run cairn jobs both
+json '[(j["job"], j["kind"]) for j in d["jobs"]]' jobs both
+json 'd["record"]["id"]' inspect both
+json 'd["record"]["id"]' inspect both --job kept
+run cairn du both/kept --job both
+json 'd["job"], d["first"], d["second"]' diff both 2 5
+run cairn gc both --dry-run
+run cairn du both.saved
+# Who has claimed it is told, whatever stands there.
+echo damaged >both/kept/CLAIMED
+run cairn ls both/kept
+run cairn inspect both/kept
+json 'd["claimed_by"]' ls both/kept

@@ -14,3 +14,7 @@ make_store second shop
 make_store newer second/shop/MANIFEST-chk6
 run cairn ls second
 json '[(r["id"], r["state"]) for r in d["records"]]' ls second
+# A job that never got as far as a checkpoint: each attempt may have another reason.
+make_store third failing
+run cairn ls third
+json '[(r["id"], r["state"]) for r in d["records"]]' ls third

@@ -19,3 +19,18 @@ for verb in 'ls store' 'verify store'; do
     echo "$verb, closed: $?"
 done
 run cairn cat store --limit 3
+# Interrupted: what the signal makes of a process, for a shell, and nothing that looks whole.
+mkfifo fifo
+for signal in INT TERM; do
+    echo "\$ export, $signal" >&2
+    "$CAIRN" export store >fifo &
+    exec 3<fifo
+    IFS= read -r line <&3
+    kill -$signal $!
+    cat <&3 >rest.jsonl
+    exec 3<&-
+    wait $!
+    echo "$line: $signal $?"
+    grep '"cairn": "end"' rest.jsonl && echo 'it has an end'
+done
+true

@@ -29,3 +29,8 @@ run cairn --version
 run cairn --help
 run cairn help restore
 run cairn ls --help
+run cairn help help
+run cairn help edit
+run cairn help export
+run cairn help import
+run cairn help diff

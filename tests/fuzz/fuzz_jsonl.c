@@ -105,7 +105,8 @@ static void check_line(struct cli_jsonl *jsonl, const char *line, size_t size)
         return;
     }
     crn_fuzz_must(what == CLI_JSONL_NOTHING || jsonl->has_snapshot);
-    if (what == CLI_JSONL_NOTHING || what == CLI_JSONL_SNAPSHOT)
+    crn_fuzz_must(!jsonl->has_end || what == CLI_JSONL_END || what == CLI_JSONL_NOTHING);
+    if (what == CLI_JSONL_NOTHING || what == CLI_JSONL_SNAPSHOT || what == CLI_JSONL_END)
         return;
     crn_fuzz_must(jsonl->op < jsonl->operator_count);
     if (what == CLI_JSONL_OPERATOR) {

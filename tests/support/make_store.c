@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * make_store STORE shop|tiny|many|fresh|saved: a small store for the tests of the tool, made as any
- * service makes one.
+ * make_store STORE shop|tiny|many|fresh|failing|saved: a small store for the tests of the tool,
+ * made as any service makes one.
  *
  *   shop  three retained checkpoints (3, 4 and 6), a subsumed one (2), an aborted attempt (5); two
  *         operators, one of them with two subtasks; a state of every kind; nothing inlined
  *   tiny  one checkpoint of one entry
  *   many  one checkpoint of more entries than a pipe holds
  *   fresh no checkpoint yet
+ *   failing three aborted attempts, and nothing else
  *   saved checkpoint 2, a canonical savepoint 3 and a native one 4 in STORE.saved, checkpoint 5
  * with one entry changed, one new and one gone; values with fields, expiry, operator state
  *
@@ -198,6 +199,27 @@ static void make_counter(cairn_job *job, int64_t count)
     cairn_task_close(task);
 }
 
+static int refuse_always(void *context, cairn_task *task, uint64_t checkpoint_id)
+{
+    (void)context;
+    (void)task;
+    (void)checkpoint_id;
+    return CAIRN_EUNAVAIL;
+}
+
+static void make_failing(cairn_job *job)
+{
+    cairn_task_options options = CAIRN_TASK_OPTIONS_INIT;
+    cairn_task *task;
+    options.before_barrier = refuse_always;
+    check(cairn_task_open(job, "counter", &options, &task, &error));
+    check(cairn_job_start(job, &error));
+    for (int i = 0; i < 3; i++)
+        take(job, &task, 1, CAIRN_EVENT_ABORTED);
+    cairn_job_close(job);
+    cairn_task_close(task);
+}
+
 static cairn_serializer *parcel_serializer(void)
 {
     static const cairn_field fields[] = {{.name = "weight", .type = CAIRN_DOUBLE},
@@ -288,6 +310,8 @@ static int make_job(const char *store, const char *name)
         make_shop(job);
     else if (strcmp(name, "saved") == 0)
         make_saved(job, saved);
+    else if (strcmp(name, "failing") == 0)
+        make_failing(job);
     else
         make_counter(job, strcmp(name, "many") == 0 ? 20000 : strcmp(name, "fresh") == 0 ? 0 : 1);
     return 0;
@@ -320,7 +344,8 @@ int main(int argc, char **argv)
         return make_newer(argv[2]);
     if (argc == 3)
         return make_job(argv[1], argv[2]);
-    fputs("usage: make_store STORE shop|tiny|many|fresh|saved | make_store newer MANIFEST\n",
-          stderr);
+    fputs(
+        "usage: make_store STORE shop|tiny|many|fresh|failing|saved | make_store newer MANIFEST\n",
+        stderr);
     return 2;
 }

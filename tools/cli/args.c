@@ -57,6 +57,8 @@ static const struct option_spec {
     {CLI_BACKEND, "backend", 0, TEXT, offsetof(struct cli_args, backend), "NAME",
      "the service's state backend: rocksdb (default) or heap"},
     {CLI_FORMAT, "format", 0, TEXT, offsetof(struct cli_args, format), "FORMAT", NULL},
+    {CLI_PARTIAL, "partial", 0, FLAG, offsetof(struct cli_args, partial), NULL,
+     "also a file that is not whole: take what is there"},
     {CLI_RENAME, "rename", 0, TEXTS, offsetof(struct cli_args, rename), "UID=NEW",
      "give an operator another uid"},
     {CLI_DROP_OPERATOR, "drop-operator", 0, TEXTS, offsetof(struct cli_args, drop_operator), "UID",
@@ -71,33 +73,54 @@ static const struct option_spec {
 #define MAX_NUMBER32 1024 /* of threads */
 #define HELP 1000         /* getopt's value for --help; others are an index in specs, plus one */
 
+static bool is_verb(const struct cli_verb *verb, const char *name)
+{
+    return strcmp(verb->name, name) == 0;
+}
+
 static const char *find_help(const struct cli_verb *verb, const struct option_spec *spec)
 {
     /* --all means something else to each verb that has it. */
     if (spec->bit == CLI_ALL)
-        return strcmp(verb->name, "ls") == 0 ? "also what is known from history only"
-                                             : "also the files that both have";
+        return is_verb(verb, "ls") ? "also what is known from history only"
+                                   : "also the files that both have";
     if (spec->bit == CLI_FORMAT)
-        return strcmp(verb->name, "export") == 0 ? "jsonl (default) or csv"
-                                                 : "canonical (default) or native";
-    if (spec->bit == CLI_TO && strcmp(verb->name, "restore") != 0)
-        return strcmp(verb->name, "export") == 0 ? "a new file, in place of standard output"
-                                                 : "the savepoint's directory, which is made";
+        return is_verb(verb, "export") ? "jsonl (default) or csv" : "canonical (default) or native";
+    if (spec->bit == CLI_TO && !is_verb(verb, "restore"))
+        return is_verb(verb, "export") ? "a new file, in place of standard output"
+                                       : "the savepoint's directory, which is made";
+    if (spec->bit == CLI_LIMIT && is_verb(verb, "diff"))
+        return "with -e: print N entries at most; all are counted";
+    if ((spec->bit == CLI_OPERATOR || spec->bit == CLI_STATE) && is_verb(verb, "diff"))
+        return spec->bit == CLI_OPERATOR ? "with -e: only this operator"
+                                         : "with -e: only this state";
     return spec->help;
+}
+
+/* "--to DIR". malloc'ed. */
+static char *long_form(const struct cli_verb *verb, const struct option_spec *spec)
+{
+    const char *value = spec->bit == CLI_TO && is_verb(verb, "export") ? "FILE" : spec->value;
+    return cli_printf("--%s%s%s", spec->name, value ? " " : "", value ? value : "");
 }
 
 void cli_args_print_options(const struct cli_verb *verb, FILE *to)
 {
+    size_t width = strlen("--help");
+    for (size_t i = 0; i < CLI_COUNT(specs); i++) {
+        CLI_AUTO_FREE char *name = long_form(verb, &specs[i]);
+        if ((verb->options & specs[i].bit) && strlen(name) > width)
+            width = strlen(name);
+    }
     for (size_t i = 0; i < CLI_COUNT(specs); i++) {
         if (!(verb->options & specs[i].bit))
             continue;
         char letter[4] = {'-', specs[i].letter, ',', '\0'};
-        CLI_AUTO_FREE char *name = cli_printf("--%s%s%s", specs[i].name, specs[i].value ? " " : "",
-                                              specs[i].value ? specs[i].value : "");
-        fprintf(to, "  %-3s %-16s  %s\n", specs[i].letter ? letter : "", name,
+        CLI_AUTO_FREE char *name = long_form(verb, &specs[i]);
+        fprintf(to, "  %-3s %-*s  %s\n", specs[i].letter ? letter : "", (int)width, name,
                 find_help(verb, &specs[i]));
     }
-    fprintf(to, "  %-3s %-16s  %s\n", "-h,", "--help", "this text");
+    fprintf(to, "  %-3s %-*s  %s\n", "-h,", (int)width, "--help", "this text");
 }
 
 static int parse_number(const char *text, uint64_t max, uint64_t *ret)

@@ -9,12 +9,12 @@
 #include <stdio.h>
 
 /*
- * What the verbs of the `cairn` tool share. A verb is one function: it returns 0, or a negative code
- * of the library with *reterr filled, and main() tells the user and turns the code's class into the
- * exit status. Data goes to stdout, everything else to stderr.
+ * What the verbs of the `cairn` tool share. A verb is one function: it returns 0, or a negative
+ * code of the library with *reterr filled, and main() tells the user and turns the code's class
+ * into the exit status. Data goes to stdout, everything else to stderr.
  *
- * Nothing that comes from a store or the command line is trusted: whatever is printed for people goes
- * through cli_text_*() first, so that no name can drive their terminal.
+ * Nothing that comes from a store or the command line is trusted: whatever is printed for people
+ * goes through cli_text_*() first, so that no name can drive their terminal.
  */
 
 #define CLI_CLEANUP(fn) __attribute__((cleanup(fn)))
@@ -47,7 +47,8 @@ enum cli_option_set {
     CLI_RENAME = 1 << 20,
     CLI_DROP_OPERATOR = 1 << 21,
     CLI_DROP_STATE = 1 << 22,
-    CLI_MAX_PARALLELISM = 1 << 23
+    CLI_MAX_PARALLELISM = 1 << 23,
+    CLI_PARTIAL = 1 << 24
 };
 
 /* Of an option that may be given several times. */
@@ -61,7 +62,7 @@ struct cli_texts {
 struct cli_args {
     const char *words[CLI_MAX_WORDS]; /* PATH first; NULL beyond the last */
     int word_count;
-    bool help, json, all, files, full, dry_run, keep_in_flight, link, yes, force, entries;
+    bool help, json, all, files, full, dry_run, keep_in_flight, link, yes, force, entries, partial;
     const char *job, *operator_uid, *state, *key, *to, *operators, *backend, *format;
     struct cli_texts rename, drop_operator, drop_state, max_parallelism;
     uint64_t limit; /* 0: none */
@@ -83,7 +84,8 @@ int cli_args_parse(const struct cli_verb *verb, int argc, char **argv, struct cl
                    cairn_error **reterr);
 /* The options that a verb takes, one per line. */
 void cli_args_print_options(const struct cli_verb *verb, FILE *to);
-/* A checkpoint id: a number, "chk-7" or "MANIFEST-chk7" as it stands in a store, or "latest" (0). */
+/* A checkpoint id: a number, "chk-7" or "MANIFEST-chk7" as it stands in a store, or "latest" (0).
+ */
 int cli_args_id(const char *word, uint64_t *ret_id, cairn_error **reterr);
 
 /* --- verbs.c --- */
@@ -91,6 +93,7 @@ extern const struct cli_verb cli_verbs[];
 extern const size_t cli_verb_count;
 const struct cli_verb *cli_verb_find(const char *name);
 void cli_help_all(FILE *to);
+void cli_help_help(FILE *to);
 void cli_help_verb(const struct cli_verb *verb, FILE *to);
 
 int cli_jobs(const struct cli_args *args, cairn_error **reterr);
@@ -116,8 +119,8 @@ int cli_diff_entries(const struct cli_args *args, cairn_error **reterr);
 
 /* Raise an error of the tool's own; returns code. */
 int cli_raise(cairn_error **reterr, int code, const char *format, ...) CLI_PRINTF(3, 4);
-/* What to do next, in place of what the error's code suggests. A string that stays; PATH and OBJECT in
- * it are replaced by what they are. */
+/* What to do next, in place of what the error's code suggests. A string that stays; PATH and OBJECT
+ * in it are replaced by what they are. */
 void cli_hint(const char *hint);
 #define CLI_HINT_INSPECT "`cairn inspect PATH` shows operators and states"
 /* Tell the user, with a hint. verb and args may be NULL. Returns the exit status. */
@@ -145,6 +148,8 @@ int cli_target_open_for(const struct cli_args *args, const char *object, struct 
 typedef int (*cli_job_fn)(void *context, const struct cli_target *target, bool several,
                           cairn_error **reterr);
 int cli_each_job(const struct cli_args *args, cli_job_fn fn, void *context, cairn_error **reterr);
+/* The line that tells who has claimed it, if anybody has; begins with the label. */
+void cli_print_claim(const cairn_log *log, const char *label);
 /* The line that separates one job's output from the next one's. */
 void cli_print_job(const char *job, bool first);
 int cli_raise_no_job(const char *path, cairn_error **reterr);
@@ -177,6 +182,8 @@ struct cli_destination {
     cairn_store *store; /* of the directory above; made when it is missing */
     char *name;         /* of the directory */
     cairn_savepoint_format format;
+    uint64_t id;             /* of the savepoint; 0: that of what it is made from */
+    const uint64_t *entries; /* how many were put in, if that is to be told; else NULL */
 };
 /* --to and --format. */
 int cli_destination_open(const struct cli_args *args, const char *verb, struct cli_destination *ret,
@@ -185,8 +192,7 @@ void cli_destination_close(struct cli_destination *destination);
 #define CLI_AUTO_DESTINATION CLI_CLEANUP(cli_destination_close)
 /* Commit, and tell where it is. */
 int cli_destination_commit(const struct cli_args *args, cairn_writer *writer,
-                           const struct cli_destination *destination, uint64_t id,
-                           cairn_error **reterr);
+                           const struct cli_destination *destination, cairn_error **reterr);
 static inline void cli_cleanup_writer(cairn_writer **writer)
 {
     cairn_writer_close(*writer);
@@ -197,7 +203,7 @@ static inline void cli_cleanup_writer(cairn_writer **writer)
 
 _Noreturn void cli_out_of_memory(void);
 char *cli_printf(const char *format, ...) CLI_PRINTF(1, 2); /* malloc'ed */
-void *cli_alloc(size_t size);                              /* zeroed */
+void *cli_alloc(size_t size);                               /* zeroed */
 void *cli_grow(void *array, size_t count, size_t *capacity, size_t element_size);
 void cli_cleanup_free(void *p);
 #define CLI_AUTO_FREE CLI_CLEANUP(cli_cleanup_free)
@@ -212,17 +218,17 @@ bool cli_text_is_plain(const void *text, size_t size);
 bool cli_text_is_utf8(const void *text, size_t size);
 /* Length of the UTF-8 character that text begins with; 0 if it is none. left > 0. */
 size_t cli_text_character(const void *text, size_t left);
-size_t cli_text_width(const char *text); /* columns */
+size_t cli_text_width(const char *text);           /* columns */
 char *cli_text_hex(const void *data, size_t size); /* 0x... */
 
 struct cli_short {
     char text[48];
 };
-struct cli_short cli_size(uint64_t bytes);       /* 3 significant digits: "1.20 MiB" */
-struct cli_short cli_count(uint64_t n);          /* digits in groups: "1,234,567" */
-struct cli_short cli_duration(uint64_t us);      /* "120 us", "1.20 s", "3 min 20 s" */
-struct cli_short cli_time(int64_t unix_ms);      /* local, ISO 8601 with zone; "-" for 0 */
-struct cli_short cli_age(int64_t unix_ms);       /* "3 min 20 s ago" */
+struct cli_short cli_size(uint64_t bytes);  /* 3 significant digits: "1.20 MiB" */
+struct cli_short cli_count(uint64_t n);     /* digits in groups: "1,234,567" */
+struct cli_short cli_duration(uint64_t us); /* "120 us", "1.20 s", "3 min 20 s" */
+struct cli_short cli_time(int64_t unix_ms); /* local, ISO 8601 with zone; "-" for 0 */
+struct cli_short cli_age(int64_t unix_ms);  /* "3 min 20 s ago" */
 const char *cli_plural(uint64_t n, const char *one, const char *many);
 
 /* --- table.c: columns --- */
@@ -291,7 +297,8 @@ int cli_cat_options(const struct cli_args *args, const cairn_snapshot *snapshot,
 
 /* --- definitions.c: operators and states as JSON --- */
 
-void cli_json_fill_operator(struct json_object *o, const cairn_operator_info *op); /* not its states */
+void cli_json_fill_operator(struct json_object *o,
+                            const cairn_operator_info *op); /* not its states */
 void cli_json_fill_state(struct json_object *o, const cairn_state_info *state);
 
 struct cli_schema {
@@ -315,7 +322,8 @@ struct cli_operator {
     size_t state_count, state_capacity;
     bool states_unknown; /* verb_check.c: nothing was said of them */
 };
-/* CAIRN_EINVAL says what is wrong with the object. Fields that are not read here are not looked at. */
+/* CAIRN_EINVAL says what is wrong with the object. Fields that are not read here are not looked at.
+ */
 int cli_json_read_operator(struct json_object *o, struct cli_operator *ret, cairn_error **reterr);
 int cli_json_read_state(struct json_object *o, struct cli_state *ret, cairn_error **reterr);
 void cli_operator_done(struct cli_operator *op);
@@ -336,7 +344,8 @@ enum cli_jsonl_what {
     CLI_JSONL_SNAPSHOT,
     CLI_JSONL_OPERATOR,
     CLI_JSONL_STATE,
-    CLI_JSONL_ENTRY
+    CLI_JSONL_ENTRY,
+    CLI_JSONL_END
 };
 /* What was defined so far, and what the last line holds. */
 struct cli_jsonl {
@@ -345,6 +354,8 @@ struct cli_jsonl {
     bool has_snapshot;
     char *job;
     uint64_t id;
+    bool has_end, has_end_count; /* the last line was there, and says how many entries there are */
+    uint64_t end_count;
     /* Of the last line: indexes of the operator and state that it defines or belongs to; of an
      * entry its bytes, valid until the next line. */
     size_t op, state;
@@ -413,7 +424,7 @@ struct cli_progress {
 };
 /* From here on the first SIGINT or SIGTERM only asks the work to stop. */
 void cli_interrupt_catch(void);
-bool cli_interrupted(void);
+int cli_interrupted(void); /* by which signal; 0: not */
 void cli_progress_start(struct cli_progress *progress, const char *what);
 /* A cairn_progress_fn; the context is a struct cli_progress. */
 int cli_progress_update(void *progress, uint64_t done_bytes, uint64_t total_bytes);
@@ -421,7 +432,8 @@ void cli_progress_erase(struct cli_progress *progress);
 
 /* stdout is gone (a closed pipe): whoever prints much stops early. */
 bool cli_output_gone(void);
-/* Write out what is left. CAIRN_ENOSPC or CAIRN_EIO if it could not be; a closed pipe is no error. */
+/* Write out what is left. CAIRN_ENOSPC or CAIRN_EIO if it could not be; a closed pipe is no error.
+ */
 int cli_output_finish(cairn_error **reterr);
 
 #endif

@@ -39,8 +39,8 @@ int cli_destination_open(const struct cli_args *args, const char *verb, struct c
     if (slash)
         slash[slash == path ? 1 : 0] = '\0';
     r = cairn_store_open(slash ? path : ".", &ret->store, reterr);
-    if (r == CAIRN_EACCES)
-        cli_hint("give --to a directory that you may write to");
+    if (r < 0)
+        cli_hint("give --to a place where you may make a directory");
     return r;
 }
 
@@ -59,29 +59,36 @@ static void print_result(const struct cli_args *args, const cairn_record_info *r
         cli_json_put_text(document, "directory", args->to);
         cli_json_put_text(document, "format", format);
         cli_json_put_u64(document, "id", record->id);
+        if (destination->entries)
+            cli_json_put_u64(document, "entries", *destination->entries);
         cli_json_put_u64(document, "files", record->file_count);
         cli_json_put_u64(document, "bytes", record->full_bytes);
         cli_json_print(document);
         return;
     }
     CLI_AUTO_FREE char *directory = cli_text_quote(args->to, strlen(args->to));
-    printf("wrote %s savepoint %s: %s %s, %s\n", format, directory,
-           cli_count(record->file_count).text, cli_plural(record->file_count, "file", "files"),
-           cli_size(record->full_bytes).text);
+    printf("wrote %s savepoint %s: ", format, directory);
+    if (destination->entries)
+        printf("%s %s, ", cli_count(*destination->entries).text,
+               cli_plural(*destination->entries, "entry", "entries"));
+    printf("%s %s, %s\n", cli_count(record->file_count).text,
+           cli_plural(record->file_count, "file", "files"), cli_size(record->full_bytes).text);
 }
 
 int cli_destination_commit(const struct cli_args *args, cairn_writer *writer,
-                           const struct cli_destination *destination, uint64_t id,
-                           cairn_error **reterr)
+                           const struct cli_destination *destination, cairn_error **reterr)
 {
     CLI_AUTO_SNAPSHOT cairn_snapshot *snapshot = NULL;
     cairn_commit_options options = CAIRN_COMMIT_OPTIONS_INIT;
     options.format = destination->format;
     options.name = destination->name;
-    options.id = id;
+    options.id = destination->id;
     int r = cairn_writer_commit(writer, destination->store, &options, NULL, reterr);
     if (r == CAIRN_EEXIST)
         cli_hint("give --to a directory that does not exist yet");
+    if (r == CAIRN_EACCES || r == CAIRN_EUNAVAIL)
+        cli_hint("give --to a place where you may make a directory, and see that you may read what "
+                 "it is made from");
     if (r == 0)
         r = cairn_snapshot_open(destination->store, destination->name, 0, &snapshot, reterr);
     if (r == 0)

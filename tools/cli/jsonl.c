@@ -7,9 +7,11 @@
  *   {"cairn": "operator", "uid": "count", "max_parallelism": 128, "key_type": "string", ...}
  *   {"cairn": "state", "operator_uid": "count", "name": "n", "kind": "value", ...}
  *   {"operator_uid": "count", "state": "n", "key": "apple", "value": 3}
+ *   {"cairn": "end", "entries": 1}
  *
  * The first line is the snapshot's; an operator stands before its states, a state before its
- * entries. An entry has the fields that `cat --json` gives it. The parser needs no store and no
+ * entries. An entry has the fields that `cat --json` gives it. The last line tells that nothing was
+ * cut off, and how many entries there are. The parser needs no store and no
  * writer, so that it can be fuzzed: a line comes from a file that anybody may have made (P11).
  */
 
@@ -153,7 +155,7 @@ static int find_schema(const struct cli_state *state, struct json_object *o,
         if ((*ret)->tag == tag)
             return 0;
     }
-    return cli_raise(reterr, CAIRN_EINVAL, "state '%s' has no schema %" PRIu64, state->name, tag);
+    return cli_raise(reterr, CAIRN_EINVAL, "there is no schema %" PRIu64 " here", tag);
 }
 
 /* A value with fields is JSON itself. It becomes one of the present schema. */
@@ -178,6 +180,18 @@ static int read_fields(struct cli_jsonl *jsonl, const struct cli_state *state,
     return r;
 }
 
+/* The same code, with the place in front of the message. */
+static int at_value(const struct cli_operator *op, const struct cli_state *state, int code,
+                    cairn_error **reterr)
+{
+    CLI_AUTO_ERROR cairn_error *error = reterr ? *reterr : NULL;
+    if (!error)
+        return code;
+    *reterr = NULL;
+    return cli_raise(reterr, code, "state %s/%s, value: %s", op->uid, state->name,
+                     cairn_error_message(error));
+}
+
 static int read_value(struct cli_jsonl *jsonl, const struct cli_state *state, struct json_object *o,
                       cairn_error **reterr)
 {
@@ -193,8 +207,8 @@ static int read_value(struct cli_jsonl *jsonl, const struct cli_state *state, st
     if (schema->tag != state->schema.tag)
         return cli_raise(reterr, CAIRN_EINVAL,
                          "only the service can read a value of the older schema %" PRIu32
-                         " of state '%s': let it call cairn_task_migrate() first",
-                         schema->tag, state->name);
+                         ": let it call cairn_task_migrate() first",
+                         schema->tag);
     return read_part(jsonl, VALUE, type, o, "value", true, &jsonl->entry.value,
                      &jsonl->entry.value_size, reterr);
 }
@@ -254,10 +268,27 @@ static int read_entry(struct cli_jsonl *jsonl, struct json_object *o, cairn_erro
         jsonl->written_ms = (int64_t)written_ms;
     if (r >= 0)
         r = read_keys(jsonl, op, state, o, reterr);
-    return r < 0 ? r : read_value(jsonl, state, o, reterr);
+    if (r < 0)
+        return r;
+    r = read_value(jsonl, state, o, reterr);
+    return r < 0 ? at_value(op, state, r, reterr) : 0;
 }
 
 /* ---- lines ---- */
+
+/* "filtered" is for people: it was asked for less than the snapshot holds. */
+static int read_end(struct cli_jsonl *jsonl, struct json_object *o, cairn_error **reterr)
+{
+    static const char *const fields[] = {"cairn", "entries", "filtered", NULL};
+    int r = cli_json_check_fields(o, fields, reterr);
+    if (r == 0)
+        r = cli_json_get_u64(o, "entries", INT64_MAX, &jsonl->end_count, reterr);
+    if (r < 0)
+        return r;
+    jsonl->has_end = true;
+    jsonl->has_end_count = r > 0;
+    return 0;
+}
 
 static int read_object(struct cli_jsonl *jsonl, struct json_object *o,
                        enum cli_jsonl_what *ret_what, cairn_error **reterr)
@@ -268,7 +299,8 @@ static int read_object(struct cli_jsonl *jsonl, struct json_object *o,
         int (*read)(struct cli_jsonl *jsonl, struct json_object *o, cairn_error **reterr);
     } lines[] = {{"snapshot", CLI_JSONL_SNAPSHOT, read_snapshot},
                  {"operator", CLI_JSONL_OPERATOR, read_operator},
-                 {"state", CLI_JSONL_STATE, read_state}};
+                 {"state", CLI_JSONL_STATE, read_state},
+                 {"end", CLI_JSONL_END, read_end}};
     const char *word = NULL;
     if (!json_object_is_type(o, json_type_object))
         return cli_raise(reterr, CAIRN_EINVAL, "this is not a JSON object");
@@ -278,6 +310,8 @@ static int read_object(struct cli_jsonl *jsonl, struct json_object *o,
     if (!jsonl->has_snapshot && (!word || strcmp(word, "snapshot") != 0))
         return cli_raise(reterr, CAIRN_EINVAL,
                          "the first line is not {\"cairn\": \"snapshot\", \"version\": 1}");
+    if (jsonl->has_end)
+        return cli_raise(reterr, CAIRN_EINVAL, "there is something behind the \"end\" line");
     if (!word) {
         *ret_what = CLI_JSONL_ENTRY;
         return read_entry(jsonl, o, reterr);
@@ -288,8 +322,8 @@ static int read_object(struct cli_jsonl *jsonl, struct json_object *o,
             return lines[i].read(jsonl, o, reterr);
         }
     }
-    return cli_raise(reterr, CAIRN_EINVAL, "\"cairn\" is \"%s\", not snapshot, operator or state",
-                     word);
+    return cli_raise(reterr, CAIRN_EINVAL,
+                     "\"cairn\" is \"%s\", not snapshot, operator, state or end", word);
 }
 
 int cli_jsonl_read(struct cli_jsonl *jsonl, const char *line, size_t size,

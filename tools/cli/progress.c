@@ -22,13 +22,12 @@
 #define QUIET_MS 500  /* short work shows no bar */
 #define ERASE "\r\033[K"
 
-static volatile sig_atomic_t interrupted;
+static volatile sig_atomic_t interrupted;                /* by which signal; 0: not */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards every struct cli_progress */
 
 static void on_signal(int number)
 {
-    (void)number;
-    interrupted = 1;
+    interrupted = number;
 }
 
 void cli_interrupt_catch(void)
@@ -39,9 +38,9 @@ void cli_interrupt_catch(void)
     sigaction(SIGTERM, &action, NULL);
 }
 
-bool cli_interrupted(void)
+int cli_interrupted(void)
 {
-    return interrupted;
+    return (int)interrupted;
 }
 
 static uint64_t now_ms(void)
@@ -89,7 +88,7 @@ int cli_progress_update(void *context, uint64_t done_bytes, uint64_t total_bytes
         }
         pthread_mutex_unlock(&lock);
     }
-    return interrupted;
+    return interrupted != 0;
 }
 
 void cli_progress_erase(struct cli_progress *progress)

@@ -58,8 +58,22 @@ void cli_hint(const char *hint)
     chosen_hint = hint;
 }
 
-static const char *find_hint(int code)
+/* It is about the directory for temporary files, or something that we have made in it. */
+static bool is_scratch(const cairn_error *error)
 {
+    const char *parent = getenv("TMPDIR");
+    const char *object = cairn_error_object(error);
+    if (!parent || !*parent)
+        parent = "/tmp";
+    size_t n = strlen(parent);
+    return strncmp(object, parent, n) == 0 &&
+           (object[n] == '\0' || strncmp(object + n, "/cairn-", strlen("/cairn-")) == 0);
+}
+
+static const char *find_hint(int code, const cairn_error *error)
+{
+    if (cairn_error_class_of(code) == CAIRN_CLASS_LOCAL && is_scratch(error))
+        return "set TMPDIR to a directory with room that you may write to";
     if (chosen_hint)
         return chosen_hint;
     for (size_t i = 0; i < CLI_COUNT(hints); i++) {
@@ -103,16 +117,19 @@ int cli_report(const struct cli_verb *verb, const struct cli_args *args, int cod
     const char *message = cairn_error_message(error);
     if (!*message)
         message = cairn_error_text(code);
-    if (code == CAIRN_ECANCELED && cli_interrupted())
+    bool interrupted = code == CAIRN_ECANCELED && cli_interrupted();
+    if (interrupted)
         message = "interrupted";
     CLI_AUTO_FREE char *safe = cli_text_safe(message);
     (void)fflush(stdout);
     fprintf(stderr, "cairn: %s\n", safe);
-    const char *hint = find_hint(code);
+    const char *hint = find_hint(code, error);
     if (hint)
         print_hint(hint, args, cairn_error_object(error));
     else if (code == CAIRN_EINVAL)
         fprintf(stderr, "  hint: see `cairn help%s%s`\n", verb ? " " : "", verb ? verb->name : "");
+    if (interrupted)
+        return 128 + cli_interrupted(); /* as a shell has it of who dies of the signal */
     int status = (int)cairn_error_class_of(code);
     return status != 0 ? status : CAIRN_CLASS_INTERNAL;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What PATH means: a store, or the directory of a job in it. A store with one job needs no --job.
- * In one with several, verbs that can be about all jobs are; the others list them and ask. */
+/* What PATH means: a store, the directory of a job or savepoint in it, or a manifest there. A store
+ * with one job needs no --job: savepoints beside it have to be named. In one with several, verbs
+ * that can be about all jobs are; the others list them and ask. */
 
 #include "tools/cli/cli.h"
 #include <stdlib.h>
@@ -15,18 +16,41 @@ int cli_raise_no_job(const char *path, cairn_error **reterr)
     return cli_raise(reterr, CAIRN_ENOTFOUND, "no job in store '%s'", path);
 }
 
-static int raise_several(const char *path, char **names, size_t count, cairn_error **reterr)
+static int raise_several(const char *path, const char *what, char **names, size_t count,
+                         cairn_error **reterr)
 {
     CLI_AUTO_FREE char *list = cli_printf("%s", names[0]);
     for (size_t i = 1; i < count && i < LISTED; i++) {
         CLI_AUTO_FREE char *shorter = list;
         list = cli_printf("%s, %s", shorter, names[i]);
     }
-    return cli_raise(reterr, CAIRN_EINVAL, "store '%s' has %zu jobs: choose with --job one of %s%s",
-                     path, count, list, count > LISTED ? ", ..." : "");
+    return cli_raise(reterr, CAIRN_EINVAL, "store '%s' has %zu %s: choose with --job one of %s%s",
+                     path, count, what, list, count > LISTED ? ", ..." : "");
 }
 
-/* The store's only job, or the one whose name stands in front of the object (which may be NULL). */
+/* A log that cannot be read may be a job's. */
+static bool is_savepoint(cairn_store *store, const char *name)
+{
+    CLI_AUTO_LOG cairn_log *log = NULL;
+    return cairn_log_open(store, name, &log, NULL) == 0 && cairn_log_is_savepoint(log);
+}
+
+/* Jobs first, savepoints behind them. Returns how many jobs there are. */
+static size_t put_jobs_first(cairn_store *store, char **names, size_t count)
+{
+    size_t jobs = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (is_savepoint(store, names[i]))
+            continue;
+        char *name = names[i];
+        memmove(&names[jobs + 1], &names[jobs], (i - jobs) * sizeof(*names));
+        names[jobs++] = name;
+    }
+    return jobs;
+}
+
+/* The store's only job, or only savepoint if it has no job, or the one whose name stands in front
+ * of the object (which may be NULL). */
 static int choose_job(const char *path, cairn_store *store, const char *object, char **ret_job,
                       cairn_error **reterr)
 {
@@ -38,13 +62,18 @@ static int choose_job(const char *path, cairn_store *store, const char *object, 
         return r;
     for (size_t i = 0; i < count; i++) {
         size_t n = strlen(names[i]);
-        if (count == 1 || (object && strncmp(object, names[i], n) == 0 && object[n] == '/'))
+        if (object && strncmp(object, names[i], n) == 0 && object[n] == '/')
             chosen = names[i];
     }
+    size_t jobs = chosen || count < 2 ? 0 : put_jobs_first(store, names, count);
+    if (!chosen && (jobs == 1 || count == 1))
+        chosen = names[0];
     if (chosen)
         *ret_job = cli_printf("%s", chosen);
     else
-        r = count == 0 ? cli_raise_no_job(path, reterr) : raise_several(path, names, count, reterr);
+        r = count == 0 ? cli_raise_no_job(path, reterr)
+                       : raise_several(path, jobs > 0 ? "jobs" : "savepoints", names,
+                                       jobs > 0 ? jobs : count, reterr);
     cairn_names_free(names, count);
     return r;
 }
@@ -125,6 +154,7 @@ int cli_snapshot_open(const struct cli_args *args, struct cli_target *ret_target
                       cairn_snapshot **ret_snapshot, cairn_error **reterr)
 {
     uint64_t id = 0;
+    /* What was mistyped is told before a store is looked at. */
     int r = args->words[1] ? cli_args_id(args->words[1], &id, reterr) : 0;
     if (r == 0)
         r = cli_target_open(args, ret_target, reterr);
@@ -148,6 +178,15 @@ void cli_print_job(const char *job, bool first)
            cli_style_off(CLI_BOLD));
 }
 
+void cli_print_claim(const cairn_log *log, const char *label)
+{
+    if (!cairn_log_claimed_by(log))
+        return;
+    CLI_AUTO_FREE char *who = cli_text_safe(cairn_log_claimed_by(log));
+    printf("%s%sby %s, which removes it%s\n", label, cli_style_on(CLI_WARN), who,
+           cli_style_off(CLI_WARN));
+}
+
 int cli_each_job(const struct cli_args *args, cli_job_fn fn, void *context, cairn_error **reterr)
 {
     CLI_AUTO_TARGET struct cli_target target = {0};
@@ -165,7 +204,7 @@ int cli_each_job(const struct cli_args *args, cli_job_fn fn, void *context, cair
     if (count == 0)
         r = cli_raise_no_job(args->words[0], reterr);
     for (size_t i = 0; i < count && r == 0; i++) {
-        struct cli_target one = {target.store, names[i]};
+        struct cli_target one = {.store = target.store, .job = names[i]};
         r = fn(context, &one, count > 1, reterr);
     }
     cairn_names_free(names, count);

@@ -36,15 +36,16 @@ static void print_entry(const struct side *first, const struct side *second,
     const cairn_cat_entry *entry = diff->second ? diff->second : diff->first;
     const cairn_state_info *state = cairn_snapshot_state(side->snapshot, entry->op, entry->state);
     CLI_AUTO_FREE char *value = cli_entry_value_text(state, entry);
+    const char *off = cli_style_off(styles[diff->change + 1]);
     printf("%s%c ", cli_style_on(styles[diff->change + 1]), "-~+"[diff->change + 1]);
     cli_entry_print_place(side->snapshot, entry);
     if (diff->change == 0) {
         const cairn_state_info *before =
             cairn_snapshot_state(first->snapshot, diff->first->op, diff->first->state);
         CLI_AUTO_FREE char *was = cli_entry_value_text(before, diff->first);
-        printf(" = %s -> %s%s\n", was, value, cli_style_off(CLI_PLAIN));
+        printf(" = %s -> %s%s\n", was, value, off);
     } else {
-        printf(" = %s%s\n", value, cli_style_off(CLI_PLAIN));
+        printf(" = %s%s\n", value, off);
     }
 }
 
@@ -69,14 +70,15 @@ static int print_all(const struct cli_args *args, const struct side *first,
     bool more = false;
     while ((r = cairn_entry_diff_next(differ, &diff, reterr)) > 0) {
         counts[diff.change + 1]++;
-        if (args->json) {
+        bool is_shown = args->limit == 0 || counts[0] + counts[1] + counts[2] <= args->limit;
+        if (is_shown && args->json) {
             struct json_object *o = entry_json(first, second, &diff);
             printf("%s%s", more ? ",\n    " : "\n    ",
                    json_object_to_json_string_ext(o, JSON_C_TO_STRING_SPACED |
                                                          JSON_C_TO_STRING_NOSLASHESCAPE));
             json_object_put(o);
             more = true;
-        } else if (args->limit == 0 || counts[0] + counts[1] + counts[2] <= args->limit) {
+        } else if (is_shown) {
             print_entry(first, second, &diff);
         }
         if (cli_output_gone())

@@ -104,7 +104,7 @@ static int rewrite(const struct cli_args *args, const char *verb, cairn_error **
     if (r == 0)
         r = apply_edits(args, writer, reterr);
     if (r == 0)
-        r = cli_destination_commit(args, writer, &destination, 0, reterr);
+        r = cli_destination_commit(args, writer, &destination, reterr);
     cli_progress_erase(&progress);
     return r;
 }

@@ -3,7 +3,7 @@
 /*
  * cairn export: the entries of a snapshot as a file for other programs.
  *
- * jsonl   what `import` reads: definitions, then one object per entry (jsonl.c)
+ * jsonl   what `import` reads: definitions, one object per entry, and an end (jsonl.c)
  * csv     RFC 4180 with a title line; for people and spreadsheets, not to be imported
  *
  * Entries stream: memory does not grow with the state. With --to the file appears when it is whole.
@@ -112,12 +112,24 @@ static void put_definitions(const struct cli_args *args, const cairn_snapshot *s
     }
 }
 
+/* Whoever reads the file knows by it that nothing was cut off. */
+static void put_end(const struct cli_args *args, const struct output *out, uint64_t entries)
+{
+    struct json_object *o = cli_json_object();
+    cli_json_put_text(o, "cairn", "end");
+    cli_json_put_u64(o, "entries", entries);
+    if (args->operator_uid || args->state || args->key || args->limit > 0)
+        cli_json_put_bool(o, "filtered", true);
+    put_line(out, o);
+}
+
 static int put_entries(const struct cli_args *args, const cairn_snapshot *snapshot, cairn_cat *cat,
                        const struct output *out, cairn_error **reterr)
 {
     cairn_cat_entry entry;
+    uint64_t n;
     int r = 0;
-    for (uint64_t n = 0; args->limit == 0 || n < args->limit; n++) {
+    for (n = 0; args->limit == 0 || n < args->limit; n++) {
         r = cairn_cat_next(cat, &entry, reterr);
         if (r <= 0)
             break;
@@ -130,6 +142,8 @@ static int put_entries(const struct cli_args *args, const cairn_snapshot *snapsh
         if (cli_interrupted())
             return cli_raise(reterr, CAIRN_ECANCELED, "interrupted");
     }
+    if (r >= 0 && !out->csv && !ferror(out->file))
+        put_end(args, out, n);
     return r < 0 ? r : 0;
 }
 
@@ -192,6 +206,8 @@ int cli_export(const struct cli_args *args, cairn_error **reterr)
     if (!out.file)
         return fail_file(partial, reterr);
     int r = export_to(args, &out, reterr);
+    if (r == 0 && ferror(out.file))
+        r = cli_raise(reterr, CAIRN_EIO, "file '%s' could not be written", partial);
     if (r == 0 && (fflush(out.file) != 0 || fsync(fileno(out.file)) != 0))
         r = fail_file(partial, reterr);
     if (fclose(out.file) != 0 && r == 0)

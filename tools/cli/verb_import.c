@@ -2,7 +2,8 @@
 
 /*
  * cairn import: a savepoint from JSON lines. An error names the line; nothing is at the destination
- * before every line was taken.
+ * before every line was taken. A file that was cut off between two lines has no "end" line: it is
+ * refused like one that was cut off within a line.
  */
 
 #include "tools/cli/cli.h"
@@ -66,13 +67,37 @@ static int take_line(const struct cli_args *args, struct import *import, const c
         import->entries++;
         return cairn_writer_put(import->writer, op->uid, state->name, &jsonl->entry,
                                 jsonl->written_ms, reterr);
+    case CLI_JSONL_END:
+        return 0;
     }
     return 0;
 }
 
-/* The same code, with the place in front of the message. */
+static int check_end(const struct import *import, const char *path, cairn_error **reterr)
+{
+    const struct cli_jsonl *jsonl = &import->jsonl;
+    if (!jsonl->has_end) {
+        cli_hint("export it again, or give --partial to take what is there");
+        return cli_raise(reterr, CAIRN_EINVAL,
+                         "%s: the file ends without its \"end\" line: was it "
+                         "cut off?",
+                         path);
+    }
+    if (jsonl->has_end_count && jsonl->end_count != import->entries) {
+        cli_hint("if that is as it should be, set \"entries\" in the last line right, or give "
+                 "--partial");
+        return cli_raise(reterr, CAIRN_EINVAL,
+                         "%s: the file has %" PRIu64 " entries, its \"end\" line says %" PRIu64,
+                         path, import->entries, jsonl->end_count);
+    }
+    return 0;
+}
+
+/* The same code, with the place in front of the message, unless no line can be blamed. */
 static int at_line(const char *path, uint64_t number, int code, cairn_error **reterr)
 {
+    if (cairn_error_class_of(code) == CAIRN_CLASS_LOCAL)
+        return code;
     CLI_AUTO_ERROR cairn_error *error = *reterr;
     *reterr = NULL;
     if (code == CAIRN_EINVAL)
@@ -97,7 +122,9 @@ static int take_lines(const struct cli_args *args, struct import *import, FILE *
     }
     if (ferror(file))
         return cli_raise(reterr, CAIRN_EIO, "file '%s': %s", path, strerror(errno));
-    return import->writer ? 0 : cli_raise(reterr, CAIRN_EINVAL, "file '%s' is empty", path);
+    if (!import->writer)
+        return cli_raise(reterr, CAIRN_EINVAL, "file '%s' is empty", path);
+    return args->partial ? 0 : check_end(import, path, reterr);
 }
 
 int cli_import(const struct cli_args *args, cairn_error **reterr)
@@ -118,7 +145,9 @@ int cli_import(const struct cli_args *args, cairn_error **reterr)
         r = take_lines(args, &import, file, is_stdin ? "(standard input)" : path, reterr);
     if (!is_stdin)
         (void)fclose(file); /* it was only read */
+    destination.id = import.jsonl.id;
+    destination.entries = &import.entries;
     if (r == 0)
-        r = cli_destination_commit(args, import.writer, &destination, import.jsonl.id, reterr);
+        r = cli_destination_commit(args, import.writer, &destination, reterr);
     return r;
 }

@@ -22,7 +22,8 @@ static void print_hex(const uint8_t *data, size_t size)
     printf("%s", hex + 2);
 }
 
-static void print_record(const cairn_snapshot *snapshot, const char *directory)
+static void print_record(const cairn_snapshot *snapshot, const char *directory,
+                         const cairn_log *log)
 {
     const cairn_record_info *record = cairn_snapshot_record(snapshot);
     const char *job = cairn_snapshot_job(snapshot);
@@ -60,6 +61,7 @@ static void print_record(const cairn_snapshot *snapshot, const char *directory)
         CLI_AUTO_FREE char *location = cli_text_safe(record->source_location);
         printf("  started   from %s (%s)\n", location, cli_claim_name(record->source_mode));
     }
+    cli_print_claim(log, "  claimed   ");
 }
 
 static void print_states(const cairn_snapshot *snapshot, size_t op)
@@ -222,12 +224,10 @@ int cli_inspect(const struct cli_args *args, cairn_error **reterr)
 {
     CLI_AUTO_TARGET struct cli_target target = {0};
     CLI_AUTO_SNAPSHOT cairn_snapshot *snapshot = NULL;
-    uint64_t id = 0;
-    int r = args->words[1] ? cli_args_id(args->words[1], &id, reterr) : 0;
+    CLI_AUTO_LOG cairn_log *log = NULL;
+    int r = cli_snapshot_open(args, &target, &snapshot, reterr);
     if (r == 0)
-        r = cli_target_open(args, &target, reterr);
-    if (r == 0)
-        r = cairn_snapshot_open(target.store, target.job, id, &snapshot, reterr);
+        r = cairn_log_open(target.store, target.job, &log, reterr);
     if (r < 0)
         return r;
     if (args->json) {
@@ -235,12 +235,13 @@ int cli_inspect(const struct cli_args *args, cairn_error **reterr)
         for (size_t i = 0; i < cairn_snapshot_operators(snapshot); i++)
             cli_json_push(operators, operator_json(args, snapshot, i));
         cli_json_put_text(document, "job", target.job);
+        cli_json_put_text(document, "claimed_by", cairn_log_claimed_by(log));
         cli_json_put(document, "record", cli_json_record(cairn_snapshot_record(snapshot)));
         cli_json_put(document, "operators", operators);
         cli_json_print(document);
         return 0;
     }
-    print_record(snapshot, target.job);
+    print_record(snapshot, target.job, log);
     for (size_t i = 0; i < cairn_snapshot_operators(snapshot); i++)
         print_operator(args, snapshot, i);
     return 0;

@@ -1,21 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* cairn jobs: what a store holds. A job with a damaged log, with objects missing, or without any
- * complete checkpoint is a row that says so, and the exit status; the others are shown all the
- * same.
+/* cairn jobs: what a store holds, jobs and savepoints. A job with a damaged log, with objects
+ * missing, or without any complete checkpoint is a row that says so, and the exit status; the
+ * others are shown all the same.
  */
 
 #include "tools/cli/cli.h"
 #include <string.h>
 
 struct row {
+    bool is_savepoint;
     const cairn_record_info *newest; /* complete; NULL: none */
     size_t complete;
 };
 
 static struct row summarise(const cairn_log *log)
 {
-    struct row row = {0};
+    struct row row = {.is_savepoint = cairn_log_is_savepoint(log)};
     for (size_t i = 0; i < cairn_log_size(log); i++) {
         const cairn_record_info *record = cairn_log_at(log, i);
         if (record->state == CAIRN_STATE_COMPLETE) {
@@ -26,6 +27,11 @@ static struct row summarise(const cairn_log *log)
     return row;
 }
 
+static const char *kind_name(const struct row *row)
+{
+    return row->is_savepoint ? "savepoint" : "job";
+}
+
 static void add_text(struct cli_table *table, const char *name, const struct row *row,
                      const char *problem)
 {
@@ -33,6 +39,7 @@ static void add_text(struct cli_table *table, const char *name, const struct row
     CLI_AUTO_FREE char *safe_problem = cli_text_safe(problem);
     const cairn_record_info *newest = row->newest;
     cli_table_cell(table, CLI_PLAIN, "%s", safe);
+    cli_table_cell(table, CLI_PLAIN, "%s", kind_name(row));
     cli_table_cell(table, CLI_PLAIN, "%s", cli_count(row->complete).text);
     if (newest) {
         cli_table_cell(table, CLI_GOOD, "%" PRIu64, newest->id);
@@ -51,6 +58,7 @@ static void add_json(struct json_object *jobs, const char *name, const struct ro
 {
     struct json_object *o = cli_json_object();
     cli_json_put_text(o, "job", name);
+    cli_json_put_text(o, "kind", kind_name(row));
     cli_json_put_u64(o, "checkpoints", row->complete);
     cli_json_put(o, "newest", row->newest ? cli_json_record(row->newest) : NULL);
     cli_json_put_text(o, "problem", *problem ? problem : NULL);
@@ -109,8 +117,8 @@ static int worse(int first, int next)
 int cli_jobs(const struct cli_args *args, cairn_error **reterr)
 {
     static const struct cli_column columns[] = {
-        {"JOB", false}, {"CHECKPOINTS", true}, {"NEWEST", true}, {"TAKEN", false},
-        {"AGE", false}, {"SIZE", true},        {"", false},
+        {"JOB", false},   {"KIND", false}, {"CHECKPOINTS", true}, {"NEWEST", true},
+        {"TAKEN", false}, {"AGE", false},  {"SIZE", true},        {"", false},
     };
     CLI_AUTO_TARGET struct cli_target target = {0};
     char **names = NULL;

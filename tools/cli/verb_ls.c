@@ -11,6 +11,23 @@ static bool is_history(const cairn_record_info *record)
     return record->state != CAIRN_STATE_UNREADABLE && !cli_record_is_stored(record);
 }
 
+/* Rows without --all: what is stored, and of history the attempts and starts since the oldest
+ * complete checkpoint, which are what happened lately. */
+static bool is_shown(const struct cli_args *args, const cairn_log *log,
+                     const cairn_record_info *record)
+{
+    if (args->all || !is_history(record))
+        return true;
+    if (record->state == CAIRN_STATE_SUBSUMED)
+        return false;
+    for (size_t i = 0; i < cairn_log_size(log); i++) {
+        const cairn_record_info *other = cairn_log_at(log, i);
+        if (other->state == CAIRN_STATE_COMPLETE)
+            return record->id > other->id;
+    }
+    return true;
+}
+
 static bool has_files(const cairn_record_info *record)
 {
     return record->state == CAIRN_STATE_COMPLETE || record->state == CAIRN_STATE_SUBSUMED;
@@ -83,11 +100,12 @@ static void ls_table(const struct cli_args *args, const cairn_log *log)
     struct cli_table *table = cli_table_new(columns, CLI_COUNT(columns));
     for (size_t i = 0; i < cairn_log_size(log); i++) {
         const cairn_record_info *record = cairn_log_at(log, i);
-        if (args->all || !is_history(record))
+        if (is_shown(args, log, record))
             add_row(table, record);
     }
     cli_table_print(table, 0);
     print_source(log);
+    cli_print_claim(log, "claimed ");
 }
 
 static struct json_object *ls_json(const struct cli_args *args, const char *job,
@@ -96,10 +114,11 @@ static struct json_object *ls_json(const struct cli_args *args, const char *job,
     struct json_object *document = cli_json_object(), *records = cli_json_array();
     for (size_t i = 0; i < cairn_log_size(log); i++) {
         const cairn_record_info *record = cairn_log_at(log, i);
-        if (args->all || !is_history(record))
+        if (is_shown(args, log, record))
             cli_json_push(records, cli_json_record(record));
     }
     cli_json_put_text(document, "job", job);
+    cli_json_put_text(document, "claimed_by", cairn_log_claimed_by(log));
     cli_json_put(document, "records", records);
     return document;
 }

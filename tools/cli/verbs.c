@@ -70,7 +70,7 @@ const struct cli_verb cli_verbs[] = {
      CLI_JOB | CLI_FORMAT | CLI_TO | CLI_OPERATOR | CLI_STATE | CLI_KEY | CLI_LIMIT, cli_export,
      "write the entries of a snapshot as JSON lines or CSV",
      "To standard output, or to a new file. What is written as jsonl can be imported.\n"},
-    {"import", "FILE", 1, 1, CLI_JOB | CLI_TO | CLI_FORMAT | CLI_JSON, cli_import,
+    {"import", "FILE", 1, 1, CLI_JOB | CLI_TO | CLI_FORMAT | CLI_PARTIAL | CLI_JSON, cli_import,
      "make a savepoint from JSON lines",
      "FILE is as `export` writes it, or - for standard input. --job names the job whose savepoint "
      "it\n"
@@ -111,11 +111,20 @@ void cli_help_all(FILE *to)
                 cli_verbs[i].summary);
     fprintf(to, "  %-8s %-12s  %s\n", "help", "[VERB]", "show this, or all about a verb");
     fputs("\nPATH is a store (a directory, or file:///...), or the directory of one job or "
-          "savepoint.\n"
-          "ID is the number of a checkpoint, or latest.\n"
-          "Every verb but export takes --json. Exit status: 0 ok, 1 internal error, 2 usage, 3 not "
-          "there or\n"
-          "changed, 4 damaged data, 5 try again, 6 this machine.\n",
+          "savepoint, or a\n"
+          "MANIFEST-chk file in it. ID is the number of a checkpoint, or latest.\n"
+          "With --json a verb prints a JSON document; export has formats of its own instead.\n"
+          "Exit status: 0 ok, 1 internal error, 2 usage, 3 not there or changed, 4 damaged data, 5 "
+          "try again,\n"
+          "6 this machine, 130 interrupted.\n",
+          to);
+}
+
+void cli_help_help(FILE *to)
+{
+    fputs("usage: cairn help [VERB]\n\n"
+          "Show the verbs, or all about one. `cairn VERB --help` does the same; `man cairn` has "
+          "more.\n",
           to);
 }
 
