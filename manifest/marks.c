@@ -16,6 +16,8 @@
 
 #define VERSION 1u
 #define CHECKSUM "checksum "
+#define OF_JOB "job"
+#define OF_SAVEPOINT "savepoint"
 #define CHECKSUM_LINE (sizeof(CHECKSUM) - 1 + 16 + 1) /* 16 digits, and the end of the line */
 
 void crn_mark_done(struct crn_mark *mark)
@@ -52,6 +54,7 @@ static int put_text(struct cairn_buffer *out, const char *name, const char *text
 
 static int put_claim(struct cairn_buffer *out, const struct crn_mark *mark)
 {
+    CRN_TRY(crn_buf_printf(out, "of %s\n", mark->of_job ? OF_JOB : OF_SAVEPOINT));
     CRN_TRY(put_text(out, "job", mark->job, SIZE_MAX));
     CRN_TRY(put_text(out, "location", mark->location, CRN_LOCATION_MAX));
     CRN_TRY(crn_buf_printf(out, "fence-id %" PRIu64 "\nfence-epoch %" PRIu64 "\n", mark->fence_id,
@@ -161,6 +164,10 @@ static bool take_hex(struct lines *lines, const char *name, uint8_t ret[16])
 
 static bool take_claim(struct lines *lines, struct crn_mark *ret)
 {
+    CRN_AUTO_FREE char *of = NULL;
+    if (!take_text(lines, "of", &of))
+        return false;
+    ret->of_job = strcmp(of, OF_JOB) == 0;
     return take_text(lines, "job", &ret->job) && take_text(lines, "location", &ret->location) &&
            take_number(lines, "fence-id", &ret->fence_id) &&
            take_number(lines, "fence-epoch", &ret->fence_epoch) &&

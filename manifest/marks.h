@@ -7,12 +7,13 @@
 /*
  * Marks: small objects in the directory of a snapshot that say what is being done to it.
  *
- *   CLAIMED     a job is taking the snapshot over (CAIRN_CLAIM), and will remove it
+ *   CLAIMED     a job is taking the snapshot over (CAIRN_CLAIM), and will remove it, or has done
  *   DISPOSING   the snapshot is being removed; its manifest may be gone already
  *
  * A mark is made by create-if-absent before anything else changes, and removed last, when nothing
  * else of the snapshot is there. So whoever dies in between leaves word of what was begun, and the
- * same work done again goes on from there.
+ * same work done again goes on from there. CLAIMED stays behind in a job's directory: it tells the
+ * job's own service, should that be started again, where its state has gone.
  *
  * Who has made one mark then looks for the other. If it is there, the newcomer takes its own mark
  * back, and the work is refused: of two that come together at most one goes on.
@@ -26,8 +27,10 @@ struct crn_mark {
     /* The snapshot. */
     uint64_t id;
     uint8_t uuid[16];
-    /* Claims only: the job that takes it over, where its store was (a hint), and its fence record,
-     * by which an incarnation that was cut short is known again. */
+    /* Claims only: whether the directory is a job's and not a savepoint's, the job that takes it
+     * over, where its store was (a hint), and its fence record, by which an incarnation that was
+     * cut short is known again. */
+    bool of_job;
     char *job;
     char *location;
     uint64_t fence_id, fence_epoch;

@@ -15,6 +15,7 @@ static const char claim_text[] = "cairn-mark 1\n"
                                  "kind CLAIMED\n"
                                  "id 42\n"
                                  "uuid 000102030405060708090a0b0c0d0e0f\n"
+                                 "of savepoint\n"
                                  "job orders\n"
                                  "location file:///var/lib/orders\n"
                                  "fence-id 3\n"
@@ -86,7 +87,13 @@ START_TEST(a_claim_is_lines_of_text)
     ck_assert_int_eq(back.time_ms, 1700000000000);
     ck_assert_str_eq(back.host, "node-1");
     ck_assert_uint_eq(back.pid, 4711);
+    ck_assert(!back.of_job);
     ck_assert_str_eq(crn_mark_key(back.kind), "CLAIMED");
+    mark.of_job = true;
+    crn_mark_done(&back);
+    ck_assert_int_eq(crn_mark_encode(&mark, &bytes, NULL), 0);
+    ck_assert_int_eq(decode(bytes.data, bytes.size, &back), 0);
+    ck_assert(back.of_job);
 }
 END_TEST
 
@@ -148,6 +155,7 @@ START_TEST(only_one_spelling_is_a_mark)
 {
     static const char *const changes[][2] = {
         {"id 42", "id 042"},
+        {"of savepoint", "of something"},
         {"id 42", "id 0"},
         {"id 42", "id +2"},
         {"id 42", "id 99999999999999999999"},

@@ -7,6 +7,7 @@
  * Everything that other threads report is a fact in a struct (acked, declined, running, requests),
  * not a message: nothing can get lost, and reporting cannot fail for want of memory.
  */
+#include "engine/restore/source.h"
 #include "engine/savepoint/savepoint.h"
 
 #include <string.h>
@@ -335,6 +336,7 @@ static void *driver_main(void *arg)
     uint32_t task_count = (uint32_t)job->task_count;
     crn_mutex_unlock(&job->lock);
     feed(job, CRN_EVENT_START, job->joblog.head_id, task_count, false);
+    crn_release_claimed(job);
     while (job->coordinator.phase != CRN_PHASE_CLOSED) {
         struct crn_coordinator_event event;
         crn_mutex_lock(&job->lock);

@@ -10,7 +10,7 @@
  *
  * The checkpoint may be a snapshot elsewhere (engine/restore/source.c). One that is claimed, or
  * built upon, becomes a checkpoint of the job right behind the fence (import.c); what was claimed
- * is removed then (release.c).
+ * is removed when the job has started from it (release.c).
  *
  * Crash: the fence may be left. It references nothing and is harmless.
  */
@@ -149,7 +149,7 @@ static int was_imported(const struct cairn_job *job, const struct crn_record *so
             strcmp(info->source_location, job->source.location) != 0)
             continue;
         int r = crn_claim_is_imported(job, job->source.store, job->source.name, info->id,
-                                      source->info.uuid, reterr);
+                                      source->info.uuid, NULL, reterr);
         if (r != 0)
             return r;
     }
@@ -378,6 +378,49 @@ static int fence_off(struct cairn_job *job, cairn_error **reterr)
                         job->name);
 }
 
+/* The newest checkpoint of the job's own, of before this start; 0: none. */
+static uint64_t newest_own(const struct cairn_job *job)
+{
+    for (size_t i = job->joblog.count; i-- > 0;) {
+        const struct crn_record *record = job->joblog.entries[i].record;
+        if (record != NULL && crn_record_is_restorable(record))
+            return record->info.id;
+    }
+    return 0;
+}
+
+/* From where an earlier incarnation was started; NULL: none was, as far as the log remembers. */
+static const char *last_source(const struct crn_record *head)
+{
+    for (size_t i = head->history_count; i-- > 0;) {
+        const char *location = head->history[i].info.source_location;
+        if (location != NULL && location[0] != '\0')
+            return location;
+    }
+    return NULL;
+}
+
+/* What somebody may not have meant. The log ends with our fence. */
+static void warn_of_loss(const struct cairn_job *job)
+{
+    const uint64_t own = newest_own(job);
+    const struct crn_joblog *log = &job->joblog;
+    if (job->source.is_foreign && own != 0)
+        crn_log_write(
+            &job->log, CAIRN_LOG_WARNING, "restore",
+            "job '%s': its own checkpoint %llu is ignored, and subsumed by the next ones: "
+            "restore_uri says so; restore_only_if_new would keep it",
+            job->name, (unsigned long long)own);
+    if (job->restored != NULL || job->options.start_empty)
+        return;
+    const char *location = last_source(log->entries[log->count - 1].record);
+    if (location != NULL)
+        crn_log_write(&job->log, CAIRN_LOG_WARNING, "restore",
+                      "job '%s': it was started from '%s' and has no checkpoint of its own: "
+                      "starting empty; set restore_uri again",
+                      job->name, location);
+}
+
 static void log_take_over(const struct cairn_job *job)
 {
     const char *from = job->source.is_foreign ? job->source.location : "";
@@ -390,6 +433,7 @@ static void log_take_over(const struct cairn_job *job)
                   : job->source.is_foreign ? " of "
                                            : "",
                   from);
+    warn_of_loss(job);
 }
 
 int crn_job_take_over(struct cairn_job *job, cairn_error **reterr)
@@ -403,11 +447,8 @@ int crn_job_take_over(struct cairn_job *job, cairn_error **reterr)
         if (job->source.mode == CAIRN_CLAIM)
             CRN_TRY(crn_claim(job, reterr));
         CRN_TRY(crn_import(job, reterr));
-        crn_release_claimed(job); /* before the source is closed: it may be in no other store */
         crn_source_reset(job);
-        return 0;
     }
-    crn_release_claimed(job);
     return 0;
 }
 
@@ -423,8 +464,8 @@ char *crn_job_describe_writer(const cairn_record_info *info)
 char *crn_job_find_successor(struct cairn_job *job)
 {
     struct crn_joblog log = {0};
-    char *words = NULL;
-    if (crn_joblog_read(job->store, job->name, &log, NULL) == 0)
+    char *words = crn_claim_find_claimer(job);
+    if (words == NULL && crn_joblog_read(job->store, job->name, &log, NULL) == 0)
         for (size_t i = log.count; i-- > 0 && words == NULL;)
             if (log.entries[i].record != NULL && log.entries[i].record->info.epoch > job->epoch)
                 words = crn_job_describe_writer(&log.entries[i].record->info);

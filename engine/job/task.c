@@ -23,6 +23,7 @@
 #include "engine/options.h"
 #include "engine/restore/match.h"
 #include "engine/restore/restore.h"
+#include "engine/restore/source.h"
 #include "engine/states/keyed.h"
 #include "engine/transfer/fetch.h"
 
@@ -392,6 +393,8 @@ int cairn_task_open(cairn_job *job, const char *uid, const cairn_task_options *o
             r = restore_and_open(task, reterr);
             if (r < 0)
                 r = crn_job_blame_successor(job, r, reterr);
+            if (r < 0)
+                r = crn_import_blame_source(job, r, reterr);
             if (r < 0 && task->runtime->directory != NULL)
                 (void)crn_file_remove_tree(task->runtime->directory, NULL); /* else the next open */
             if (r < 0) {

@@ -19,31 +19,14 @@
 #include "engine/restore/source.h"
 
 #include "backends/storage/storage.h"
+#include "engine/log/claimed.h"
 #include "engine/savepoint/create.h"
-#include "manifest/marks.h"
 
 #include <string.h>
 
 #define FENCE_TRIES 16
 
 /* --- marks --- */
-
-/* 1 and the mark, or 0: there is none. */
-static int read_mark(cairn_store *store, const char *name, enum crn_mark_kind kind,
-                     struct crn_mark *ret, cairn_error **reterr)
-{
-    CRN_AUTO_FREE char *key = NULL;
-    CRN_AUTO_BUFFER struct cairn_buffer bytes = {0};
-    CRN_AUTO_ERROR cairn_error *error = NULL;
-    CRN_TRY(crn_joblog_key(name, crn_mark_key(kind), &key, reterr));
-    int r = crn_store_get_bytes(store, key, CRN_LIMIT_MARK, &bytes, &error);
-    if (r == CAIRN_ENOTFOUND)
-        return 0;
-    if (r < 0)
-        return crn_err_move(reterr, &error, r);
-    CRN_TRY(crn_mark_decode(key, bytes.data, bytes.size, ret, reterr));
-    return 1;
-}
 
 /* Of the source, relative to it. What is left of it, the next claim finds. */
 static void take_back(const struct cairn_job *job, const char *relative)
@@ -53,6 +36,15 @@ static void take_back(const struct cairn_job *job, const char *relative)
         return;
     const char *keys[] = {key};
     (void)job->source.store->ops->remove(job->source.store, keys, 1, NULL);
+}
+
+int crn_claim_remove_mark(cairn_store *store, const char *name, cairn_error **reterr)
+{
+    CRN_AUTO_FREE char *key = NULL;
+    CRN_TRY(crn_joblog_key(name, CRN_MARK_CLAIMED, &key, reterr));
+    const char *keys[] = {key};
+    CRN_TRY(store->ops->remove(store, keys, 1, reterr));
+    return store->ops->flush(store, reterr);
 }
 
 /* The fence that a claim names stands in our log, or stood there before the log's begin. */
@@ -72,42 +64,29 @@ static bool is_ours(const struct cairn_job *job, const struct crn_mark *mark)
 static int fail_claimed(const struct cairn_job *job, const struct crn_mark *mark,
                         cairn_error **reterr)
 {
+    CRN_AUTO_FREE char *claimer = NULL;
+    CRN_TRY(crn_claimed_words(mark, &claimer, reterr));
     return crn_err_fail(reterr, CAIRN_EEXIST, job->source.location,
-                        "'%s' has been claimed by job '%s'%s%s (process %llu on '%s')",
-                        job->source.location, mark->job, mark->location[0] != '\0' ? " in " : "",
-                        mark->location, (unsigned long long)mark->pid, mark->host);
+                        "'%s' has been claimed by %s (process %llu on '%s')", job->source.location,
+                        claimer, (unsigned long long)mark->pid, mark->host);
 }
 
 int crn_claim_is_imported(const struct cairn_job *job, cairn_store *store, const char *name,
-                          uint64_t import_id, const uint8_t *uuid, cairn_error **reterr)
+                          uint64_t import_id, const uint8_t *uuid, struct crn_mark *ret_mark,
+                          cairn_error **reterr)
 {
     CRN_AUTO_MARK struct crn_mark mark = {0};
-    int r = read_mark(store, name, CRN_MARK_CLAIM, &mark, reterr);
+    int r = crn_claimed_read(store, name, CRN_MARK_CLAIM, &mark, reterr);
     if (r <= 0)
         return r;
-    return is_ours(job, &mark) && mark.fence_id < import_id &&
-           (uuid == NULL || memcmp(mark.uuid, uuid, sizeof mark.uuid) == 0);
-}
-
-int crn_claim_check_own(const struct cairn_job *job, cairn_error **reterr)
-{
-    CRN_AUTO_MARK struct crn_mark mark = {0};
-    CRN_AUTO_FREE char *key = NULL;
-    cairn_object_stat stat;
-    CRN_AUTO_ERROR cairn_error *error = NULL;
-    CRN_TRY(crn_joblog_key(job->name, CRN_MARK_CLAIMED, &key, reterr));
-    int r = job->store->ops->stat(job->store, key, &stat, &error);
-    if (r == CAIRN_ENOTFOUND)
+    if (!is_ours(job, &mark) || mark.fence_id >= import_id ||
+        (uuid != NULL && memcmp(mark.uuid, uuid, sizeof mark.uuid) != 0))
         return 0;
-    if (r < 0)
-        return crn_err_move(reterr, &error, r);
-    r = read_mark(job->store, job->name, CRN_MARK_CLAIM, &mark, reterr);
-    if (r <= 0)
-        return r;
-    return crn_err_fail(reterr, CAIRN_EFENCED, key,
-                        "job '%s' has been claimed by job '%s' (process %llu on '%s'), which goes "
-                        "on from its state and removes this directory",
-                        job->name, mark.job, (unsigned long long)mark.pid, mark.host);
+    if (ret_mark != NULL) {
+        *ret_mark = mark;
+        mark = (struct crn_mark){0};
+    }
+    return 1;
 }
 
 /* --- the other job's log --- */
@@ -217,6 +196,7 @@ static int make_mark(struct cairn_job *job, bool *ret_made, cairn_error **reterr
     struct crn_mark mark = {
         .kind = CRN_MARK_CLAIM,
         .id = job->restored->info.id,
+        .of_job = job->restored->info.kind == CAIRN_RECORD_CHECKPOINT,
         .job = job->name,
         .location = (char *)(uintptr_t)(root != NULL ? root : ""), /* only read */
         .fence_id = fence->info.id,
@@ -238,7 +218,7 @@ static int make_mark(struct cairn_job *job, bool *ret_made, cairn_error **reterr
 static int check_mark(struct cairn_job *job, cairn_error **reterr)
 {
     CRN_AUTO_MARK struct crn_mark mark = {0};
-    int r = read_mark(job->source.store, job->source.name, CRN_MARK_CLAIM, &mark, reterr);
+    int r = crn_claimed_read(job->source.store, job->source.name, CRN_MARK_CLAIM, &mark, reterr);
     if (r <= 0)
         return r;
     return is_ours(job, &mark) && memcmp(mark.uuid, job->restored->info.uuid, sizeof mark.uuid) == 0
@@ -261,7 +241,8 @@ static int check_others(struct cairn_job *job, uint64_t fence_id, cairn_error **
 {
     CRN_AUTO_MARK struct crn_mark disposal = {0};
     struct manifests found = {.wanted = job->restored->info.id};
-    int r = read_mark(job->source.store, job->source.name, CRN_MARK_DISPOSAL, &disposal, reterr);
+    int r =
+        crn_claimed_read(job->source.store, job->source.name, CRN_MARK_DISPOSAL, &disposal, reterr);
     if (r != 0)
         return r < 0 ? r
                      : crn_err_fail(reterr, CAIRN_EBUSY, job->source.location,

@@ -1,19 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What was claimed and imported is removed from where it was: manifests, then all that Cairn
- * stored, the mark last. Foreign files stay, and so does the directory around them.
+ * What was claimed, imported and started from is removed from where it was: manifests, then all
+ * that Cairn stored, the mark last. Of a job's directory the mark stays, as word of where its state
+ * is now. Foreign files stay, and so does the directory around them.
+ *
+ * It is done by a job that has started: then every task has fetched and verified its part of the
+ * import (P8), and the service can use it. Until then the source is the way back. A job that was
+ * started from something else instead gives the claim up: the mark goes, and the snapshot is the
+ * user's again.
  *
  * Which directories these are, the job's log says: an import carries where its snapshot came from,
  * and so does what the head's history knows of it. Only a mark of this job's over that very
  * snapshot allows the removal, whatever stands at the location today; a directory that has none, or
- * is not there, is done with. So a removal that was cut short goes on at the next open, while the
+ * is not there, is done with. So a removal that was cut short goes on at the next start, while the
  * history reaches back to the import, and nothing is ever removed twice.
  *
- * Crash: the mark is left with what was not removed yet.
+ * Driver thread. Crash: the mark is left with what was not removed yet.
  */
 #include "engine/restore/source.h"
-
-#include "base/text.h"
 
 #include <string.h>
 
@@ -88,90 +92,62 @@ static void newest_last(struct listing *listing)
         }
 }
 
-static int remove_directory(struct cairn_job *job, cairn_store *store, const char *name,
+static int remove_directory(struct cairn_job *job, const struct crn_place *place, bool keeps_mark,
                             cairn_error **reterr)
 {
-    CRN_CLEANUP(listing_done) struct listing listing = {.name = name};
-    CRN_AUTO_FREE char *mark = NULL;
-    CRN_TRY(crn_joblog_list(store, name, CRN_JOBLOG_PREFIX, note_key, &listing, reterr));
+    cairn_store *store = place->store;
+    CRN_CLEANUP(listing_done) struct listing listing = {.name = place->name};
+    CRN_TRY(crn_joblog_list(store, place->name, CRN_JOBLOG_PREFIX, note_key, &listing, reterr));
     newest_last(&listing);
     size_t older = listing.manifest_count > 0 ? listing.manifest_count - 1 : 0;
     CRN_TRY(remove_keys(store, listing.manifests, older, reterr));
     CRN_TRY(remove_keys(store, listing.manifests + older, listing.manifest_count - older, reterr));
-    CRN_TRY(crn_joblog_list(store, name, "", note_key, &listing, reterr));
+    CRN_TRY(crn_joblog_list(store, place->name, "", note_key, &listing, reterr));
     CRN_TRY(remove_keys(store, listing.objects, listing.object_count, reterr));
-    CRN_TRY(crn_joblog_key(name, CRN_MARK_CLAIMED, &mark, reterr));
-    CRN_TRY(remove_keys(store, &mark, 1, reterr));
-    crn_log_write(&job->log, CAIRN_LOG_INFO, "restore",
-                  "job '%s': the claimed '%s' is removed: %zu manifests, %zu objects%s", job->name,
-                  name, listing.manifest_count, listing.object_count,
-                  listing.foreign_count > 0 ? "; files that are not Cairn's stay" : "");
+    if (!keeps_mark)
+        CRN_TRY(crn_claim_remove_mark(store, place->name, reterr));
+    if (!keeps_mark || listing.manifest_count + listing.object_count > 0)
+        crn_log_write(&job->log, CAIRN_LOG_INFO, "restore",
+                      "job '%s': the claimed '%s' is removed: %zu manifests, %zu objects%s",
+                      job->name, place->name, listing.manifest_count, listing.object_count,
+                      listing.foreign_count > 0 ? "; files that are not Cairn's stay" : "");
+    return 0;
+}
+
+/* Unless its removal has begun. */
+static int give_up(struct cairn_job *job, const struct crn_place *place, const char *location,
+                   cairn_error **reterr)
+{
+    CRN_CLEANUP(listing_done) struct listing listing = {.name = place->name};
+    CRN_TRY(
+        crn_joblog_list(place->store, place->name, CRN_JOBLOG_PREFIX, note_key, &listing, reterr));
+    if (listing.manifest_count == 0)
+        return 0;
+    CRN_TRY(crn_claim_remove_mark(place->store, place->name, reterr));
+    crn_log_write(&job->log, CAIRN_LOG_WARNING, "restore",
+                  "job '%s': the claim of '%s' is given up, since the job was started from "
+                  "something else: it stays where it is and is yours",
+                  job->name, location);
     return 0;
 }
 
 /* ------------------------------------------------------------------------------------------ *
- * Where it was
+ * Which
  * ------------------------------------------------------------------------------------------ */
-
-struct place {
-    cairn_store *store;
-    cairn_store *owned; /* the same, if it is to be closed */
-    char *name;
-};
-
-static void place_done(struct place *place)
-{
-    cairn_store_close(place->owned);
-    free(place->name);
-}
-
-/* "store/name", or a name in a store that the options give, or in the job's own. 1; 0: it cannot be
- * found. */
-static int find_place(struct cairn_job *job, const char *location, struct place *ret,
-                      cairn_error **reterr)
-{
-    CRN_AUTO_FREE char *parent = strdup(location);
-    CRN_AUTO_FREE char *nested = NULL;
-    if (parent == NULL)
-        return crn_err_nomem(reterr);
-    char *slash = strrchr(parent, '/');
-    ret->name = strdup(slash != NULL ? slash + 1 : location);
-    if (ret->name == NULL)
-        return crn_err_nomem(reterr);
-    if (!crn_text_is_job_name(ret->name))
-        return 0;
-    if (slash == NULL) {
-        ret->store = job->options.restore_store != NULL ? job->options.restore_store : job->store;
-        return 1;
-    }
-    slash[slash == parent ? 1 : 0] = '\0';
-    CRN_AUTO_ERROR cairn_error *error = NULL;
-    int r = cairn_store_open_existing(parent, &ret->owned, &nested, NULL, &error);
-    if (r == CAIRN_ENOTFOUND)
-        return 0;
-    if (r < 0)
-        return crn_err_move(reterr, &error, r);
-    ret->store = ret->owned;
-    return nested == NULL; /* else `parent` is itself a snapshot's directory */
-}
 
 /* An import, as its record or the history has it. */
 static int release(struct cairn_job *job, const cairn_record_info *import, const uint8_t *uuid,
-                   cairn_error **reterr)
+                   bool is_used, cairn_error **reterr)
 {
-    CRN_CLEANUP(place_done) struct place place = {0};
-    const struct crn_restore_source *source = &job->source;
-    cairn_store *store = source->store;
-    const char *name = source->name;
-    if (!source->is_foreign || strcmp(source->location, import->source_location) != 0) {
-        int r = find_place(job, import->source_location, &place, reterr);
-        if (r <= 0)
-            return r;
-        store = place.store;
-        name = place.name;
-    }
-    int r = crn_claim_is_imported(job, store, name, import->id, uuid, reterr);
-    return r <= 0 ? r : remove_directory(job, store, name, reterr);
+    CRN_CLEANUP(crn_place_done) struct crn_place place = {0};
+    CRN_AUTO_MARK struct crn_mark mark = {0};
+    int r = crn_place_find(job, import->source_location, &place, reterr);
+    if (r > 0)
+        r = crn_claim_is_imported(job, place.store, place.name, import->id, uuid, &mark, reterr);
+    if (r <= 0)
+        return r;
+    return is_used ? remove_directory(job, &place, mark.of_job, reterr)
+                   : give_up(job, &place, import->source_location, reterr);
 }
 
 static bool came_from_elsewhere(const cairn_record_info *info)
@@ -180,13 +156,33 @@ static bool came_from_elsewhere(const cairn_record_info *info)
            info->source_location[0] != '\0';
 }
 
+static void note_begin(const struct cairn_job *job, const cairn_record_info *info, uint64_t *begin)
+{
+    if (came_from_elsewhere(info) && info->id <= job->restored_id && info->id > *begin)
+        *begin = info->id;
+}
+
+/* The checkpoint from elsewhere that what was restored goes back to; 0: none. */
+static uint64_t find_begin(const struct cairn_job *job)
+{
+    const struct crn_joblog *log = &job->joblog;
+    const struct crn_record *head = log->entries[log->count - 1].record;
+    uint64_t begin = 0;
+    for (size_t i = 0; i < head->history_count; i++)
+        note_begin(job, &head->history[i].info, &begin);
+    for (size_t i = 0; i < log->count; i++)
+        if (log->entries[i].record != NULL)
+            note_begin(job, &log->entries[i].record->info, &begin);
+    return begin;
+}
+
 static void try_release(struct cairn_job *job, const cairn_record_info *import, const uint8_t *uuid)
 {
     CRN_AUTO_ERROR cairn_error *error = NULL;
-    if (release(job, import, uuid, &error) < 0)
+    if (release(job, import, uuid, import->id == find_begin(job), &error) < 0)
         crn_log_write(&job->log, CAIRN_LOG_WARNING, "restore",
                       "job '%s': whether anything is left to remove at '%s', from where checkpoint "
-                      "%llu came, cannot be told or done now; tried again at the next open: %s",
+                      "%llu came, cannot be told or done now; tried again at the next start: %s",
                       job->name, import->source_location, (unsigned long long)import->id,
                       cairn_error_message(error));
 }
@@ -206,7 +202,7 @@ void crn_release_claimed(struct cairn_job *job)
     }
     const struct crn_record *head = log->entries[log->count - 1].record;
     const char *last = "";
-    for (size_t i = 0; i < head->history_count; i++) {
+    for (size_t i = head->history_count; i-- > 0;) {
         const cairn_record_info *info = &head->history[i].info;
         if (info->id >= oldest || !came_from_elsewhere(info) ||
             strcmp(info->source_location, last) == 0) /* asked for the same place right before */

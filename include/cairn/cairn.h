@@ -238,11 +238,13 @@ typedef enum cairn_claim_mode {
                            be deleted. Any number of jobs may start from one source. */
     CAIRN_CLAIM = 1,    /* The job. The snapshot becomes a checkpoint of the job (again by links or
                            server-side copies where the store can), the first of which the next are
-                           increments, and is removed from where it was, its directory included. A second
-                           claimer is refused. Of another job's checkpoint: that must be the job's newest;
-                           the job is fenced, and all of its directory goes. */
+                           increments. Once cairn_job_start() has succeeded it is removed from where it
+                           was, its directory included; until then it stays, and a start of this job from
+                           something else gives the claim up. A second claimer is refused. Of another
+                           job's checkpoint: that must be the job's newest; the job is fenced, and all of
+                           its directory goes but a mark, so that it does not start again unawares. */
     CAIRN_LEGACY = 2    /* The user, but the job builds on it: as CAIRN_CLAIM, without removing it, and
-                           without a claim. The job does not read it again after it has opened. */
+                           without a claim. The job needs it no more when it has started. */
 } cairn_claim_mode;
 
 typedef struct cairn_job_options {
@@ -270,7 +272,8 @@ typedef struct cairn_job_options {
     uint64_t restore_checkpoint_id;  /* 0: the newest complete one */
     uint8_t start_empty;             /* 1: ignore stored checkpoints; they are subsumed as usual. If
                                         their newest manifests are lost, or all, what is left goes at once,
-                                        and ids go on above it */
+                                        and ids go on above it. Also begins anew where the job's own
+                                        directory was claimed */
     uint8_t restore_fallback;        /* 1: read all checkpoints' bytes, newest first, until one is
                                         whole, and take that. Those skipped are logged, and do not
                                         count as retained. If there are some and none is whole, that
@@ -317,6 +320,7 @@ typedef struct cairn_job_options {
  *   CAIRN_ENOTFOUND  restore_checkpoint_id is not a retained complete checkpoint, or there is no
  *                    snapshot at restore_uri.
  *   CAIRN_EEXIST     CAIRN_CLAIM: another job has claimed it; the message says which.
+ *   CAIRN_EFENCED    another job has claimed this job's own directory; the message says which.
  *   CAIRN_ECORRUPT, CAIRN_EMISSING, CAIRN_EVERSION  the log or the checkpoint's manifest or objects
  *                    are damaged or newer, or the log's newest records are lost;
  *                    cairn_error_object() names which. The store is unchanged. See
@@ -331,7 +335,10 @@ CAIRN_API CAIRN_MUST_CHECK int cairn_job_open(const char *name, const cairn_job_
  * @return 0, or CAIRN_ENONRESTORED (the restored checkpoint has operators that no task opened; the
  *         message lists them; see allow_non_restored_state), CAIRN_EINVAL (no task, some subtask of
  *         an opened operator is missing, still being opened or was opened with other options, or
- *         started before), CAIRN_ECLOSED, CAIRN_ENOMEM. After a failure it may be called again. */
+ *         started before), CAIRN_ECLOSED, CAIRN_ENOMEM. After a failure it may be called again.
+ * Register the states that the service needs before: what was claimed (CAIRN_CLAIM) is removed from
+ * where it was in the background once this has succeeded. cairn_job_close() waits for that. What cannot
+ * be removed is logged as a warning, and tried again after the next start. */
 CAIRN_API CAIRN_MUST_CHECK int cairn_job_start(cairn_job *job, cairn_error **reterr);
 
 /** What is known of one checkpoint of a running job. */
@@ -350,7 +357,8 @@ typedef struct cairn_checkpoint_info {
 } cairn_checkpoint_info;
 #define CAIRN_CHECKPOINT_INFO_INIT {sizeof(cairn_checkpoint_info), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
-/** The checkpoint that the job was restored from.
+/** The checkpoint that the job was restored from. Its id is this job's; after CAIRN_NO_CLAIM it is
+ * the source's, since the job has none yet.
  * @return 1 and *ret_info (may be NULL), or 0 if the job started empty. */
 CAIRN_API int cairn_job_restored(cairn_job *job, cairn_checkpoint_info *ret_info);
 /** The newest complete checkpoint that this job committed since it opened.
@@ -456,8 +464,8 @@ typedef enum cairn_event_type {
     CAIRN_EVENT_SAVEPOINT = 4, /* checkpoint_id is a complete savepoint: sinks do not commit for it, the
                                   next COMPLETED covers it */
     CAIRN_EVENT_INDEPENDENT = 5 /* since checkpoint_id nothing depends any more on the snapshot that the
-                                   job was started from without claiming it: it may be deleted. Once,
-                                   after that checkpoint's COMPLETED */
+                                   job was started from without claiming it: it may be deleted. Once to
+                                   each task, after that checkpoint's COMPLETED */
 } cairn_event_type;
 
 typedef struct cairn_event {

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What becomes of a source, and of its owner, after a claim: it is kept until a job runs on what it
+ * took, gone afterwards, and nobody loses state without a word (P5, P6, P7, P8). Method: starts
+ * that get stuck between open and start, damage that shows only when a task reads, and services
+ * that are started again with options of before; the log callback is read.
+ */
+#include "tests/support/oracle.h"
+#include "tests/support/savepoints.h"
+
+#include "cairn/inspect.h"
+#include "engine/log/joblog.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define SAVEPOINT "savepoint-src"
+
+static struct fixture f;
+static struct oracle oracle;
+static uint64_t seed;
+static char said[8192]; /* warnings, a line each */
+
+static void hear(void *context, cairn_log_level level, const char *component, const char *message)
+{
+    size_t n = strlen(said);
+    (void)context;
+    (void)component;
+    if (level == CAIRN_LOG_WARNING)
+        (void)snprintf(said + n, sizeof said - n, "%s\n", message);
+}
+
+/* Job "src" has two checkpoints, the newer of which is also savepoint SAVEPOINT. */
+static void setup(void)
+{
+    struct subject src;
+    fixture_init(&f, false);
+    oracle_init(&oracle);
+    seed = 11;
+    f.options.log = hear;
+    ck_ok(subject_open(&f, "src", &src, reterr));
+    oracle_mutate(&oracle, &src, &seed, 60);
+    ck_ok(subject_checkpoint(&src, false, NULL, reterr));
+    subject_close(&src);
+    savepoint_of_checkpoint(f.store, "src", SAVEPOINT);
+    said[0] = '\0';
+}
+
+static void teardown(void)
+{
+    fixture_done(&f);
+}
+
+static void start_from(const char *name, cairn_claim_mode mode)
+{
+    f.options.restore_store = name != NULL ? f.store : NULL;
+    f.options.restore_name = name;
+    f.options.claim_mode = name != NULL ? mode : CAIRN_NO_CLAIM;
+}
+
+/* Opens and closes, without a start. */
+static void open_only(const char *job_name)
+{
+    cairn_job *job;
+    ck_ok(fixture_open_job(&f, job_name, &job, reterr));
+    cairn_job_close(job);
+}
+
+static void check_state(struct subject *s)
+{
+    const char *difference = oracle_compare(&oracle, s);
+    if (difference != NULL)
+        ck_abort_msg("%s", difference);
+}
+
+/* It starts, has the state, and takes a checkpoint. */
+static void run(const char *job_name)
+{
+    struct subject s;
+    ck_ok(subject_open(&f, job_name, &s, reterr));
+    check_state(&s);
+    ck_ok(subject_checkpoint(&s, false, NULL, reterr));
+    subject_close(&s);
+}
+
+static size_t count_imports(const char *job_name)
+{
+    cairn_log *log;
+    size_t count = 0;
+    ck_ok(cairn_log_open(f.store, job_name, &log, reterr));
+    for (size_t i = 0; i < cairn_log_size(log); i++)
+        count += cairn_log_at(log, i)->kind == CAIRN_RECORD_CHECKPOINT;
+    cairn_log_close(log);
+    return count;
+}
+
+/* ------------------------------------------------------------------------------------------ *
+ * Until the job has started
+ * ------------------------------------------------------------------------------------------ */
+
+START_TEST(test_a_start_that_fails_leaves_the_source)
+{
+    const char *source = _i == 0 ? SAVEPOINT : "src";
+    size_t objects = store_count(f.store, source) + (_i == 0 ? 1 : 2); /* mark, and fence */
+    start_from(source, CAIRN_CLAIM);
+    for (int tries = 0; tries < 3; tries++) {
+        cairn_job *job;
+        open_only("target");
+        ck_assert_uint_eq(store_count(f.store, source), objects);
+        ck_assert_uint_eq(count_imports("target"), 1);
+        ck_fails(fixture_open_job(&f, "rival", &job, reterr), CAIRN_EEXIST, "job 'target'");
+    }
+    run("target");
+    ck_assert_uint_eq(store_count(f.store, source), _i);
+    store_check_tidy(f.store, "target");
+}
+END_TEST
+
+START_TEST(test_a_claim_that_is_not_used_is_given_up)
+{
+    const char *source = _i % 2 == 0 ? SAVEPOINT : "src";
+    CRN_AUTO_FREE char *mark = NULL;
+    struct oracle begin = oracle;
+    ck_ok(crn_joblog_key(source, CRN_MARK_CLAIMED, &mark, reterr));
+    start_from(source, CAIRN_CLAIM);
+    open_only("target");
+    size_t objects = store_count(f.store, source);
+    ck_assert(store_has(f.store, mark));
+    if (_i < 4)
+        start_from(source, _i < 2 ? CAIRN_NO_CLAIM : CAIRN_LEGACY);
+    else {
+        start_from(NULL, CAIRN_NO_CLAIM);
+        f.options.start_empty = 1;
+        oracle_init(&oracle);
+    }
+    run("target");
+    ck_assert_ptr_nonnull(strstr(said, "is given up"));
+    start_from(NULL, CAIRN_NO_CLAIM);
+    f.options.start_empty = 0;
+    run("target");
+    ck_assert(!store_has(f.store, mark));
+    ck_assert_uint_eq(store_count(f.store, source), objects - 1);
+    oracle = begin;
+    start_from(source, CAIRN_NO_CLAIM);
+    run("other");
+}
+END_TEST
+
+START_TEST(test_damage_that_a_task_finds_names_the_original)
+{
+    struct subject s;
+    CRN_AUTO_FREE char *key = store_live_object(f.store, SAVEPOINT, false);
+    store_damage(f.store, key);
+    start_from(SAVEPOINT, (cairn_claim_mode)_i);
+    size_t objects = store_count(f.store, SAVEPOINT);
+    ck_fails(subject_open(&f, "target", &s, reterr), CAIRN_ECORRUPT, key);
+    ck_fails(subject_open(&f, "target", &s, reterr), CAIRN_ECORRUPT,
+             "taken over from '" SAVEPOINT "'");
+    ck_assert_uint_eq(store_count(f.store, SAVEPOINT), objects + (_i == CAIRN_CLAIM));
+}
+END_TEST
+
+/* ------------------------------------------------------------------------------------------ *
+ * The job whose state it was
+ * ------------------------------------------------------------------------------------------ */
+
+START_TEST(test_a_claimed_job_is_not_started_by_accident)
+{
+    cairn_job *job;
+    start_from("src", CAIRN_CLAIM);
+    run("target");
+    start_from(NULL, CAIRN_NO_CLAIM);
+    for (int tries = 0; tries < 2; tries++)
+        ck_fails(fixture_open_job(&f, "src", &job, reterr), CAIRN_EFENCED,
+                 "job 'src' was claimed by job 'target': start that one; start_empty");
+    ck_assert_uint_eq(store_count(f.store, "src"), 1);
+}
+END_TEST
+
+START_TEST(test_a_new_life_where_a_job_was_claimed)
+{
+    struct oracle begin = oracle;
+    start_from("src", CAIRN_CLAIM);
+    run("target");
+    start_from(NULL, CAIRN_NO_CLAIM);
+    f.options.start_empty = 1;
+    oracle_init(&oracle);
+    run("src");
+    ck_assert(!store_has(f.store, "src/" CRN_MARK_CLAIMED));
+    f.options.start_empty = 0;
+    struct oracle anew = oracle;
+    oracle = begin;
+    run("target"); /* which knows that it has claimed it */
+    oracle = anew;
+    run("src");
+    store_check_tidy(f.store, "src");
+}
+END_TEST
+
+START_TEST(test_a_claim_under_way_leaves_no_room_for_a_new_life)
+{
+    cairn_job *job;
+    start_from("src", CAIRN_CLAIM);
+    open_only("target");
+    start_from(NULL, CAIRN_NO_CLAIM);
+    f.options.start_empty = 1;
+    ck_fails(fixture_open_job(&f, "src", &job, reterr), CAIRN_EFENCED, "not removed everything");
+    f.options.start_empty = 0;
+    run("target");
+    ck_assert_uint_eq(store_count(f.store, "src"), 1);
+}
+END_TEST
+
+/* ------------------------------------------------------------------------------------------ *
+ * What is lost with a word
+ * ------------------------------------------------------------------------------------------ */
+
+START_TEST(test_an_empty_start_after_one_from_elsewhere)
+{
+    start_from(SAVEPOINT, CAIRN_NO_CLAIM);
+    open_only("target");
+    ck_assert_str_eq(said, "");
+    start_from(NULL, CAIRN_NO_CLAIM);
+    for (int tries = 0; tries < 2; tries++) {
+        said[0] = '\0';
+        open_only("target");
+        ck_assert_ptr_nonnull(strstr(said, "started from '" SAVEPOINT "' and has no checkpoint"));
+    }
+    said[0] = '\0';
+    f.options.start_empty = 1;
+    open_only("target");
+    ck_assert_str_eq(said, "");
+}
+END_TEST
+
+START_TEST(test_own_progress_that_is_dropped)
+{
+    start_from(SAVEPOINT, (cairn_claim_mode)_i);
+    run("target");
+    ck_assert_str_eq(said, "");
+    start_from("src", (cairn_claim_mode)_i);
+    open_only("target");
+    ck_assert_ptr_nonnull(strstr(said, "own checkpoint"));
+    ck_assert_ptr_nonnull(strstr(said, "restore_only_if_new would keep it"));
+    said[0] = '\0';
+    f.options.restore_only_if_new = 1;
+    open_only("target");
+    ck_assert_str_eq(said, "");
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("claim_life");
+    TCase *tcase = tcase_create("claim_life");
+    tcase_set_timeout(tcase, 30);
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_loop_test(tcase, test_a_start_that_fails_leaves_the_source, 0, 2);
+    tcase_add_loop_test(tcase, test_a_claim_that_is_not_used_is_given_up, 0, 6);
+    tcase_add_loop_test(tcase, test_damage_that_a_task_finds_names_the_original, CAIRN_CLAIM,
+                        CAIRN_LEGACY + 1);
+    tcase_add_test(tcase, test_a_claimed_job_is_not_started_by_accident);
+    tcase_add_test(tcase, test_a_new_life_where_a_job_was_claimed);
+    tcase_add_test(tcase, test_a_claim_under_way_leaves_no_room_for_a_new_life);
+    tcase_add_test(tcase, test_an_empty_start_after_one_from_elsewhere);
+    tcase_add_loop_test(tcase, test_own_progress_that_is_dropped, 0, 3);
+    suite_add_tcase(suite, tcase);
+    return crn_test_run(suite);
+}
