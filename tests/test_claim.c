@@ -649,6 +649,24 @@ START_TEST(test_a_path_without_a_snapshot)
     f.options.restore_uri = f.store_dir; /* a whole store */
     ck_fails(fixture_open_job(&f, "t", &job, reterr), CAIRN_ENOTFOUND, "name the directory");
     ck_assert(!crn_file_is_dir(nothing));
+    CRN_AUTO_FREE char *here = getcwd(NULL, 0);
+    CRN_AUTO_FREE char *whole = NULL;
+    ck_ok(crn_str_printf(&whole, reterr, "'%s/not/there'", here));
+    f.options.restore_uri = "not/there";
+    ck_fails(fixture_open_job(&f, "t", &job, reterr), CAIRN_ENOTFOUND, whole);
+    f.options.restore_uri = "";
+    ck_fails(fixture_open_job(&f, "t", &job, reterr), CAIRN_EINVAL, "restore_uri is empty");
+}
+END_TEST
+
+START_TEST(test_a_savepoint_without_its_manifest_says_so)
+{
+    cairn_job *job;
+    ck_assert(store_has(f.store, SAVEPOINT "/MANIFEST-chk3"));
+    store_harm(f.store, SAVEPOINT "/MANIFEST-chk3", HARM_REMOVE);
+    start_from(SAVEPOINT, CAIRN_NO_CLAIM);
+    ck_fails(fixture_open_job(&f, "t", &job, reterr), CAIRN_EMISSING,
+             "but no MANIFEST-chk3: an unfinished savepoint, or its manifest is lost");
 }
 END_TEST
 
@@ -849,6 +867,7 @@ int main(void)
     tcase_add_test(tcase, test_who_comes_when_it_is_gone_gets_nothing);
     tcase_add_test(tcase, test_a_mark_outlives_the_incarnation_that_made_it);
     tcase_add_test(tcase, test_a_savepoint_that_is_being_disposed_of_is_not_claimed);
+    tcase_add_test(tcase, test_a_savepoint_without_its_manifest_says_so);
     tcase_add_test(tcase, test_what_contradicts_itself_is_refused);
     tcase_add_test(tcase, test_a_source_that_is_not_there);
     tcase_add_loop_test(tcase, test_damage_in_the_source_is_named, 0, 3);

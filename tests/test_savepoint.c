@@ -16,6 +16,7 @@
 #include "base/file.h"
 #include "cairn/inspect.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -392,6 +393,8 @@ START_TEST(test_bad_targets_are_refused)
     ck_fails(take(&t, &options, NULL, reterr), CAIRN_EINVAL, "a-file");
     options.target_uri = "memory:";
     ck_fails(take(&t, &options, NULL, reterr), CAIRN_EINVAL, "memory:");
+    options.target_uri = "";
+    ck_fails(take(&t, &options, NULL, reterr), CAIRN_EINVAL, "target_uri is empty");
     options.target_uri = "gopher://x";
     ck_fails(take(&t, &options, NULL, reterr), CAIRN_EINVAL, "gopher");
     ck_assert_int_eq(symlink(within, link), 0);
@@ -469,6 +472,26 @@ static void expect_aborted(struct taker *t, uint64_t id, const char *reason)
     ck_assert_msg(strstr(record->reason, reason) != NULL, "%s", record->reason);
     cairn_log_close(log);
 }
+
+/* What the system refuses is told with the target's path: an object's key says not where. */
+START_TEST(test_a_refusal_names_the_target)
+{
+    struct taker t;
+    cairn_error *error = NULL;
+    taker_init(&t, ROCKSDB);
+    mutate(&t);
+    store_put_text(t.f.store, "savepoint-job-2", "a file where a directory is to be");
+    cairn_savepoint_options options = options_for(NULL, CAIRN_NATIVE);
+    options.target_uri = t.f.store_dir;
+    int r = take(&t, &options, NULL, &error);
+    ck_assert_msg(cairn_error_class_of(r) == CAIRN_CLASS_LOCAL, "%s", cairn_error_message(error));
+    ck_assert_str_eq(cairn_error_object(error), t.f.store_dir);
+    ck_assert(strstr(cairn_error_message(error), t.f.store_dir) != NULL);
+    ck_assert_int_eq(cairn_error_errno(error), ENOTDIR);
+    cairn_error_free(error);
+    taker_done(&t);
+}
+END_TEST
 
 /* Every name of the id is taken, or the target cannot be looked at: the attempt is in the log, and
  * the next one has a fresh id. */
@@ -786,6 +809,7 @@ int main(void)
     tcase_add_test(tcase, test_bad_targets_are_refused);
     tcase_add_test(tcase, test_the_jobs_store_and_its_default_are_targets);
     tcase_add_test(tcase, test_what_is_in_the_way_is_left_alone);
+    tcase_add_test(tcase, test_a_refusal_names_the_target);
     tcase_add_test(tcase, test_an_attempt_that_finds_no_place_is_in_the_log);
     tcase_add_test(tcase, test_a_manifest_of_somebody_else_stays);
     tcase_add_test(tcase, test_a_full_target_leaves_nothing);

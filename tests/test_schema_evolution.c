@@ -321,7 +321,9 @@ START_TEST(test_incompatible)
     cairn_serializer *late;
     MUST(cairn_struct_serializer("item", other, 1, &late, ERR));
     options.serializer = late;
-    MUST_FAIL(CAIRN_EMISMATCH, "field 'name' was string and would be int64",
+    MUST_FAIL(CAIRN_EMISMATCH,
+              "operator 'operator': state 'v' cannot be read: field 'name' was string and would be "
+              "int64",
               cairn_value_state(&program.t->task, "v", CAIRN_STRUCT, &options, &value, ERR));
     cairn_serializer_release(late);
     cairn_serializer_release(bad);

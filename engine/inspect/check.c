@@ -103,6 +103,8 @@ static int check_files(const struct check *check, const struct crn_operator *op,
     struct crn_restore_plan plan = {0};
     int r = crn_restore_plan_make(op, check->backend->file_kind, 0, op->info.max_parallelism - 1,
                                   &plan, reterr);
+    if (r < 0)
+        crn_err_prefix(reterr, "operator '%s'", op->info.uid);
     crn_restore_plan_done(&plan);
     return r;
 }

@@ -49,6 +49,9 @@ static int check_restore_options(const struct cairn_job *job, cairn_error **rete
                             "job '%s': restore_fallback is for the newest checkpoint, not for a "
                             "named one",
                             job->name);
+    if (o->restore_uri != NULL && o->restore_uri[0] == '\0')
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
+                            "job '%s': restore_uri is empty: NULL is for none", job->name);
     if (o->restore_uri != NULL && o->restore_store != NULL)
         return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
                             "job '%s': set restore_uri or restore_store, not both", job->name);
@@ -91,6 +94,9 @@ static int take_options(struct cairn_job *job, const cairn_job_options *options,
         return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
                             "job '%s': transfer_threads is %u, at most %u", job->name,
                             o->transfer_threads, MAX_TRANSFER_THREADS);
+    if (o->savepoint_uri != NULL && o->savepoint_uri[0] == '\0')
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
+                            "job '%s': savepoint_uri is empty: NULL is for none", job->name);
     if (o->savepoint_uri != NULL && o->savepoint_store != NULL)
         return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
                             "job '%s': set at most one of savepoint_uri and savepoint_store",

@@ -68,3 +68,10 @@ int crn_siblings_check_locked(const struct cairn_task *task, const cairn_state_i
     }
     return 0;
 }
+
+void crn_task_prefix_error(const struct cairn_task *task, cairn_error **reterr)
+{
+    crn_err_prefix(reterr, "operator '%s'", task->uid);
+    if (task->job != NULL)
+        crn_err_prefix(reterr, "job '%s'", task->job->name);
+}

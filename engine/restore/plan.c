@@ -26,14 +26,14 @@ static bool has_keyed_state(const struct crn_subtask *subtask)
     return false;
 }
 
-static int fail_backend(const struct crn_operator *op, const struct crn_subtask *subtask,
-                        cairn_error **reterr)
+/* Which operator it is, the caller says. */
+static int fail_backend(const struct crn_subtask *subtask, cairn_error **reterr)
 {
     return crn_err_fail(reterr, CAIRN_EUNSUPPORTED, NULL,
-                        "operator '%s' subtask %u is stored in native files of the state backend "
-                        "'%s', which no other reads: start from a canonical savepoint, which "
-                        "`cairn convert` makes of this snapshot",
-                        op->info.uid, subtask->info.index, subtask->info.backend);
+                        "subtask %u is stored in native files of the state backend '%s', which no "
+                        "other reads: start from a canonical savepoint, which `cairn convert` "
+                        "makes of this snapshot",
+                        subtask->info.index, subtask->info.backend);
 }
 
 int crn_restore_plan_make(const struct crn_operator *op, const char *file_kind, uint32_t first,
@@ -51,7 +51,7 @@ int crn_restore_plan_make(const struct crn_operator *op, const char *file_kind, 
         bool is_canonical = strcmp(info->backend, CRN_FILE_KIND_CANONICAL) == 0;
         if (!is_canonical && strcmp(info->backend, file_kind) != 0) {
             crn_restore_plan_done(&plan);
-            return fail_backend(op, subtask, reterr);
+            return fail_backend(subtask, reterr);
         }
         plan.parts[plan.count++] = (struct crn_restore_part){
             .subtask = subtask,

@@ -63,12 +63,21 @@ static int describe(struct crn_restore_source *source, const char *uri, cairn_er
     return crn_str_printf(&source->location, reterr, "%s", uri != NULL ? uri : source->name);
 }
 
+/* A relative path says little in a log: the working directory is not known there. */
+static int full_uri(const char *uri, char **ret, cairn_error **reterr)
+{
+    return uri[0] == '/' || strchr(uri, ':') != NULL ? crn_str_printf(ret, reterr, "%s", uri)
+                                                     : crn_file_make_absolute(uri, ret, reterr);
+}
+
 static int fail_whole_store(const struct cairn_job *job, cairn_error **reterr)
 {
-    return crn_err_fail(reterr, CAIRN_ENOTFOUND, job->options.restore_uri,
+    CRN_AUTO_FREE char *uri = NULL;
+    CRN_TRY(full_uri(job->options.restore_uri, &uri, reterr));
+    return crn_err_fail(reterr, CAIRN_ENOTFOUND, uri,
                         "there is no snapshot at '%s': it holds no manifest; name the directory of "
                         "a savepoint or of a job%s",
-                        job->options.restore_uri,
+                        uri,
                         job->options.claim_mode == CAIRN_CLAIM
                             ? "; a savepoint that was claimed before is a checkpoint of the job "
                               "that claimed it, which needs no restore_uri any more (see "
@@ -127,9 +136,12 @@ int crn_source_open(struct cairn_job *job, bool *ret_is_own, cairn_error **reter
     return 0;
 }
 
-static int fail_empty(const struct cairn_job *job, cairn_error **reterr)
+static int fail_empty(const struct cairn_job *job, const struct crn_joblog_objects *objects,
+                      cairn_error **reterr)
 {
     const struct crn_restore_source *source = &job->source;
+    if (objects->count > 0 && !objects->is_leaving)
+        return crn_joblog_fail_lost(source->location, objects, reterr);
     return crn_err_fail(reterr, CAIRN_ENOTFOUND, source->location, "there is no snapshot at '%s'%s",
                         source->location,
                         source->mode == CAIRN_CLAIM
@@ -138,22 +150,20 @@ static int fail_empty(const struct cairn_job *job, cairn_error **reterr)
                             : "");
 }
 
-/* The lowest record that the head needs is gone: the head that we see may not be the newest. */
-static bool misses_its_begin(const struct crn_joblog *log)
-{
-    return log->count > 0 && cairn_error_code(log->entries[0].error) == CAIRN_EMISSING;
-}
-
 int crn_source_choose(struct cairn_job *job, const struct crn_record **ret, cairn_error **reterr)
 {
     struct crn_restore_source *source = &job->source;
     uint64_t wanted = source->wanted_id;
     CRN_AUTO_ERROR cairn_error *error = NULL;
+    struct crn_joblog_objects objects;
     crn_joblog_done(&source->log);
+    CRN_TRY(crn_joblog_look(source->store, source->name, &objects, reterr));
     CRN_TRY(crn_joblog_read(source->store, source->name, &source->log, reterr));
     if (source->log.count == 0)
-        return fail_empty(job, reterr);
-    if (wanted == 0 && misses_its_begin(&source->log)) {
+        return fail_empty(job, &objects, reterr);
+    if (wanted == 0)
+        CRN_TRY(crn_joblog_judge_top(&source->log, &objects, reterr));
+    if (wanted == 0 && crn_joblog_misses_its_begin(&source->log)) {
         error = crn_err_copy(source->log.entries[0].error);
         return crn_err_move(reterr, &error, CAIRN_EMISSING);
     }

@@ -286,13 +286,29 @@ static int code_of(const cairn_error *error)
     return is_telling ? code : CAIRN_EABORTED;
 }
 
+/* What this machine or the target refused is told with the place and the system's errno: the
+ * object's key alone is nothing that a person could look at. */
+static void describe_failure(const struct cairn_job *job,
+                             const struct cairn_savepoint_handle *handle, uint64_t id,
+                             const cairn_error *why, cairn_error **ret)
+{
+    const int code = code_of(why);
+    const char *root = cairn_error_class_of(code) == CAIRN_CLASS_LOCAL ? handle->target.root : NULL;
+    CRN_AUTO_FREE char *message = NULL;
+    if (crn_str_printf(&message, ret, "savepoint %llu of job '%s' was aborted: %s%s%s%s",
+                       (unsigned long long)id, job->name,
+                       why != NULL ? cairn_error_message(why) : "the job was closed",
+                       root != NULL ? "; its target is '" : "", root != NULL ? root : "",
+                       root != NULL ? "'" : "") == 0)
+        (void)cairn_error_set(ret, code, root != NULL ? root : cairn_error_object(why),
+                              cairn_error_errno(why), message);
+}
+
 void crn_savepoint_fail(struct cairn_job *job, struct cairn_savepoint_handle *handle, uint64_t id,
                         const cairn_error *why)
 {
     CRN_AUTO_ERROR cairn_error *error = NULL;
-    (void)crn_err_fail(&error, code_of(why), cairn_error_object(why),
-                       "savepoint %llu of job '%s' was aborted: %s", (unsigned long long)id,
-                       job->name, why != NULL ? cairn_error_message(why) : "the job was closed");
+    describe_failure(job, handle, id, why, &error);
     crn_savepoint_end(handle, cairn_error_code(error), error, NULL);
     wake_tasks(job);
 }

@@ -123,6 +123,11 @@ static int resolve(struct cairn_job *job, const cairn_savepoint_options *o,
     if (o->target_uri != NULL && o->target_store != NULL)
         return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
                             "job '%s': set at most one of target_uri and target_store", job->name);
+    if (o->target_uri != NULL && o->target_uri[0] == '\0')
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
+                            "job '%s': target_uri is empty: NULL is for the job's savepoint_uri or "
+                            "savepoint_store",
+                            job->name);
     const char *uri = o->target_uri;
     target->store = o->target_store;
     target->is_lent = target->store != NULL;

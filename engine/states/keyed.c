@@ -257,6 +257,8 @@ int crn_keyed_register(struct cairn_task *task, struct crn_keyed *keyed, const c
         .name = name, .kind = kind, .value_type = value_type, .map_key_type = map_key_type};
     const cairn_state_info *stored = NULL;
     int r = settle(task, keyed, &info, options, &stored, reterr);
+    if (r == CAIRN_EMISMATCH)
+        crn_task_prefix_error(task, reterr);
     if (r == 0)
         r = link_keyed(task, keyed, reterr);
     if (r == 0) {

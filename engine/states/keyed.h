@@ -22,6 +22,9 @@ void crn_siblings_unlock(struct cairn_task *task);
 int crn_siblings_check_locked(const struct cairn_task *task, const cairn_state_info *info,
                               cairn_error **reterr);
 
+/* Whose state it is, in front of why it cannot be registered. */
+void crn_task_prefix_error(const struct cairn_task *task, cairn_error **reterr);
+
 /* keyed.c. EEXIST, EMISMATCH and name rules for any state, keyed or operator. */
 int crn_task_check_new_state(const struct cairn_task *task, const cairn_state_info *info,
                              cairn_error **reterr);

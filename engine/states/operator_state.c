@@ -205,10 +205,13 @@ int crn_operator_states_describe(const struct crn_operator_states *states, struc
 static int register_state(struct cairn_task *task, const cairn_state_info *info,
                           struct crn_operator_state **ret, cairn_error **reterr)
 {
-    CRN_TRY(crn_task_check_new_state(task, info, reterr));
     struct crn_operator_state *state = NULL;
+    int r = crn_task_check_new_state(task, info, reterr);
+    if (r == CAIRN_EMISMATCH)
+        crn_task_prefix_error(task, reterr);
+    CRN_TRY(r);
     crn_siblings_lock(task);
-    int r = crn_siblings_check_locked(task, info, reterr);
+    r = crn_siblings_check_locked(task, info, reterr);
     if (r == 0 && crn_operator_states_add(task->operators, info, &state) < 0)
         r = crn_err_nomem(reterr);
     crn_siblings_unlock(task);
