@@ -52,8 +52,8 @@ static int run_verb(const struct cli_verb *verb, int argc, char **argv)
     }
     if (r == 0)
         r = verb->run(&args, &error);
-    /* Data before complaints, in a terminal too. */
-    int output = finish_output(verb, 0);
+    /* Data before complaints, in a terminal too. An interruption is the only complaint. */
+    int output = r == CAIRN_ECANCELED ? 0 : finish_output(verb, 0);
     return r < 0 ? cli_report(verb, &args, r, error) : output;
 }
 

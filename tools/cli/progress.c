@@ -32,7 +32,8 @@ static void on_signal(int number)
 
 void cli_interrupt_catch(void)
 {
-    /* SA_RESETHAND: the second one kills. */
+    /* SA_RESETHAND: the second one kills. Without SA_RESTART it also ends a write that nobody
+     * reads: so whoever looks for errors of a stream looks for an interruption first. */
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
@@ -119,6 +120,8 @@ int cli_output_finish(cairn_error **reterr)
     int os_errno = errno; /* 0: it was an earlier write */
     if ((!failed && !ferror(stdout)) || pipe_is_closed())
         return 0;
+    if (interrupted)
+        return cli_raise(reterr, CAIRN_ECANCELED, "interrupted");
     return cli_raise(reterr, os_errno == ENOSPC ? CAIRN_ENOSPC : CAIRN_EIO,
                      "standard output could not be written%s%s", os_errno ? ": " : "",
                      os_errno ? strerror(os_errno) : "");

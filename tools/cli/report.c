@@ -35,7 +35,7 @@ static const struct {
     {CAIRN_ENOTFOUND, "`cairn ls --all PATH` shows what there is and what there was"},
     {CAIRN_EEXIST, "give a directory that does not exist yet, or an empty one"},
     {CAIRN_EFENCED, "a newer process has the job; nothing needs to be done here"},
-    {CAIRN_EABORTED, "`cairn ls PATH` shows the reason"},
+    {CAIRN_EABORTED, "`cairn ls --all PATH` shows the reason"},
     {CAIRN_EBUSY, "stop the other process, or wait for it"},
     {CAIRN_EUNAVAIL, "try again; if it lasts, look at the store"},
     {CAIRN_EUNKNOWN, "run it again: repeating it is safe"},

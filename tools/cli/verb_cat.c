@@ -39,10 +39,10 @@ static int print_all(const struct cli_args *args, const cairn_snapshot *snapshot
         } else {
             print_entry(snapshot, &entry);
         }
-        if (cli_output_gone())
-            return 0;
         if (cli_interrupted())
             return cli_raise(reterr, CAIRN_ECANCELED, "interrupted");
+        if (cli_output_gone())
+            return 0;
     }
     return r < 0 ? r : 0;
 }

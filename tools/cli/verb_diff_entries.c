@@ -81,10 +81,10 @@ static int print_all(const struct cli_args *args, const struct side *first,
         } else if (is_shown) {
             print_entry(first, second, &diff);
         }
-        if (cli_output_gone())
-            return 0;
         if (cli_interrupted())
             return cli_raise(reterr, CAIRN_ECANCELED, "interrupted");
+        if (cli_output_gone())
+            return 0;
     }
     return r;
 }

@@ -137,10 +137,10 @@ static int put_entries(const struct cli_args *args, const cairn_snapshot *snapsh
             put_csv(out, cli_entry_json(snapshot, &entry));
         else
             put_line(out, cli_entry_json(snapshot, &entry));
-        if (ferror(out->file))
-            break;
         if (cli_interrupted())
             return cli_raise(reterr, CAIRN_ECANCELED, "interrupted");
+        if (ferror(out->file))
+            break;
     }
     if (r >= 0 && !out->csv && !ferror(out->file))
         put_end(args, out, n);

@@ -118,8 +118,10 @@ static int take_lines(const struct cli_args *args, struct import *import, FILE *
         if (r < 0)
             return at_line(path, number, r, reterr);
         if (cli_interrupted())
-            return cli_raise(reterr, CAIRN_ECANCELED, "interrupted");
+            break;
     }
+    if (cli_interrupted())
+        return cli_raise(reterr, CAIRN_ECANCELED, "interrupted");
     if (ferror(file))
         return cli_raise(reterr, CAIRN_EIO, "file '%s': %s", path, strerror(errno));
     if (!import->writer)
