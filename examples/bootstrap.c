@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A service whose state exists before it first runs: writes a savepoint with a balance for each of
- * three accounts, as one would out of an old database, and starts a job from it.
+ * three accounts, as one would out of an old database, and starts a job from it. That is done once, so
+ * the directory must be a new one.
  * Usage: bootstrap DIRECTORY */
 #include <cairn/writer.h>
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static const struct {
     const char *account;
@@ -76,6 +79,11 @@ int main(int argc, char **argv)
     char snapshots[512], local[512];
     if (argc != 2)
         return fprintf(stderr, "usage: bootstrap DIRECTORY\n"), 2;
+    if (mkdir(argv[1], 0777) != 0) {
+        fprintf(stderr, "bootstrap: '%s': %s; give a directory that does not exist yet\n", argv[1],
+                strerror(errno));
+        return 1;
+    }
     snprintf(snapshots, sizeof snapshots, "%s/snapshots", argv[1]);
     snprintf(local, sizeof local, "%s/local", argv[1]);
 
