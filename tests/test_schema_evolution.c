@@ -321,10 +321,11 @@ START_TEST(test_incompatible)
     cairn_serializer *late;
     MUST(cairn_struct_serializer("item", other, 1, &late, ERR));
     options.serializer = late;
-    MUST_FAIL(CAIRN_EMISMATCH,
-              "operator 'operator': state 'v' cannot be read: field 'name' was string and would be "
-              "int64",
-              cairn_value_state(&program.t->task, "v", CAIRN_STRUCT, &options, &value, ERR));
+    MUST_FAIL(
+        CAIRN_EMISMATCH,
+        "operator 'operator': state 'v' cannot be read: stored as item {id int64, name string}, "
+        "given as item {name int64}: field 'name' was string and would be int64",
+        cairn_value_state(&program.t->task, "v", CAIRN_STRUCT, &options, &value, ERR));
     cairn_serializer_release(late);
     cairn_serializer_release(bad);
     /* Nothing was changed: the program that wrote it goes on, also after a checkpoint. */
