@@ -84,20 +84,27 @@ static char *existing_ancestor(const char *dir)
     return NULL;
 }
 
-/* What lies within a store is the store's; a directory of databases there would only confuse. */
-static int check_outside_store(cairn_store *store, const char *dir, cairn_error **reterr)
+/* What lies within a job's store is the store's; a directory of databases there would only confuse.
+ * Around a savepoint there may be anything: of that only its own directory. */
+static int check_outside_store(const struct cairn_snapshot *snapshot, const char *dir,
+                               cairn_error **reterr)
 {
-    const char *root = crn_posix_store_root(store);
+    const bool is_savepoint = snapshot->record->info.kind == CAIRN_RECORD_SAVEPOINT;
+    const char *store_root = crn_posix_store_root(snapshot->store);
+    CRN_AUTO_FREE char *root = NULL;
     struct stat root_stat, path_stat;
-    if (root == NULL || stat(root, &root_stat) < 0)
+    if (store_root == NULL)
+        return 0;
+    CRN_TRY(crn_str_printf(&root, reterr, "%s%s%s", store_root, is_savepoint ? "/" : "",
+                           is_savepoint ? snapshot->job : ""));
+    if (stat(root, &root_stat) < 0)
         return 0;
     CRN_AUTO_FREE char *path = existing_ancestor(dir);
     while (path != NULL && stat(path, &path_stat) == 0) {
         if (path_stat.st_dev == root_stat.st_dev && path_stat.st_ino == root_stat.st_ino)
             return crn_err_fail(reterr, CAIRN_EINVAL, dir,
-                                "directory '%s' lies within the store '%s': restore to another "
-                                "place",
-                                dir, root);
+                                "directory '%s' lies within the %s '%s': restore to another place",
+                                dir, is_savepoint ? "savepoint" : "store", root);
         char *slash = strrchr(path, '/');
         if (slash == NULL || path[1] == 0)
             break;
@@ -296,12 +303,14 @@ int cairn_restore_to(cairn_store *store, const char *job, const char *dir,
                            "cairn_restore_options", reterr));
     CRN_TRY(crn_joblog_check_args(store, job, reterr));
     CRN_TRY(resolve_dir(&restore, dir, reterr));
-    CRN_TRY(check_outside_store(store, restore.dir, reterr));
-    CRN_TRY(check_dir_is_free(restore.dir, reterr));
     cairn_snapshot *snapshot = NULL;
     CRN_TRY(cairn_snapshot_open(store, job, restore.options.id, &snapshot, reterr));
     restore.snapshot = snapshot;
-    int r = claim_partial(&restore, reterr);
+    int r = check_outside_store(snapshot, restore.dir, reterr);
+    if (r == 0)
+        r = check_dir_is_free(restore.dir, reterr);
+    if (r == 0)
+        r = claim_partial(&restore, reterr);
     if (r == 0)
         r = restore_all(&restore, reterr);
     if (r == 0)

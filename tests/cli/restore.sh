@@ -20,3 +20,8 @@ find elsewhere/moved/shared -type f -name 'e1-c2-*' -delete
 "$CAIRN" restore elsewhere --to fifth 2>/dev/null
 run test $? -eq 4
 run ls
+# Beside a savepoint is not within it.
+make_store kept saved
+run cairn restore kept.saved/savepoint-saved-4 --to kept.saved/savepoint-saved-4/databases
+run cairn restore kept.saved/savepoint-saved-4 --to kept.saved/databases
+run test -d kept.saved/databases
