@@ -78,6 +78,29 @@ int crn_match_schema(const cairn_state_info *stored, size_t i, const cairn_seria
                         why->data != NULL ? (const char *)why->data : "");
 }
 
+/* Is it one of the parts of a list with "; " between them? */
+static bool has_part(const struct cairn_buffer *list, const struct cairn_buffer *part)
+{
+    for (size_t at = 0; at + part->size <= list->size; at++)
+        if (memcmp(list->data + at, part->data, part->size) == 0 &&
+            (at + part->size == list->size || list->data[at + part->size] == ';'))
+            return true;
+    return false;
+}
+
+/* Older schemas often differ in the same way: each way is told once. */
+static int add_migration(struct cairn_buffer *how, const struct cairn_buffer *why)
+{
+    CRN_AUTO_BUFFER struct cairn_buffer told = {0};
+    if (crn_buf_printf(&told, "after migration%s%.*s", why->size > 0 ? ": " : "", (int)why->size,
+                       why->data != NULL ? (const char *)why->data : "") < 0)
+        return CAIRN_ENOMEM;
+    if (has_part(how, &told))
+        return 0;
+    return crn_buf_printf(how, "%s%.*s", how->size > 0 ? "; " : "", (int)told.size,
+                          (const char *)told.data);
+}
+
 /* Values may have been written under any of the stored schemas, so each must do. */
 static int match_schemas(const cairn_state_info *stored, const cairn_serializer *serializer,
                          struct cairn_buffer *how, cairn_error **reterr)
@@ -86,10 +109,7 @@ static int match_schemas(const cairn_state_info *stored, const cairn_serializer 
         CRN_AUTO_BUFFER struct cairn_buffer why = {0};
         cairn_compatibility found = CAIRN_COMPATIBLE_AS_IS;
         CRN_TRY(crn_match_schema(stored, i, serializer, &found, &why, reterr));
-        if (found == CAIRN_COMPATIBLE_AFTER_MIGRATION &&
-            crn_buf_printf(how, "%safter migration%s%.*s", how->size > 0 ? "; " : "",
-                           why.size > 0 ? ": " : "", (int)why.size,
-                           why.data != NULL ? (const char *)why.data : "") < 0)
+        if (found == CAIRN_COMPATIBLE_AFTER_MIGRATION && add_migration(how, &why) < 0)
             return crn_err_nomem(reterr);
     }
     return 0;

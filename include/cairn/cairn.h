@@ -25,7 +25,9 @@
  *
  * SAVEPOINTS are snapshots that are asked for, self-contained, and yours: Cairn never deletes one nor
  * depends on it. A job can start from any snapshot of any job (claim modes say who owns it then), with
- * another parallelism, another state backend (through canonical files) and changed schemas.
+ * another parallelism, another state backend (through canonical files) and changed schemas. A savepoint is
+ * no checkpoint, though: a plain start after it goes back to the newest checkpoint, and only restore_uri
+ * starts from the savepoint.
  *
  * RESTRICTIONS. Linux; gcc or clang. Keys, namespaces and map keys up to 65,536 bytes, values and
  * elements up to 256 MiB. A restored operator keeps its max_parallelism and its key type (writer.h can
@@ -395,7 +397,7 @@ CAIRN_API CAIRN_MUST_CHECK int cairn_job_checkpoint(cairn_job *job,
 
 /** Close: abort what is in flight, close every task's database, release the job's threads. Takes no
  * final checkpoint. Who waits for a checkpoint gets CAIRN_EABORTED if it was in flight, else
- * CAIRN_ECLOSED. A cairn_task_open() in another thread is waited for, its restore included. Task and state handles stay valid memory until cairn_task_close(); every call on
+ * CAIRN_ECLOSED; who waits for a savepoint gets CAIRN_ECLOSED, or what cairn_savepoint_wait() says otherwise. A cairn_task_open() in another thread is waited for, its restore included. Task and state handles stay valid memory until cairn_task_close(); every call on
  * them returns CAIRN_ECLOSED. NULL is fine. */
 CAIRN_API void cairn_job_close(cairn_job *job);
 

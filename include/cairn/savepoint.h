@@ -96,7 +96,8 @@ CAIRN_API CAIRN_MUST_CHECK int cairn_savepoint_wait(cairn_savepoint_handle *hand
                                                     cairn_error **reterr);
 /** May be called while the savepoint goes on, and after the job was closed. NULL is fine. */
 CAIRN_API void cairn_savepoint_close(cairn_savepoint_handle *handle);
-/** Begin, wait, close. The tasks' own threads must go on polling; never call it from one of them. */
+/** Begin, wait, close. The tasks' own threads must go on polling; never call it from one of them: nobody takes
+ * that task's barrier meanwhile, and it fails when timeout_ms is over. cairn_task_savepoint() is for them. */
 CAIRN_API CAIRN_MUST_CHECK int cairn_savepoint(cairn_job *job,
                                                const cairn_savepoint_options *options,
                                                cairn_savepoint_info *ret_info, cairn_error **reterr);
