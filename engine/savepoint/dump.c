@@ -26,7 +26,8 @@ static bool is_keyed(const cairn_state_info *state)
     return state->kind < CAIRN_KIND_OPERATOR_LIST;
 }
 
-/* An estimate: what the database's files take now, and its memtables. */
+/* An estimate, compressed and by whole memtables: enough to choose the number of files by, but no
+ * measure of what is going to be read. */
 static uint64_t database_bytes(const struct cairn_task *task)
 {
     CRN_AUTO_FREE char *directory = NULL;
@@ -94,7 +95,6 @@ int crn_dump_plan(struct crn_part *part, cairn_error **reterr)
     if (part->dump_state_count == 0)
         return 0;
     uint64_t bytes = database_bytes(task);
-    atomic_fetch_add(&part->attempt->savepoint->handle->total_bytes, bytes);
     uint64_t ranges = count_ranges(part, bytes);
     uint64_t groups = task->key_group_last - task->key_group_first + 1;
     for (uint64_t i = 0; i < ranges; i++)

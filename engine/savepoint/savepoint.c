@@ -173,7 +173,8 @@ static void look(struct cairn_savepoint_handle *handle, cairn_savepoint_info *re
     *ret = handle->info;
     ret->done_bytes = atomic_load(&handle->done_bytes);
     ret->total_bytes = atomic_load(&handle->total_bytes);
-    if (ret->phase == CAIRN_SAVEPOINT_COMPLETE || ret->total_bytes < ret->done_bytes)
+    bool is_short = ret->total_bytes > 0 && ret->total_bytes < ret->done_bytes;
+    if (is_short || ret->phase == CAIRN_SAVEPOINT_COMPLETE)
         ret->total_bytes = ret->done_bytes;
     if (ret->phase == CAIRN_SAVEPOINT_WRITING)
         ret->duration_us = crn_now_us() - handle->started_us;

@@ -50,7 +50,8 @@ typedef struct cairn_savepoint_info {
     uint64_t id;             /* 0 while it waits */
     cairn_savepoint_format format;
     uint64_t done_bytes;     /* of database read or files sent so far */
-    uint64_t total_bytes;    /* an estimate until it is complete; 0: not known yet */
+    uint64_t total_bytes;    /* the same at its end: an estimate until it is complete. 0: not known yet, as
+                                of canonical files that are made from a database */
     uint64_t full_bytes;     /* complete: size of all its files */
     uint64_t linked_bytes;   /* complete: of these, not copied but linked or cloned */
     uint64_t file_count;
