@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where the random lives take place: stores for jobs and for savepoints, in directories or in memory, and the
- * local directory; all of it removed at the end. */
+/* Where the random lives take place: stores for jobs and for savepoints, in directories or in
+ * memory, and the local directory; all of it removed at the end. */
 #include "tests/support/life_place.h"
 
 #include "backends/storage/storage.h"
