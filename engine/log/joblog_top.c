@@ -68,12 +68,16 @@ int crn_joblog_find_lost(cairn_store *store, const char *job, bool *ret_found, c
 int crn_joblog_fail_lost(const char *job, const struct crn_joblog_objects *objects,
                          cairn_error **reterr)
 {
+    CRN_AUTO_FREE char *key = NULL;
+    char name[CRN_KEY_MAX];
+    crn_key_manifest(name, objects->last_id);
+    CRN_TRY(crn_joblog_key(job, name, &key, reterr));
     if (!are_a_jobs(objects))
-        return crn_err_fail(reterr, CAIRN_EMISSING, NULL,
+        return crn_err_fail(reterr, CAIRN_EMISSING, key,
                             "'%s' has chk-%" PRIu64 " but no MANIFEST-chk%" PRIu64
                             ": an unfinished savepoint, or its manifest is lost",
                             job, objects->last_id, objects->last_id);
-    return crn_err_fail(reterr, CAIRN_EMISSING, NULL,
+    return crn_err_fail(reterr, CAIRN_EMISSING, key,
                         "'%s' has objects up to id %" PRIu64
                         " but no manifest: they are lost; put them back from a copy (a service "
                         "that sets start_empty gives them up)",
