@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A service whose state exists before it first runs: writes a savepoint with a balance for each of
- * three accounts, as one would out of an old database, and starts a job from it. That is done once, so
- * the directory must be a new one.
- * Usage: bootstrap DIRECTORY */
+ * three accounts, as one would out of an old database, and starts a job from it. That is done once,
+ * so the directory must be a new one. Usage: bootstrap DIRECTORY */
 #include <cairn/writer.h>
 
 #include <errno.h>
