@@ -7,7 +7,9 @@
  */
 #include "tests/support/service.h"
 #include "tests/support/tap.h"
+#include <glob.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -111,8 +113,8 @@ END_TEST
 
 /* ---- claim ---- */
 
-/* It is the job's from the start: where it was there is nothing any more, and the first checkpoint
- * is an increment of it where the files allow that. */
+/* It is the job's from the start: the first checkpoint is an increment of it where the files allow
+ * that. Where it was there is no snapshot any more. */
 static void claim(enum snapshot_kind kind, int backend)
 {
     struct service service;
@@ -121,9 +123,13 @@ static void claim(enum snapshot_kind kind, int backend)
     options.claim_mode = CAIRN_CLAIM;
     CRN_TEST_OK(service_open(&ground, &options, &service, reterr));
     service_check(&service, INT_MAX, SERVICE_KEYS);
-    ck_assert_int_ne(access(uri, F_OK), 0);
     cairn_checkpoint_info info = service_checkpoint(&service);
     ck_assert(!service.is_independent);
+    char manifests[SERVICE_PATH_MAX + 16];
+    (void)snprintf(manifests, sizeof manifests, "%s/MANIFEST-chk*", uri);
+    glob_t found;
+    ck_assert_int_eq(glob(manifests, 0, NULL, &found), GLOB_NOMATCH);
+    ck_assert_int_eq(access(uri, F_OK), kind == SNAPSHOT_CHECKPOINT ? 0 : -1);
     if (kind != SNAPSHOT_CANONICAL && backend == 0) {
         ck_assert_uint_eq(info.is_full, 0);
         ck_assert_uint_lt(info.new_file_count, info.file_count);

@@ -273,11 +273,22 @@ static int note_directory(void *context, const char *segment, const cairn_object
     return 0;
 }
 
-static void list_saved(struct child *c, struct saved *ret)
+static void list_directories(struct child *c, struct saved *ret)
 {
     cairn_error *error = NULL;
     ret->count = 0;
     must(c->store->ops->list_segments(c->store, "", note_directory, ret, &error), "list", error);
+}
+
+/* What the job has claimed is not among them: it goes in the background. */
+static void list_saved(struct child *c, struct saved *ret)
+{
+    size_t kept = 0;
+    list_directories(c, ret);
+    for (size_t i = 0; i < ret->count; i++)
+        if (c->from == NULL || strcmp(ret->names[i], c->from) != 0)
+            memmove(ret->names[kept++], ret->names[i], sizeof ret->names[i]);
+    ret->count = kept;
 }
 
 static void dispose(struct child *c, const char *name)
@@ -287,7 +298,7 @@ static void dispose(struct child *c, const char *name)
     must(cairn_dispose(c->store, name, NULL, NULL, &error), "dispose", error);
 }
 
-/* The job has been opened: what its predecessor began is whole, or gone. */
+/* The job has been started: what its predecessor began is whole, or gone. */
 static void tidy_savepoints(struct child *c)
 {
     struct saved saved;
@@ -332,7 +343,7 @@ static void check_savepoint(struct child *c, const char *name)
 static void check_savepoints(struct child *c)
 {
     struct saved saved;
-    list_saved(c, &saved);
+    list_directories(c, &saved);
     for (size_t i = 0; i < saved.count; i++) {
         if (c->from != NULL && strcmp(saved.names[i], c->from) == 0)
             die(CRASH_CHILD_DISAGREES, "'%s' has two owners", c->from);

@@ -39,6 +39,7 @@ struct model {
     struct model_source saved[MODEL_SAVED_MAX];      /* savepoints that exist */
     size_t saved_count;
     struct model_source pending; /* started from without a claim, no checkpoint since */
+    struct model_source claimed; /* by a job that has not started yet */
     unsigned independent;        /* events of that kind since the start */
     unsigned moves;
     /* of the savepoint that is in flight */

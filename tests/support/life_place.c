@@ -5,7 +5,9 @@
 
 #include "backends/storage/storage.h"
 #include "base/file.h"
+#include "base/thread.h"
 #include "cairn/inspect.h"
+#include "manifest/manifest.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -146,6 +148,25 @@ bool life_place_is_gone(const struct life_place *place, cairn_store *store, cons
     char path[600];
     life_place_uri(place, store, name, path);
     return life_place_count(store, name) == 0 && !(place->on_disk && crn_file_is_dir(path));
+}
+
+static bool is_released(const struct life_place *place, cairn_store *store, const char *name,
+                        bool is_job)
+{
+    char mark[200];
+    cairn_object_stat stat;
+    (void)snprintf(mark, sizeof mark, "%s/" CRN_MARK_CLAIMED, name);
+    return is_job ? life_place_count(store, name) == 1 &&
+                        store->ops->stat(store, mark, &stat, NULL) == 0
+                  : life_place_is_gone(place, store, name);
+}
+
+void life_place_expect_release(const struct life_place *place, cairn_store *store, const char *name,
+                               bool is_job)
+{
+    for (int ms = 0; ms < 10000 && !is_released(place, store, name, is_job); ms++)
+        crn_sleep_us(1000);
+    ck_assert_msg(is_released(place, store, name, is_job), "'%s' was not released", name);
 }
 
 static void verify(cairn_store *store, const char *name)

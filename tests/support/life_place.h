@@ -26,6 +26,10 @@ void life_place_move(const struct life_place *place, cairn_store *store, const c
                      const char *to, bool by_copy);
 /* Nothing of it is there, not even the directory. */
 bool life_place_is_gone(const struct life_place *place, cairn_store *store, const char *name);
+/* It was claimed by a job that has started, and goes in the background: of a job's directory all
+ * but the mark. */
+void life_place_expect_release(const struct life_place *place, cairn_store *store, const char *name,
+                               bool is_job);
 /* 1: a whole snapshot, every byte of which verifies; 0: none. */
 int life_place_has_snapshot(cairn_store *store, const char *name);
 /* gc, and then: every byte verifies, nothing is dead, missing, unresolved or not Cairn's. */

@@ -189,7 +189,8 @@ static void check_source(struct model *m, const struct start *s)
     } else {
         note_import(m, s, info.id);
         if (s->mode == CAIRN_CLAIM) {
-            ck_assert(life_place_is_gone(&m->place, s->source.store, s->source.name));
+            ck_assert_int_eq(life_place_has_snapshot(s->source.store, s->source.name), 1);
+            m->claimed = s->source;
             if (s->saved != SIZE_MAX)
                 model_forget(m, s->saved);
         } else if (s->source.is_job || model_pick(m, 2)) {
@@ -210,7 +211,14 @@ static void expect_refusal(struct model *m, struct start *s)
     cairn_job_close(m->job);
     life_close(&m->life);
     m->backend = "rocksdb";
-    if (s->source.name[0] != '\0' && s->mode != CAIRN_NO_CLAIM) { /* it is the job's own now */
+    if (s->source.name[0] != '\0' && s->mode == CAIRN_CLAIM) { /* the same again goes on from it */
+        cairn_checkpoint_info info = CAIRN_CHECKPOINT_INFO_INIT;
+        ck_ok(open_job(m, s, reterr));
+        ck_assert_int_eq(cairn_job_restored(m->job, &info), 1);
+        ck_assert_uint_eq(info.id, m->newest);
+        return;
+    }
+    if (s->source.name[0] != '\0' && s->mode == CAIRN_LEGACY) { /* it is the job's own now */
         s->source.name[0] = '\0';
         s->source.id = m->newest;
         s->mode = CAIRN_NO_CLAIM;
@@ -247,6 +255,9 @@ void model_start(struct model *m)
     ck_assert_msg(wrong == NULL, "after the start from '%s' %" PRIu64 ": %s", s.source.name,
                   s.source.id, wrong);
     ck_ok(cairn_job_start(m->job, reterr));
+    if (m->claimed.name[0] != '\0')
+        life_place_expect_release(&m->place, m->claimed.store, m->claimed.name, m->claimed.is_job);
+    m->claimed.name[0] = '\0';
     for (size_t i = 0; i < m->saved_count; i++)
         ck_assert_int_eq(life_place_has_snapshot(m->saved[i].store, m->saved[i].name), 1);
 }
