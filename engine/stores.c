@@ -14,6 +14,7 @@
 #include "base/text.h"
 #include "cairn/inspect.h"
 #include "engine/log/joblog.h"
+#include "engine/stores.h"
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
@@ -232,24 +233,40 @@ static int find_object(void *context, const char *key, const cairn_object_stat *
     return *found ? STOP_LISTING : 0;
 }
 
-static int find_manifest(void *context, const char *key, const cairn_object_stat *stat)
+static int find_mark_or_manifest(void *context, const char *key, const cairn_object_stat *stat)
 {
     bool *found = context;
-    if (stat == NULL || crn_key_parse(key).type != CRN_KEY_MANIFEST)
-        return 0;
-    *found = true;
-    return STOP_LISTING;
+    const enum crn_key_type type = crn_key_parse(key).type;
+    *found = stat != NULL && (type == CRN_KEY_MANIFEST || type == CRN_KEY_MARK);
+    return *found ? STOP_LISTING : 0;
 }
 
-/* A job's directory, seen as a store, has manifests where a store has jobs; or at least Cairn's
- * objects, if the manifests are lost or were not written yet. */
+/* A job's directory, seen as a store, has manifests where a store has jobs; or at least a mark or
+ * Cairn's objects, if the manifests are lost, removed or were not written yet. */
 static int is_jobs_directory(cairn_store *store, bool *ret_found, cairn_error **reterr)
 {
     static const char *const places[] = {"shared/", "chk-"};
-    int r = store->ops->list_segments(store, "", find_manifest, ret_found, reterr);
+    int r = store->ops->list_segments(store, "", find_mark_or_manifest, ret_found, reterr);
     for (size_t i = 0; i < CRN_COUNT(places) && r == 0; i++)
         r = store->ops->list(store, places[i], find_object, ret_found, reterr);
     return r == STOP_LISTING ? 0 : r;
+}
+
+int crn_store_check_is_root(cairn_store *store, cairn_error **reterr)
+{
+    bool is_job = false;
+    CRN_TRY(is_jobs_directory(store, &is_job, reterr));
+    if (!is_job)
+        return 0;
+    const char *root = crn_posix_store_root(store);
+    const char *slash = root != NULL ? strrchr(root, '/') : NULL;
+    if (slash == NULL || slash == root)
+        return crn_err_fail(reterr, CAIRN_EINVAL, root,
+                            "this store is the directory of a job or a savepoint: name the store "
+                            "that it is in");
+    return crn_err_fail(reterr, CAIRN_EINVAL, root,
+                        "'%s' is the directory of job or savepoint '%s': the store is '%.*s'", root,
+                        slash + 1, (int)(slash - root), root);
 }
 
 /* Links in the path are resolved, so that the last segment is the directory's own name. */

@@ -174,6 +174,44 @@ START_TEST(test_a_claimed_job_is_not_started_by_accident)
         ck_fails(fixture_open_job(&f, "src", &job, reterr), CAIRN_EFENCED,
                  "job 'src' was claimed by job 'target': start that one; start_empty");
     ck_assert_uint_eq(store_count(f.store, "src"), 1);
+    start_from("src", (cairn_claim_mode)_i);
+    ck_fails(fixture_open_job(&f, "third", &job, reterr), CAIRN_ENOTFOUND,
+             "claimed by job 'target'");
+    cairn_log *log;
+    cairn_usage usage = CAIRN_USAGE_INIT;
+    ck_fails(cairn_log_open(f.store, "src", &log, reterr), CAIRN_ENOTFOUND,
+             "'src' was claimed by job 'target'");
+    ck_fails(cairn_job_usage(f.store, "src", &usage, reterr), CAIRN_ENOTFOUND, "job 'target'");
+    ck_fails(cairn_gc(f.store, "src", NULL, NULL, reterr), CAIRN_ENOTFOUND, "job 'target'");
+}
+END_TEST
+
+/* The claimer could not remove all of it, and is not asked again. */
+START_TEST(test_what_a_claimer_left_can_be_disposed_of)
+{
+    const char *source = _i == 0 ? SAVEPOINT : "src";
+    cairn_dispose_options options = CAIRN_DISPOSE_OPTIONS_INIT;
+    CRN_AUTO_FREE char *foreign = NULL;
+    ck_ok(crn_joblog_key(source, "notes.txt", &foreign, reterr));
+    store_put_text(f.store, foreign, "not Cairn's");
+    start_from(source, CAIRN_CLAIM);
+    /* manifests go, objects do not */
+    fixture_arm(&f, (struct crn_fault_plan){.ops = CRN_FAULT_REMOVE,
+                                            .mode = CRN_FAULT_BEFORE,
+                                            .at = _i == 0 ? 2 : 4,
+                                            .and_after = true,
+                                            .code = CAIRN_EACCES});
+    struct subject s;
+    ck_ok(subject_open(&f, "target", &s, reterr));
+    subject_close(&s);
+    fixture_disarm(&f, CRN_FAULT_ANY);
+    ck_assert_ptr_nonnull(strstr(said, "tried again at the next start"));
+    ck_assert_uint_gt(store_count(f.store, source), 2);
+    ck_fails(cairn_dispose(f.store, source, NULL, NULL, reterr), CAIRN_EBUSY, "'target'");
+    options.force = 1;
+    ck_ok(cairn_dispose(f.store, source, &options, NULL, reterr));
+    ck_assert_uint_eq(store_count(f.store, source), 1);
+    ck_assert(store_has(f.store, foreign));
 }
 END_TEST
 
@@ -249,6 +287,36 @@ START_TEST(test_own_progress_that_is_dropped)
 }
 END_TEST
 
+/* ------------------------------------------------------------------------------------------ *
+ * A directory that is not a store
+ * ------------------------------------------------------------------------------------------ */
+
+START_TEST(test_a_jobs_directory_is_no_store)
+{
+    cairn_job *job;
+    struct subject s;
+    cairn_savepoint_options options = CAIRN_SAVEPOINT_OPTIONS_INIT;
+    cairn_savepoint_handle *handle;
+    CRN_AUTO_FREE char *inner = NULL;
+    CRN_AUTO_FREE char *whole = NULL;
+    fixture_done(&f);
+    fixture_init(&f, true);
+    ck_ok(subject_open(&f, "src", &s, reterr));
+    ck_ok(subject_checkpoint(&s, false, NULL, reterr));
+    savepoint_of_checkpoint(f.store, "src", SAVEPOINT);
+    ck_ok(crn_str_printf(&inner, reterr, "%s/%s", f.store_dir, _i == 0 ? "src" : SAVEPOINT));
+    ck_ok(crn_str_printf(&whole, reterr, "the store is '%s'", f.store_dir));
+    options.target_uri = inner;
+    ck_fails(cairn_savepoint_begin(s.job, &options, &handle, reterr), CAIRN_EINVAL, whole);
+    subject_close(&s);
+    f.options.store = NULL;
+    f.options.store_uri = inner;
+    ck_fails(fixture_open_job(&f, "src", &job, reterr), CAIRN_EINVAL, whole);
+    ck_assert_uint_eq(store_count(f.store, SAVEPOINT "/src"), 0);
+    ck_assert_uint_eq(store_count(f.store, "src/src"), 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("claim_life");
@@ -259,11 +327,13 @@ int main(void)
     tcase_add_loop_test(tcase, test_a_claim_that_is_not_used_is_given_up, 0, 6);
     tcase_add_loop_test(tcase, test_damage_that_a_task_finds_names_the_original, CAIRN_CLAIM,
                         CAIRN_LEGACY + 1);
-    tcase_add_test(tcase, test_a_claimed_job_is_not_started_by_accident);
+    tcase_add_loop_test(tcase, test_a_claimed_job_is_not_started_by_accident, 0, 3);
+    tcase_add_loop_test(tcase, test_what_a_claimer_left_can_be_disposed_of, 0, 2);
     tcase_add_test(tcase, test_a_new_life_where_a_job_was_claimed);
     tcase_add_test(tcase, test_a_claim_under_way_leaves_no_room_for_a_new_life);
     tcase_add_test(tcase, test_an_empty_start_after_one_from_elsewhere);
     tcase_add_loop_test(tcase, test_own_progress_that_is_dropped, 0, 3);
+    tcase_add_loop_test(tcase, test_a_jobs_directory_is_no_store, 0, 2);
     suite_add_tcase(suite, tcase);
     return crn_test_run(suite);
 }

@@ -86,7 +86,8 @@ int crn_survey_live(const struct crn_joblog *log, const char ***ret_live, size_t
 }
 
 /* The log against where its objects say that it ends. Fails if there is no record at all. */
-static int judge_log(struct crn_survey *survey, const char *job, cairn_error **reterr)
+static int judge_log(cairn_store *store, struct crn_survey *survey, const char *job,
+                     cairn_error **reterr)
 {
     struct crn_joblog_objects objects = {0};
     for (size_t i = 0; i < survey->count; i++)
@@ -100,7 +101,7 @@ static int judge_log(struct crn_survey *survey, const char *job, cairn_error **r
                             "it again",
                             job);
     return objects.count > 0 ? crn_joblog_fail_lost(job, &objects, reterr)
-                             : crn_joblog_fail_absent(job, &objects, reterr);
+                             : crn_joblog_fail_absent(store, job, &objects, reterr);
 }
 
 int crn_survey_read_log_as_it_is(cairn_store *store, const char *job, struct crn_survey *survey,
@@ -113,7 +114,7 @@ int crn_survey_read_log_as_it_is(cairn_store *store, const char *job, struct crn
     survey->live_count = 0;
     survey->lost_head = false;
     CRN_TRY(crn_joblog_read(store, job, &survey->log, reterr));
-    int r = judge_log(survey, job, &damage);
+    int r = judge_log(store, survey, job, &damage);
     if (r < 0 && r != CAIRN_EMISSING)
         return crn_err_move(reterr, &damage, r);
     survey->lost_head = survey->log.lost_top || r < 0;

@@ -18,6 +18,7 @@
 #include "engine/options.h"
 #include "engine/restore/source.h"
 #include "engine/states/keyed.h"
+#include "engine/stores.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -146,6 +147,7 @@ static int open_parts(struct cairn_job *job, cairn_error **reterr)
                           "empty",
                           job->name, crn_posix_store_root(job->store));
     }
+    CRN_TRY(crn_store_check_is_root(job->store, reterr));
     CRN_TRY(crn_job_lock_local_dir(job, reterr));
     if (job->options.memory != NULL) {
         job->memory = job->options.memory;

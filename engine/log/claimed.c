@@ -37,9 +37,13 @@ int crn_claimed_fail_absent(cairn_store *store, const char *job, cairn_error **r
 {
     CRN_AUTO_MARK struct crn_mark mark = {0};
     CRN_AUTO_FREE char *claimer = NULL;
-    int r = crn_claimed_read(store, job, CRN_MARK_CLAIM, &mark, reterr);
+    CRN_AUTO_ERROR cairn_error *error = NULL;
+    int r = crn_claimed_read(store, job, CRN_MARK_CLAIM, &mark, &error);
+    if (r == CAIRN_ECORRUPT || r == CAIRN_EVERSION)
+        return crn_err_fail(reterr, CAIRN_ENOTFOUND, job, "'%s' was claimed by somebody, but %s",
+                            job, cairn_error_message(error));
     if (r < 0)
-        return r;
+        return crn_err_move(reterr, &error, r);
     if (r == 0)
         return crn_err_fail(reterr, CAIRN_ENOTFOUND, job, "there is no job '%s' in this store",
                             job);

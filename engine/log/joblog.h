@@ -67,7 +67,7 @@ int crn_joblog_read_record(cairn_store *store, const char *job, uint64_t id,
 
 /* joblog_top.c: do the objects agree with where the log ends? Look, then read, then judge. */
 struct crn_joblog_objects {
-    size_t count; /* of Cairn's objects; manifests are none */
+    size_t count;                      /* of Cairn's objects; manifests are none */
     uint64_t first_id, last_id, epoch; /* lowest id, highest id, highest epoch; 0: none */
     bool has_shared;
     bool is_leaving; /* has a mark: somebody claims or removes it */
@@ -91,8 +91,8 @@ int crn_joblog_judge_top(struct crn_joblog *log, const struct crn_joblog_objects
 int crn_joblog_fail_lost(const char *job, const struct crn_joblog_objects *objects,
                          cairn_error **reterr);
 /* Always fails: the same, or CAIRN_ENOTFOUND if there are none, or somebody removes them. */
-int crn_joblog_fail_absent(const char *job, const struct crn_joblog_objects *objects,
-                           cairn_error **reterr);
+int crn_joblog_fail_absent(cairn_store *store, const char *job,
+                           const struct crn_joblog_objects *objects, cairn_error **reterr);
 /* All three steps; an empty log is an error. */
 int crn_joblog_read_judged(cairn_store *store, const char *job, struct crn_joblog *ret,
                            cairn_error **reterr);

@@ -14,6 +14,7 @@
  * thread; nothing is changed.
  */
 
+#include "engine/log/claimed.h"
 #include "engine/log/joblog.h"
 #include "backends/storage/storage.h"
 #include <inttypes.h>
@@ -84,12 +85,12 @@ int crn_joblog_fail_lost(const char *job, const struct crn_joblog_objects *objec
                         job, objects->last_id);
 }
 
-int crn_joblog_fail_absent(const char *job, const struct crn_joblog_objects *objects,
-                           cairn_error **reterr)
+int crn_joblog_fail_absent(cairn_store *store, const char *job,
+                           const struct crn_joblog_objects *objects, cairn_error **reterr)
 {
     if (objects->count > 0 && !objects->is_leaving)
         return crn_joblog_fail_lost(job, objects, reterr);
-    return crn_err_fail(reterr, CAIRN_ENOTFOUND, job, "there is no job '%s' in this store", job);
+    return crn_claimed_fail_absent(store, job, reterr);
 }
 
 bool crn_joblog_misses_its_begin(const struct crn_joblog *log)
@@ -143,7 +144,7 @@ int crn_joblog_read_judged(cairn_store *store, const char *job, struct crn_joblo
     CRN_TRY(crn_joblog_look(store, job, &objects, reterr));
     CRN_TRY(crn_joblog_read(store, job, &log, reterr));
     if (log.count == 0)
-        return crn_joblog_fail_absent(job, &objects, reterr);
+        return crn_joblog_fail_absent(store, job, &objects, reterr);
     CRN_TRY(crn_joblog_judge_top(&log, &objects, reterr));
     *ret = log;
     log = (struct crn_joblog){0};

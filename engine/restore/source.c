@@ -140,12 +140,18 @@ static int fail_empty(const struct cairn_job *job, const struct crn_joblog_objec
                       cairn_error **reterr)
 {
     const struct crn_restore_source *source = &job->source;
+    CRN_AUTO_MARK struct crn_mark mark = {0};
+    CRN_AUTO_FREE char *claimer = NULL;
     if (objects->count > 0 && !objects->is_leaving)
         return crn_joblog_fail_lost(source->location, objects, reterr);
-    return crn_err_fail(reterr, CAIRN_ENOTFOUND, source->location, "there is no snapshot at '%s'%s",
-                        source->location,
+    if (crn_claimed_read(source->store, source->name, CRN_MARK_CLAIM, &mark, NULL) == 1)
+        CRN_TRY(crn_claimed_words(&mark, &claimer, reterr));
+    return crn_err_fail(reterr, CAIRN_ENOTFOUND, source->location,
+                        "there is no snapshot at '%s'%s%s%s", source->location,
+                        claimer != NULL ? ": it was claimed by " : "",
+                        claimer != NULL ? claimer : "",
                         source->mode == CAIRN_CLAIM
-                            ? ": if this job has claimed it before, it goes on from its own "
+                            ? "; if this job has claimed it before, it goes on from its own "
                               "checkpoints without naming it (see restore_only_if_new)"
                             : "");
 }

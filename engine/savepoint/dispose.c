@@ -3,7 +3,8 @@
  * Removing a savepoint. Only what is known to be one is touched: a directory with one manifest,
  * which can be read and is a savepoint's, or with the mark of an earlier disposal that was cut
  * short. Of it goes what that savepoint's keys can be; whatever else stands there stays, and is
- * counted.
+ * counted. Forced, also what a claimer could not remove, of a savepoint or of a job: of that a mark
+ * is left, but no manifest.
  *
  * Order, each step durable before the next one:
  *   1. the mark DISPOSING;
@@ -39,6 +40,7 @@ struct disposal {
     size_t manifests;
     bool is_marked;      /* a disposal was begun before, or by us */
     bool is_mark_ours;   /* this call made the mark */
+    bool is_claimed_job; /* what is left of a job's directory that was claimed */
     struct crn_mark who; /* id and uuid of the savepoint */
     cairn_dispose_report report;
 };
@@ -96,6 +98,7 @@ static int learn_from_mark(struct disposal *disposal, cairn_error **reterr)
     if (r == CAIRN_ENOTFOUND && disposal->options.force) {
         cairn_error_free(CRN_TAKE(error));
         r = read_mark(disposal, CRN_MARK_CLAIM, &disposal->who, &error);
+        disposal->is_claimed_job = r == 0 && disposal->who.of_job;
     }
     if (r == CAIRN_ENOTFOUND && disposal->survey.count == 0)
         return crn_err_fail(reterr, CAIRN_ENOTFOUND, disposal->name,
@@ -187,10 +190,13 @@ static int remove_batch(struct disposal *disposal, struct batch *batch, cairn_er
     return 0;
 }
 
-/* Could it be the savepoint's own? An object of another id or a shared one is not. */
+/* Could it be the savepoint's own? An object of another id or a shared one is not, unless it is
+ * what the claimer of a job has left. */
 static bool is_own(const struct disposal *disposal, const char *key, enum crn_key_type type)
 {
     const struct crn_key_info info = crn_key_parse(key);
+    if (disposal->is_claimed_job)
+        return info.type == type;
     return info.type == type && info.id == disposal->who.id && !info.shared;
 }
 

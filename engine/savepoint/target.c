@@ -13,6 +13,7 @@
 
 #include "backends/storage/storage.h"
 #include "base/text.h"
+#include "engine/stores.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -148,11 +149,24 @@ static int resolve(struct cairn_job *job, const cairn_savepoint_options *o,
     return look_at_directory(job, target, reterr);
 }
 
+/* A store that does not answer now may do so when the savepoint begins. */
+static int refuse_directory(const struct cairn_job *job, const struct crn_savepoint_target *target,
+                            cairn_error **reterr)
+{
+    CRN_AUTO_ERROR cairn_error *error = NULL;
+    if (target->store == job->store)
+        return 0; /* it was looked at when the job opened */
+    int r = crn_store_check_is_root(target->store, &error);
+    return r == CAIRN_EINVAL ? crn_err_move(reterr, &error, r) : 0;
+}
+
 int crn_savepoint_target_open(struct cairn_job *job, const cairn_savepoint_options *options,
                               struct crn_savepoint_target *ret, cairn_error **reterr)
 {
     struct crn_savepoint_target target = {0};
     int r = resolve(job, options, &target, reterr);
+    if (r == 0)
+        r = refuse_directory(job, &target, reterr);
     if (r < 0)
         crn_savepoint_target_close(&target);
     else

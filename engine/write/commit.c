@@ -18,6 +18,7 @@
 #include "base/text.h"
 #include "engine/options.h"
 #include "engine/savepoint/directory.h"
+#include "engine/stores.h"
 #include "engine/write/write.h"
 #include <string.h>
 
@@ -343,6 +344,7 @@ int cairn_writer_commit(cairn_writer *writer, cairn_store *store,
     CRN_TRY(crn_store_check(store, reterr));
     CRN_TRY(crn_options_in(&o, sizeof o, options, "cairn_commit_options", reterr));
     CRN_TRY(check_options(writer, &o, &name, reterr));
+    CRN_TRY(crn_store_check_is_root(store, reterr));
     CRN_TRY(crn_savepoint_check_absent(store, name, reterr));
     writer->is_committed = true;
     struct crn_commit commit = {

@@ -317,7 +317,8 @@ typedef struct cairn_job_options {
  * Then open every task, register its states, and call cairn_job_start().
  *
  * @return 0, or
- *   CAIRN_EINVAL     a bad name or option, or local_dir is not Cairn's; the message says which.
+ *   CAIRN_EINVAL     a bad name or option, local_dir is not Cairn's, or the store is in truth a job's or
+ *                    a savepoint's directory in a store; the message says which.
  *   CAIRN_EBUSY      another process uses local_dir, or others keep racing for the job's log.
  *   CAIRN_ENOTFOUND  restore_checkpoint_id is not a retained complete checkpoint, or there is no
  *                    snapshot at restore_uri.

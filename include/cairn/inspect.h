@@ -599,7 +599,8 @@ CAIRN_API CAIRN_MUST_CHECK int cairn_check(const cairn_snapshot *snapshot,
 typedef struct cairn_dispose_options {
     uint32_t struct_size;
     uint8_t dry_run; /* 1: only tell and count what would be removed */
-    uint8_t force;   /* 1: also one that a job has claimed, but not removed yet */
+    uint8_t force;   /* 1: also one that a job has claimed, but not removed yet, and what is left of a
+                        job's directory that was claimed and has no manifest any more */
     /* Called for each object that is (or would be) removed. */
     void (*object)(void *context, const char *object, uint64_t size);
     void *context;
