@@ -255,9 +255,9 @@ static int is_jobs_directory(cairn_store *store, bool *ret_found, cairn_error **
 int crn_store_check_is_root(cairn_store *store, cairn_error **reterr)
 {
     bool is_job = false;
-    CRN_TRY(is_jobs_directory(store, &is_job, reterr));
-    if (!is_job)
-        return 0;
+    int r = store->ops->list_segments(store, "", find_mark_or_manifest, &is_job, reterr);
+    if (r < 0 || !is_job)
+        return r;
     const char *root = crn_posix_store_root(store);
     const char *slash = root != NULL ? strrchr(root, '/') : NULL;
     if (slash == NULL || slash == root)

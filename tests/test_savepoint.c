@@ -514,11 +514,11 @@ START_TEST(test_an_attempt_that_finds_no_place_is_in_the_log)
     ck_assert_uint_eq(store_count(t.target, ""), 26);
     store_check_tidy(t.f.store, "job");
     expect_aborted(&t, 2, "savepoint-job-2");
-    crn_fault_store_arm(t.target,
-                        &(struct crn_fault_plan){.ops = CRN_FAULT_LIST,
-                                                 .mode = CRN_FAULT_BEFORE,
-                                                 .at = 4, /* three look whether it is a store */
-                                                 .code = CAIRN_EACCES});
+    crn_fault_store_arm(
+        t.target, &(struct crn_fault_plan){.ops = CRN_FAULT_LIST,
+                                           .mode = CRN_FAULT_BEFORE,
+                                           .at = 2, /* the first looks whether it is a store */
+                                           .code = CAIRN_EACCES});
     ck_fails(take(&t, &options, &info, reterr), CAIRN_EACCES, "savepoint 3");
     expect_aborted(&t, 3, "");
     ck_ok(take(&t, &options, &info, reterr));
