@@ -277,7 +277,7 @@ START_TEST(test_a_log_without_its_top_is_refused)
     store_remove(f.store, manifests[2]);
     if (store_has(f.store, manifests[3]))
         store_remove(f.store, manifests[3]);
-    expect_refused(CAIRN_EMISSING, "job/MANIFEST-chk1");
+    expect_refused(CAIRN_EMISSING, manifests[0]);
     ck_assert_uint_eq(store_count(f.store, "job/shared/") + store_count(f.store, "job/chk-"),
                       objects);
 }
