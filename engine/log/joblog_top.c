@@ -80,9 +80,9 @@ int crn_joblog_fail_lost(const char *job, const struct crn_joblog_objects *objec
                             job, objects->last_id, objects->last_id);
     return crn_err_fail(reterr, CAIRN_EMISSING, key,
                         "'%s' has objects up to id %" PRIu64
-                        " but no manifest: they are lost; put them back from a copy (a service "
-                        "that sets start_empty gives them up)",
-                        job, objects->last_id);
+                        " but no manifest: they are lost, '%s' is the newest; put them back from "
+                        "a copy (a service that sets start_empty gives them up)",
+                        job, objects->last_id, key);
 }
 
 int crn_joblog_fail_absent(cairn_store *store, const char *job,
