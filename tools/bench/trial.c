@@ -187,26 +187,38 @@ int bench_trial_write_csv(const struct bench_trial *trial, const char *path, cai
     return bench_table_write_csv(&table, path, reterr);
 }
 
+/* Bars that differ much more than a picture can show are drawn on a logarithmic axis: where it
+ * begins, or 0 for a linear one. */
+#define LINEAR_SPREAD 40
+static double axis_begin(double least, double most)
+{
+    return least > 0 && most > LINEAR_SPREAD * least ? pow(10, floor(log10(least))) : 0;
+}
+
 void bench_trial_plot(const struct bench_trial *trial, FILE *script, size_t figure, const char *svg,
                       const char *title, const char *unit)
 {
     size_t bars = 0;
+    double least = INFINITY, most = 0;
     (void)fprintf(script, "\n$%s << end\n", svg);
     for (size_t side = 0; side < trial->side_count; side++) {
-        if (!isfinite(quantile(trial, side, figure, 0.5)))
+        double median = quantile(trial, side, figure, 0.5);
+        if (!isfinite(median))
             continue;
-        (void)fprintf(script, "\"%s\",%.3f,%.3f,%.3f\n", trial->sides[side].title,
-                      quantile(trial, side, figure, 0.5), quantile(trial, side, figure, 0),
-                      quantile(trial, side, figure, 1));
+        least = fmin(least, median);
+        most = fmax(most, median);
+        (void)fprintf(script, "\"%s\",%.3f,%.3f,%.3f\n", trial->sides[side].title, median,
+                      quantile(trial, side, figure, 0), quantile(trial, side, figure, 1));
         bars++;
     }
+    double begin = axis_begin(least, most);
     (void)fprintf(
         script,
         "end\nset output plots.'/%s.svg'\nset title '%s: median, least and most'\n"
-        "set xlabel '%s'\nset xrange [0:*]\nset yrange [%zu-0.4:-0.6]\n"
+        "set xlabel '%s'\n%s logscale x\nset xrange [%g:*]\nset yrange [%zu-0.4:-0.6]\n"
         "set grid noytics xtics\nset style fill solid 0.85 noborder\n"
-        "plot $%s using 2:0:(0):2:($0-0.36):($0+0.36):ytic(1) "
+        "plot $%s using 2:0:(%g):2:($0-0.36):($0+0.36):ytic(1) "
         "with boxxyerror linestyle 1 notitle, \\\n"
         "  $%s using 2:0:3:4 with xerrorbars linecolor rgb '#555555' pointtype 0 notitle\n",
-        svg, title, unit, bars, svg, svg);
+        svg, title, unit, begin > 0 ? "set" : "unset", begin, bars, svg, begin, svg);
 }
