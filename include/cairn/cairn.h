@@ -398,8 +398,10 @@ CAIRN_API CAIRN_MUST_CHECK int cairn_job_checkpoint(cairn_job *job,
 
 /** Close: abort what is in flight, close every task's database, release the job's threads. Takes no
  * final checkpoint. Who waits for a checkpoint gets CAIRN_EABORTED if it was in flight, else
- * CAIRN_ECLOSED; who waits for a savepoint gets CAIRN_ECLOSED, or what cairn_savepoint_wait() says otherwise. A cairn_task_open() in another thread is waited for, its restore included. Task and state handles stay valid memory until cairn_task_close(); every call on
- * them returns CAIRN_ECLOSED. NULL is fine. */
+ * CAIRN_ECLOSED; who waits for a savepoint gets CAIRN_ECLOSED, or what cairn_savepoint_wait() says
+ * otherwise. A cairn_task_open() in another thread is waited for, its restore included. Task and state
+ * handles stay valid memory until cairn_task_close(); every call on them returns CAIRN_ECLOSED. NULL is
+ * fine. */
 CAIRN_API void cairn_job_close(cairn_job *job);
 
 /** Parallel instance that owns a key: the key's group (hash of the key modulo max_parallelism)
@@ -431,7 +433,8 @@ typedef struct cairn_task_options {
     int (*before_barrier)(void *context, cairn_task *task, uint64_t checkpoint_id);
     void *context;
 } cairn_task_options;
-#define CAIRN_TASK_OPTIONS_INIT {sizeof(cairn_task_options), 0, 0, 0, 0, (cairn_type)0, (cairn_type)0, 0, 0, 0, 0}
+#define CAIRN_TASK_OPTIONS_INIT                                                                    \
+    {sizeof(cairn_task_options), 0, 0, 0, 0, (cairn_type)0, (cairn_type)0, 0, 0, 0, 0}
 
 /** Open one subtask of an operator: fetch and verify its files from the restored snapshot, or
  * start empty. Call before cairn_job_start(). Several threads may open tasks at once.

@@ -4,8 +4,9 @@
 
 /*
  * Snapshots at rest: list, read, compare, verify, explain, clean, restore and dispose of what jobs have
- * stored, without a running job. Only cairn_gc() and cairn_dispose() change the store. All of it is safe beside a running job: a checkpoint
- * that is subsumed while it is read gives CAIRN_ENOTFOUND or CAIRN_EMISSING, never wrong data.
+ * stored, without a running job. Only cairn_gc() and cairn_dispose() change the store. All of it is safe
+ * beside a running job: a checkpoint that is subsumed while it is read gives CAIRN_ENOTFOUND or
+ * CAIRN_EMISSING, never wrong data.
  *
  * A savepoint's directory is read by the same calls as a job's: it is a job's directory, named as the
  * directory is, with one record. (writer.h makes new savepoints.)
@@ -39,9 +40,10 @@ CAIRN_API CAIRN_MUST_CHECK int cairn_store_jobs(cairn_store *store, char ***ret_
 CAIRN_API void cairn_names_free(char **names, size_t count);
 
 /** Open what a person names on a command line: a store, or a job's or savepoint's directory in it (which
- * holds MANIFEST-chk objects), or such an object, which stands for its directory and for one checkpoint in it. *ret_job is
- * NULL for a whole store, else the job's name, to be released with free(). *ret_id (ret_id may be NULL) is the id that the
- * object's name has, or 0: whoever reads a snapshot from there means that one. Unlike cairn_store_open() it creates nothing.
+ * holds MANIFEST-chk objects), or such an object, which stands for its directory and for one checkpoint in
+ * it. *ret_job is NULL for a whole store, else the job's name, to be released with free(). *ret_id (ret_id
+ * may be NULL) is the id that the object's name has, or 0: whoever reads a snapshot from there means that
+ * one. Unlike cairn_store_open() it creates nothing.
  * @return 0, CAIRN_ENOTFOUND if there is nothing there, or as cairn_store_open(). */
 CAIRN_API CAIRN_MUST_CHECK int cairn_store_open_existing(const char *uri, cairn_store **ret_store,
                                                          char **ret_job, uint64_t *ret_id,

@@ -60,7 +60,9 @@ typedef struct cairn_savepoint_info {
     char location[4096];     /* where it is, as a URI or path for restore_uri; "" while it waits. Of a
                                 target_store that is no directory: the directory's name in it */
 } cairn_savepoint_info;
-#define CAIRN_SAVEPOINT_INFO_INIT {sizeof(cairn_savepoint_info), (cairn_savepoint_phase)0, 0, (cairn_savepoint_format)0, 0, 0, 0, 0, 0, 0, 0, {0}}
+#define CAIRN_SAVEPOINT_INFO_INIT                                                                  \
+    {sizeof(cairn_savepoint_info), (cairn_savepoint_phase)0, 0, (cairn_savepoint_format)0, 0, 0, 0, 0, \
+     0, 0, 0, {0}}
 
 /** Ask for a savepoint and return at once. It is taken from the same kind of barrier as a checkpoint;
  * the writers go on meanwhile, and are not held back for a canonical one. Savepoints wait for their turn:
@@ -89,8 +91,8 @@ CAIRN_API CAIRN_MUST_CHECK int cairn_savepoint_status(cairn_savepoint_handle *ha
  * @return 0 (complete) and *ret_info (may be NULL); CAIRN_ETIMEOUT (it goes on). When it failed:
  *         CAIRN_EEXIST, CAIRN_EFENCED, CAIRN_ECLOSED or an error of CAIRN_CLASS_LOCAL, such as
  *         CAIRN_ENOSPC or CAIRN_EACCES, if that was the reason; CAIRN_EABORTED for every other reason, its
- *         own timeout among them, which the message gives. CAIRN_EUNKNOWN: it is whole, but the job was closed before
- *         it was known whether the job's log tells of it. */
+ *         own timeout among them, which the message gives. CAIRN_EUNKNOWN: it is whole, but the job was
+ *         closed before it was known whether the job's log tells of it. */
 CAIRN_API CAIRN_MUST_CHECK int cairn_savepoint_wait(cairn_savepoint_handle *handle,
                                                     uint64_t timeout_ms,
                                                     cairn_savepoint_info *ret_info,
