@@ -5,8 +5,7 @@
  * that get stuck between open and start, damage that shows only when a task reads, and services
  * that are started again with options of before; the log callback is read.
  */
-#include "tests/support/oracle.h"
-#include "tests/support/savepoints.h"
+#include "tests/support/claim_kit.h"
 
 #include "cairn/inspect.h"
 #include "engine/log/joblog.h"
@@ -14,11 +13,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SAVEPOINT "savepoint-src"
-
-static struct fixture f;
-static struct oracle oracle;
-static uint64_t seed;
 static char said[8192]; /* warnings, a line each */
 
 static void hear(void *context, cairn_log_level level, const char *component, const char *message)
@@ -51,26 +45,12 @@ static void teardown(void)
     fixture_done(&f);
 }
 
-static void start_from(const char *name, cairn_claim_mode mode)
-{
-    f.options.restore_store = name != NULL ? f.store : NULL;
-    f.options.restore_name = name;
-    f.options.claim_mode = name != NULL ? mode : CAIRN_NO_CLAIM;
-}
-
 /* Opens and closes, without a start. */
 static void open_only(const char *job_name)
 {
     cairn_job *job;
     ck_ok(fixture_open_job(&f, job_name, &job, reterr));
     cairn_job_close(job);
-}
-
-static void check_state(struct subject *s)
-{
-    const char *difference = oracle_compare(&oracle, s);
-    if (difference != NULL)
-        ck_abort_msg("%s", difference);
 }
 
 /* It starts, has the state, and takes a checkpoint. */
