@@ -143,9 +143,10 @@ static void apply_to_plain(struct life_slot *slot, const struct life_step *step)
     switch (step->what) {
     case LIFE_BLOB_PUT:
         slot->blob = step->random;
-        /* fall through */
+        slot->has_blob = true;
+        break;
     case LIFE_BLOB_CLEAR:
-        slot->has_blob = step->what == LIFE_BLOB_PUT;
+        slot->has_blob = false;
         break;
     case LIFE_LIST_ADD:
         add_number(slot->list, &slot->list_count, LIFE_LIST_MAX, step->number);
@@ -160,9 +161,10 @@ static void apply_to_plain(struct life_slot *slot, const struct life_step *step)
         break;
     case LIFE_SUM_ADD:
         slot->sum = (slot->has_sum ? slot->sum : 0) + step->number;
-        /* fall through */
+        slot->has_sum = true;
+        break;
     default:
-        slot->has_sum = step->what == LIFE_SUM_ADD;
+        slot->has_sum = false;
         break;
     }
 }
