@@ -199,7 +199,7 @@ void bench_trial_plot(const struct bench_trial *trial, FILE *script, size_t figu
                       const char *title, const char *unit)
 {
     size_t bars = 0;
-    double least = INFINITY, most = 0;
+    double least = HUGE_VAL, most = 0;
     (void)fprintf(script, "\n$%s << end\n", svg);
     for (size_t side = 0; side < trial->side_count; side++) {
         double median = quantile(trial, side, figure, 0.5);
