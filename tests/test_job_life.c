@@ -423,11 +423,11 @@ START_TEST(test_jobs_that_share_memory)
     f.options.memory = memory;
     for (unsigned i = 0; i < JOBS; i++) {
         const char name[] = {(char)('a' + i), 0};
-        struct fixture one = f;
-        one.options.local_dir = dirs[i] = fixture_dir(&f, name);
+        f.options.local_dir = dirs[i] = fixture_dir(&f, name);
         oracle_init(&oracles[i]);
-        ck_ok(subject_open(&one, name, &s[i], reterr));
+        ck_ok(subject_open(&f, name, &s[i], reterr));
     }
+    f.options.local_dir = f.local_dir;
     cairn_memory_release(memory);
     f.options.memory = NULL;
     for (unsigned round = 0; round < 3; round++)
