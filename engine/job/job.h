@@ -129,7 +129,7 @@ struct crn_waiter {
     cairn_checkpoint_info info;
 };
 
-/* Test seam: which state backend a job uses; NULL: what its options say. */
+/* Test seam: which state backend a job uses; it must outlive the job. NULL: what its options say. */
 struct crn_job_seams {
     const struct crn_state_backend *backend;
 };
