@@ -198,11 +198,11 @@ int crn_restore_database(const struct crn_restore_request *request, struct crn_r
     CRN_TRY(begin(&run, reterr));
     CRN_TRY(make_database(&run, reterr));
     *ret = (struct crn_restored){
-        .db = CRN_TAKE(run.db),
-        .files = CRN_TAKE(run.files),
         .is_same = run.plan.is_same,
         .bytes_read = run.bytes_read,
         .bytes_loaded = run.bytes_loaded,
     };
+    ret->db = CRN_TAKE(run.db);
+    ret->files = CRN_TAKE(run.files);
     return 0;
 }

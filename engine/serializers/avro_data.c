@@ -159,7 +159,8 @@ bool crn_avro_is_value(const struct crn_avro_schema *schema, const void *data, s
 
 int crn_avro_append_long(struct cairn_buffer *out, int64_t value)
 {
-    return crn_buf_append_varint(out, ((uint64_t)value << 1) ^ (uint64_t)(value >> 63));
+    const uint64_t twice = (uint64_t)value << 1;
+    return crn_buf_append_varint(out, value < 0 ? ~twice : twice);
 }
 
 int crn_avro_append_bytes(struct cairn_buffer *out, const void *data, size_t size)

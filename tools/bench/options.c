@@ -142,7 +142,7 @@ static int parse_list(const struct option_row *row, const char *text, struct ben
 {
     size_t most = row->kind == KIND_STEPS ? BENCH_STEPS_MAX : BENCH_MEMTABLES_MAX;
     for (size_t i = 0; i < most; i++) {
-        const char *end = NULL;
+        const char *end = text;
         BENCH_TRY((row->kind == KIND_STEPS ? parse_step : parse_memtable)(row, text, i, options,
                                                                           &end, reterr));
         if (*end == '\0')
