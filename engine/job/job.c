@@ -147,8 +147,8 @@ static int open_parts(struct cairn_job *job, cairn_error **reterr)
                           "empty",
                           job->name, crn_posix_store_root(job->store));
     }
+    CRN_TRY(crn_job_lock_local_dir(job, reterr)); /* before the store is asked anything */
     CRN_TRY(crn_store_check_is_root(job->store, reterr));
-    CRN_TRY(crn_job_lock_local_dir(job, reterr));
     if (job->options.memory != NULL) {
         job->memory = job->options.memory;
         crn_memory_retain(job->memory);
