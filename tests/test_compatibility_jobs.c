@@ -26,20 +26,13 @@ static void teardown(void)
     ground_done(&ground);
 }
 
-/* A snapshot of the first version, and options of a service that starts from it. */
-static struct service_options take(enum snapshot_kind kind, int backend, char uri[SERVICE_PATH_MAX])
-{
-    ground_snapshot(&ground, kind, service_backends[backend], uri);
-    return (struct service_options){.backend = service_backends[backend], .restore_uri = uri};
-}
-
 /* ---- rescale ---- */
 
 static void rescale(enum snapshot_kind kind, int backend)
 {
     static const uint32_t sizes[] = {1, 3};
     char uri[SERVICE_PATH_MAX];
-    struct service_options options = take(kind, backend, uri);
+    struct service_options options = ground_take(&ground, kind, backend, uri);
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         struct service service;
         options.parallelism = sizes[i];
@@ -73,7 +66,7 @@ static void several_jobs(enum snapshot_kind kind, int backend)
     struct service first, second;
     struct stored_snapshot stored;
     char uri[SERVICE_PATH_MAX];
-    struct service_options options = take(kind, backend, uri);
+    struct service_options options = ground_take(&ground, kind, backend, uri);
     char *before = stored_entries(uri);
     CRN_TEST_OK(service_open(&ground, &options, &first, reterr));
     options.parallelism = 3;
@@ -119,7 +112,7 @@ static void claim(enum snapshot_kind kind, int backend)
 {
     struct service service;
     char uri[SERVICE_PATH_MAX];
-    struct service_options options = take(kind, backend, uri);
+    struct service_options options = ground_take(&ground, kind, backend, uri);
     options.claim_mode = CAIRN_CLAIM;
     CRN_TEST_OK(service_open(&ground, &options, &service, reterr));
     service_check(&service, INT_MAX, SERVICE_KEYS);

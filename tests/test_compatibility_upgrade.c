@@ -23,13 +23,6 @@ static void teardown(void)
     ground_done(&ground);
 }
 
-/* A snapshot of the first version, and options of a service that starts from it. */
-static struct service_options take(enum snapshot_kind kind, int backend, char uri[SERVICE_PATH_MAX])
-{
-    ground_snapshot(&ground, kind, service_backends[backend], uri);
-    return (struct service_options){.backend = service_backends[backend], .restore_uri = uri};
-}
-
 static void must_fail(const struct service_options *options, int code, const char *words)
 {
     struct service service;
@@ -48,7 +41,7 @@ static void schema(enum snapshot_kind kind, int backend)
 {
     struct service service;
     char uri[SERVICE_PATH_MAX];
-    struct service_options options = take(kind, backend, uri);
+    struct service_options options = ground_take(&ground, kind, backend, uri);
     options.new_schemas = true;
     CRN_TEST_OK(service_open(&ground, &options, &service, reterr));
     service_check(&service, INT_MAX, SERVICE_KEYS);
@@ -101,7 +94,7 @@ static void upgrade(enum snapshot_kind kind, int backend)
 {
     struct service service;
     char uri[SERVICE_PATH_MAX], renamed[SERVICE_PATH_MAX];
-    struct service_options options = take(kind, backend, uri);
+    struct service_options options = ground_take(&ground, kind, backend, uri);
     /* An operator and a state more, a state less, and the operators in another order. */
     options.with_audit = options.with_note = options.without_sum = options.tallies_first = true;
     CRN_TEST_OK(service_open(&ground, &options, &service, reterr));
@@ -148,7 +141,7 @@ static void new_code(enum snapshot_kind kind, int backend)
 {
     struct service service;
     char uri[SERVICE_PATH_MAX];
-    struct service_options options = take(kind, backend, uri);
+    struct service_options options = ground_take(&ground, kind, backend, uri);
     options.without_sum = true;
     CRN_TEST_OK(service_open(&ground, &options, &service, reterr));
     service_check(&service, INT_MAX, SERVICE_KEYS);
@@ -187,7 +180,7 @@ static void expiry(enum snapshot_kind kind, int backend)
     struct service service;
     char uri[SERVICE_PATH_MAX], name[64];
     const int64_t hour_ms = 3600000;
-    struct service_options options = take(kind, backend, uri);
+    struct service_options options = ground_take(&ground, kind, backend, uri);
     options.other_expiry = true;
     ground.clock_ms += hour_ms / 2;
     CRN_TEST_OK(service_open(&ground, &options, &service, reterr));
@@ -236,7 +229,7 @@ static void max_parallelism(enum snapshot_kind kind, int backend)
     cairn_store *target;
     char uri[SERVICE_PATH_MAX], directory[SERVICE_PATH_MAX];
     cairn_commit_options commit = CAIRN_COMMIT_OPTIONS_INIT;
-    struct service_options options = take(kind, backend, uri);
+    struct service_options options = ground_take(&ground, kind, backend, uri);
     options.max_parallelism = 1000;
     must_fail(&options, CAIRN_EMISMATCH, "128");
 

@@ -181,3 +181,10 @@ void stored_verify(const char *uri)
     ck_assert_uint_ge(report.bytes_checked, report.bytes_covered);
     stored_snapshot_close(&stored);
 }
+
+struct service_options ground_take(struct ground *ground, enum snapshot_kind kind, int backend,
+                                   char uri[SERVICE_PATH_MAX])
+{
+    ground_snapshot(ground, kind, service_backends[backend], uri);
+    return (struct service_options){.backend = service_backends[backend], .restore_uri = uri};
+}

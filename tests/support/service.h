@@ -100,6 +100,10 @@ cairn_checkpoint_info service_checkpoint(struct service *service);
 void ground_snapshot(struct ground *ground, enum snapshot_kind kind, const char *backend,
                      char uri[SERVICE_PATH_MAX]);
 
+/* The same on the i-th backend, and options of a service that starts from it. */
+struct service_options ground_take(struct ground *ground, enum snapshot_kind kind, int backend,
+                                   char uri[SERVICE_PATH_MAX]);
+
 /* What is at a URI. */
 struct stored_snapshot {
     cairn_store *store;
