@@ -68,8 +68,6 @@ struct crn_avro_serializer {
 int crn_avro_schema_parse(const void *text, size_t size, int code, struct crn_avro_schema *ret,
                           cairn_error **reterr);
 void crn_avro_schema_done(struct crn_avro_schema *schema);
-/* "long", "record", ... */
-const char *crn_avro_kind_name(enum crn_avro_kind kind);
 /* What a union calls its branch: the full name, or the kind's. */
 const char *crn_avro_node_name(const struct crn_avro_node *node);
 int crn_avro_find_symbol(const struct crn_avro_node *node, const char *symbol); /* or -1 */

@@ -38,11 +38,6 @@ struct parser {
 static int parse_type(struct parser *parser, struct json_object *json, const char *space,
                       const struct crn_avro_node **ret);
 
-const char *crn_avro_kind_name(enum crn_avro_kind kind)
-{
-    return kind_names[kind];
-}
-
 const char *crn_avro_node_name(const struct crn_avro_node *node)
 {
     return node->full_name != NULL ? node->full_name : kind_names[node->kind];
