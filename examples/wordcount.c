@@ -45,12 +45,10 @@ static int fail(const char *what, cairn_error *error)
     return -1;
 }
 
-static void print_log(void *context, cairn_log_level level, const char *component,
-                      const char *message)
+static void print_log(void *context, const cairn_log_line *line)
 {
     (void)context;
-    (void)level;
-    fprintf(stderr, "%s: %s\n", component, message);
+    fprintf(stderr, "%s: %s\n", line->component, line->message);
 }
 
 /* Called right before the state of a checkpoint is taken: the position must be of this very moment.

@@ -138,6 +138,10 @@ static int convert_subtask(const struct source *source, struct crn_subtask *to,
     info->flush_us = from->flush_us;
     info->capture_us = from->capture_us;
     info->upload_us = from->upload_us;
+    info->start_delay_us = from->start_delay_us;
+    info->align_us = from->align_us;
+    info->in_flight_bytes = from->in_flight_bytes;
+    info->is_finished = from->is_finished != 0;
     if (copy_16(info->generation, &from->generation) < 0)
         return broken(source, "W2", "a generation is not 16 bytes long");
     if (take_text(&info->backend, &from->backend) < 0)
@@ -260,8 +264,10 @@ static int convert_savepoint(const struct source *source, struct crn_record *to,
     const bool is_early = is_savepoint && from->savepoint == NULL && from->checkpoint == NULL;
     if (!is_early && (from->savepoint != NULL) != is_savepoint)
         return broken(source, "W4", "the part of a savepoint does not fit the record's kind");
-    if (from->savepoint != NULL)
+    if (from->savepoint != NULL) {
         to->info.format = (cairn_savepoint_format)from->savepoint->format;
+        to->info.is_stop = from->savepoint->is_stop != 0;
+    }
     const int r = from->savepoint != NULL
                       ? take_text(&to->info.location, &from->savepoint->location)
                       : crn_record_set_text(&to->info.location, is_early ? LOCATION_UNKNOWN : "");

@@ -123,6 +123,10 @@ static void fill_subtask(Cairn__Pb__Subtask *to, const struct crn_subtask *from,
     to->flush_us = info->flush_us;
     to->capture_us = info->capture_us;
     to->upload_us = info->upload_us;
+    to->start_delay_us = info->start_delay_us;
+    to->align_us = info->align_us;
+    to->in_flight_bytes = info->in_flight_bytes;
+    to->is_finished = info->is_finished;
     to->n_files = from->file_count;
     to->files = (Cairn__Pb__File **)(tree->files.pointers + tree->files.used);
     for (size_t i = 0; i < from->file_count; i++) {
@@ -228,6 +232,7 @@ static void fill_savepoint(struct tree *tree, const cairn_record_info *info)
 {
     cairn__pb__savepoint__init(&tree->savepoint);
     tree->savepoint.format = info->format;
+    tree->savepoint.is_stop = info->is_stop;
     tree->savepoint.location = text(info->location);
     tree->record.savepoint = &tree->savepoint;
 }

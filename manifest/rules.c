@@ -237,11 +237,14 @@ static int rule_t4(const struct crn_rule_scope *s)
 
 static int rule_t5(const struct crn_rule_scope *s)
 {
-    size_t count = 0;
-    for (size_t i = 0; i < s->subtask->file_count; i++)
-        if (s->subtask->files[i].info.role == CAIRN_FILE_OPERATOR_STATE)
-            count++;
-    return count <= 1 ? 0 : crn_rule_broken(s, "T5", "%zu files of operator state", count);
+    size_t states = 0, in_flight = 0;
+    for (size_t i = 0; i < s->subtask->file_count; i++) {
+        states += s->subtask->files[i].info.role == CAIRN_FILE_OPERATOR_STATE;
+        in_flight += s->subtask->files[i].info.role == CAIRN_FILE_IN_FLIGHT;
+    }
+    if (in_flight > 1)
+        return crn_rule_broken(s, "T5", "%zu files of in-flight records", in_flight);
+    return states <= 1 ? 0 : crn_rule_broken(s, "T5", "%zu files of operator state", states);
 }
 
 static int rule_t6(const struct crn_rule_scope *s)
@@ -250,7 +253,7 @@ static int rule_t6(const struct crn_rule_scope *s)
     const bool is_canonical = strcmp(subtask->info.backend, BACKEND_CANONICAL) == 0;
     for (size_t i = 0; i < subtask->file_count; i++) {
         const cairn_file_info *info = &subtask->files[i].info;
-        if (info->role != CAIRN_FILE_OPERATOR_STATE &&
+        if (info->role != CAIRN_FILE_OPERATOR_STATE && info->role != CAIRN_FILE_IN_FLIGHT &&
             (info->role == CAIRN_FILE_CANONICAL) != is_canonical)
             return crn_rule_broken(s, "T6", "file '%s' is not of backend '%s'", info->name,
                                    subtask->info.backend);

@@ -17,7 +17,7 @@ static bool is_table(const struct crn_rule_scope *s)
 static int rule_f1(const struct crn_rule_scope *s)
 {
     const cairn_file_role role = s->file->info.role;
-    return role >= CAIRN_FILE_TABLE && role <= CAIRN_FILE_CANONICAL
+    return role >= CAIRN_FILE_TABLE && role <= CAIRN_FILE_IN_FLIGHT
                ? 0
                : crn_rule_broken(s, "F1", "unknown role %d", (int)role);
 }

@@ -358,14 +358,11 @@ struct seen {
     char last[2048];
 };
 
-static void remember(void *context, cairn_log_level level, const char *component,
-                     const char *message)
+static void remember(void *context, const cairn_log_line *line)
 {
     struct seen *seen = context;
-    (void)level;
-    (void)component;
     seen->lines++;
-    (void)snprintf(seen->last, sizeof(seen->last), "%s", message);
+    (void)snprintf(seen->last, sizeof(seen->last), "%s", line->message);
 }
 
 START_TEST(log_filters_and_cuts)

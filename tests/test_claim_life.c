@@ -15,13 +15,12 @@
 
 static char said[8192]; /* warnings, a line each */
 
-static void hear(void *context, cairn_log_level level, const char *component, const char *message)
+static void hear(void *context, const cairn_log_line *line)
 {
     size_t n = strlen(said);
     (void)context;
-    (void)component;
-    if (level == CAIRN_LOG_WARNING)
-        (void)snprintf(said + n, sizeof said - n, "%s\n", message);
+    if (line->level == CAIRN_LOG_WARNING)
+        (void)snprintf(said + n, sizeof said - n, "%s\n", line->message);
 }
 
 /* Job "src" has two checkpoints, the newer of which is also savepoint SAVEPOINT. */

@@ -24,13 +24,12 @@ static uint64_t newest;      /* its id */
 static char warnings[4096];
 static struct crn_mutex warnings_lock;
 
-static void note_warning(void *context, cairn_log_level level, const char *component,
-                         const char *message)
+static void note_warning(void *context, const cairn_log_line *line)
 {
-    (void)context, (void)level, (void)component;
+    (void)context;
     crn_mutex_lock(&warnings_lock);
     size_t n = strlen(warnings);
-    (void)snprintf(warnings + n, sizeof warnings - n, "%s\n", message);
+    (void)snprintf(warnings + n, sizeof warnings - n, "%s\n", line->message);
     crn_mutex_unlock(&warnings_lock);
 }
 

@@ -375,15 +375,14 @@ struct log_book {
     unsigned lines, complete, bad;
 };
 
-static void note_line(void *context, cairn_log_level level, const char *component,
-                      const char *message)
+static void note_line(void *context, const cairn_log_line *line)
 {
     struct log_book *book = context;
     crn_mutex_lock(&book->lock);
     book->lines++;
-    book->complete += level == CAIRN_LOG_INFO && strcmp(component, "checkpoint") == 0 &&
-                      strstr(message, "complete") != NULL;
-    book->bad += strchr(message, '\n') != NULL || level > CAIRN_LOG_INFO;
+    book->complete += line->level == CAIRN_LOG_INFO && strcmp(line->component, "checkpoint") == 0 &&
+                      strstr(line->message, "complete") != NULL;
+    book->bad += strchr(line->message, '\n') != NULL || line->level > CAIRN_LOG_INFO;
     crn_mutex_unlock(&book->lock);
 }
 

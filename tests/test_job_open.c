@@ -398,13 +398,11 @@ struct log_book {
     unsigned created;
 };
 
-static void note_created(void *context, cairn_log_level level, const char *component,
-                         const char *message)
+static void note_created(void *context, const cairn_log_line *line)
 {
     struct log_book *book = context;
-    (void)component;
     crn_mutex_lock(&book->lock);
-    book->created += level == CAIRN_LOG_WARNING && strstr(message, "created") != NULL;
+    book->created += line->level == CAIRN_LOG_WARNING && strstr(line->message, "created") != NULL;
     crn_mutex_unlock(&book->lock);
 }
 

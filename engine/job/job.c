@@ -124,7 +124,7 @@ static int take_options(struct cairn_job *job, const cairn_job_options *options,
         o->log_level = CAIRN_LOG_INFO;
     if (o->now_ms == NULL)
         o->now_ms = system_now_ms;
-    job->log = (struct crn_log){o->log, o->log_context, o->log_level};
+    job->log = (struct crn_log){o->log, o->log_context, o->log_level, job->name};
     if (o->savepoint_uri != NULL) {
         job->savepoint_uri = crn_str_dup_n(o->savepoint_uri, strlen(o->savepoint_uri));
         if (job->savepoint_uri == NULL)

@@ -117,7 +117,7 @@ static void release_source(struct cairn_job *job, uint64_t id)
                   "started",
                   job->name, (unsigned long long)id,
                   job->source.location != NULL ? job->source.location : job->source.name);
-    post_to_tasks(job, &(cairn_event){CAIRN_EVENT_INDEPENDENT, id, 0});
+    post_to_tasks(job, &(cairn_event){.type = CAIRN_EVENT_INDEPENDENT, .checkpoint_id = id});
 }
 
 static void complete_savepoint(struct cairn_job *job)
@@ -128,7 +128,7 @@ static void complete_savepoint(struct cairn_job *job)
     job->attempt = NULL;
     crn_mutex_unlock(&job->lock);
     (void)crn_subsume(job); /* before the first checkpoint each record begins the log anew */
-    post_to_tasks(job, &(cairn_event){CAIRN_EVENT_SAVEPOINT, attempt->id, 0});
+    post_to_tasks(job, &(cairn_event){.type = CAIRN_EVENT_SAVEPOINT, .checkpoint_id = attempt->id});
     crn_savepoint_complete(attempt);
     crn_attempt_free(attempt);
 }
@@ -149,7 +149,9 @@ static void complete_checkpoint(struct cairn_job *job, const struct crn_action *
     crn_mutex_unlock(&job->lock);
     crn_attempt_free(attempt);
     log_completed(job, &info);
-    post_to_tasks(job, &(cairn_event){CAIRN_EVENT_COMPLETED, info.id, subsumed});
+    post_to_tasks(job, &(cairn_event){.type = CAIRN_EVENT_COMPLETED,
+                                      .checkpoint_id = info.id,
+                                      .subsumed_id = subsumed});
     release_source(job, info.id);
     crn_outcome_settle_waiters(job, action->ticket, 0, NULL);
     crn_garbage_remove(job);
@@ -177,7 +179,7 @@ void crn_outcome_aborted(struct cairn_job *job, const struct crn_action *action)
     crn_mutex_unlock(&job->lock);
     crn_log_write(&job->log, CAIRN_LOG_WARNING, crn_outcome_word(attempt), "%s",
                   cairn_error_message(error));
-    post_to_tasks(job, &(cairn_event){CAIRN_EVENT_ABORTED, attempt->id, 0});
+    post_to_tasks(job, &(cairn_event){.type = CAIRN_EVENT_ABORTED, .checkpoint_id = attempt->id});
     crn_outcome_settle_waiters(job, action->ticket, CAIRN_EABORTED, error);
 }
 

@@ -121,7 +121,7 @@ static int run_barrier(struct crn_part *part, cairn_event *ret_event)
         crn_err_prefix(&error, "operator '%s' subtask %u", task->uid, task->options.subtask);
         crn_attempt_decline(attempt, r, error);
         crn_attempt_leave(attempt);
-        *ret_event = (cairn_event){CAIRN_EVENT_NONE, 0, 0};
+        *ret_event = (cairn_event){0};
         return 0; /* the ABORTED event follows */
     }
     struct crn_subtask *subtask = &part->described->subtasks[0];
@@ -130,7 +130,7 @@ static int run_barrier(struct crn_part *part, cairn_event *ret_event)
     if (attempt->savepoint != NULL)
         crn_savepoint_barrier_taken(attempt);
     crn_part_captured_begin(part);
-    *ret_event = (cairn_event){CAIRN_EVENT_BARRIER, id, 0};
+    *ret_event = (cairn_event){.type = CAIRN_EVENT_BARRIER, .checkpoint_id = id};
     return 0;
 }
 
@@ -173,7 +173,7 @@ static int poll_slow(struct cairn_task *task, cairn_event *ret_event, cairn_erro
     struct crn_task_runtime *runtime = task->runtime;
     struct crn_part *part = NULL;
     CRN_TRY(not_pollable(task, reterr));
-    *ret_event = (cairn_event){CAIRN_EVENT_NONE, 0, 0};
+    *ret_event = (cairn_event){0};
     crn_mutex_lock(&job->lock);
     if (runtime->mailbox_count > 0) {
         take_event_locked(runtime, ret_event);
@@ -191,7 +191,7 @@ int cairn_task_poll(cairn_task *task, cairn_event *ret_event, cairn_error **rete
     if (__builtin_expect(atomic_load_explicit(&task->runtime->pending, memory_order_acquire) == 0 &&
                              atomic_load_explicit(&task->open, memory_order_relaxed),
                          1)) {
-        *ret_event = (cairn_event){CAIRN_EVENT_NONE, 0, 0};
+        *ret_event = (cairn_event){0};
         return 0;
     }
     return poll_slow(task, ret_event, reterr);

@@ -27,7 +27,8 @@
  * depends on it. A job can start from any snapshot of any job (claim modes say who owns it then), with
  * another parallelism, another state backend (through canonical files) and changed schemas. A savepoint is
  * no checkpoint, though: a plain start after it goes back to the newest checkpoint, and only restore_uri
- * starts from the savepoint.
+ * starts from the savepoint. The exception is a savepoint that a job was stopped with: a plain start goes on
+ * from that.
  *
  * RESTRICTIONS. Linux; gcc or clang. Keys, namespaces and map keys up to 65,536 bytes, values and
  * elements up to 256 MiB. A restored operator keeps its max_parallelism and its key type (writer.h can
@@ -100,6 +101,7 @@ CAIRN_API const char *cairn_version(void);
     X(EABORTED, 13, STATE, "the checkpoint was aborted")                                        \
     X(EBUSY, 14, STATE, "in use by another process")                                            \
     X(ENONRESTORED, 15, STATE, "stored state has no task to go to")                             \
+    X(EFAILED, 16, STATE, "the job has failed")                                                 \
     X(EUNAVAIL, 20, RETRY, "store temporarily unavailable")                                     \
     X(EUNKNOWN, 21, RETRY, "it is not known whether the operation happened")                    \
     X(ETIMEOUT, 22, RETRY, "timed out")                                                         \
@@ -167,6 +169,10 @@ typedef struct cairn_broadcast cairn_broadcast;
 typedef struct cairn_serializer cairn_serializer;
 typedef struct cairn_struct cairn_struct;
 typedef struct cairn_savepoint_handle cairn_savepoint_handle;
+typedef struct cairn_gate cairn_gate;
+typedef struct cairn_two_phase cairn_two_phase;
+typedef struct cairn_file_sink cairn_file_sink;
+typedef struct cairn_settings cairn_settings;
 
 /** How bytes of a key or value are meant. The tool `cairn cat` decodes by it, and a stored state can
  * only be registered again with the type it was stored with; how values of the last three types may
@@ -189,10 +195,25 @@ typedef enum cairn_log_level {
     CAIRN_LOG_DEBUG = 4
 } cairn_log_level;
 
-/** Receives log lines: no final newline, valid during the call. Called from any thread of the job,
- * possibly from several at once. Must not call into the job. */
-typedef void (*cairn_log_fn)(void *context, cairn_log_level level, const char *component,
-                             const char *message);
+/** One fact of a log line, such as "checkpoint_id" = "17". Names are stable; docs/operations.md lists them. */
+typedef struct cairn_log_field {
+    const char *name;
+    const char *value;
+    uint8_t is_number; /* 1: value is a decimal number */
+} cairn_log_field;
+
+typedef struct cairn_log_line {
+    uint32_t struct_size;
+    cairn_log_level level;
+    const char *component; /* "job", "checkpoint", "savepoint", "control", ... */
+    const char *message;   /* one line without a final newline, for people; says all that the fields do */
+    const cairn_log_field *fields; /* the same for programs; "job" is always among them once it is known */
+    size_t field_count;
+} cairn_log_line;
+
+/** Receives log lines, valid during the call. Called from any thread of the job, possibly from several at
+ * once. Must not call into the job. */
+typedef void (*cairn_log_fn)(void *context, const cairn_log_line *line);
 
 /** A growable buffer that a callback fills. */
 typedef struct cairn_buffer cairn_buffer;
@@ -249,6 +270,19 @@ typedef enum cairn_claim_mode {
                            without a claim. The job needs it no more when it has started. */
 } cairn_claim_mode;
 
+/** What a checkpoint of a job with gates (gate.h) promises. */
+typedef enum cairn_checkpoint_mode {
+    CAIRN_EXACTLY_ONCE = 0, /* a channel whose barrier has come waits for the others */
+    CAIRN_AT_LEAST_ONCE = 1 /* no channel waits: records after the barrier may be in the state, and come
+                               again after a restore */
+} cairn_checkpoint_mode;
+
+/** What becomes of a job's checkpoints when it ends. Savepoints are the user's in any case. */
+typedef enum cairn_retention {
+    CAIRN_RETAIN = 0, /* they stay, and the next start goes on from the newest */
+    CAIRN_DELETE = 1  /* they are removed; the next start is empty. Ids go on */
+} cairn_retention;
+
 typedef struct cairn_job_options {
     uint32_t struct_size;
     const char *store_uri; /* where snapshots live; see cairn_store_open(). This or `store`. */
@@ -303,10 +337,37 @@ typedef struct cairn_job_options {
     uint8_t restore_only_if_new;  /* 1: restore_uri and restore_store, and restore_checkpoint_id with
                                      them, count only while this job has no complete checkpoint of its own:
                                      for a service that is always started with the same options */
+    uint32_t max_concurrent;      /* checkpoints in flight at once; 0: 1; at most 8. Savepoints come on top */
+    uint32_t tolerable_failures;  /* failed checkpoints in a row that the job survives; one more fails it:
+                                     each task's poll gives CAIRN_EFAILED. 0: any number; CAIRN_TOLERATE_NONE:
+                                     none, as in Flink. Declined, timed out and not committed ones count;
+                                     savepoints, subsumed ones and those of a job that ends do not */
+    uint32_t full_every;          /* every n-th checkpoint is a full one; 0: only when asked for */
+    cairn_checkpoint_mode checkpoint_mode;
+    uint8_t unaligned;            /* 1: barriers overtake records that wait in a gate's channels; those
+                                     records become part of the checkpoint. Exactly once, and
+                                     max_concurrent 1, only */
+    uint64_t aligned_timeout_ms;  /* with unaligned: begin aligned, and overtake only when a barrier has
+                                     not come through so long after its trigger; 0: overtake at once */
+    cairn_retention on_cancel;    /* what cairn_job_cancel() leaves of the job's checkpoints */
+    cairn_retention on_failure;   /* what a job leaves that fails by tolerable_failures */
+    uint8_t prefer_checkpoint;    /* 1: after a stop with savepoint the next start goes back to the newest
+                                     checkpoint nevertheless, and sinks may write again what they wrote
+                                     between the two. 0: it goes on from that savepoint (as
+                                     CAIRN_NO_CLAIM), and is CAIRN_ENOTFOUND if that is not there */
+    const char *control;          /* endpoint for `cairn status`, metrics and the like (docs/rest.md): "unix":
+                                     a socket in the run directory ($CAIRN_RUN_DIR, else
+                                     $XDG_RUNTIME_DIR/cairn, else /tmp/cairn-<user id>), where the tool
+                                     looks; "unix:/path"; "tcp:127.0.0.1:PORT" (loopback only; port 0: any).
+                                     NULL: none. Opened by cairn_job_start() */
+    const char *control_token;    /* what requests over tcp have to show, 16 to 256 visible ASCII
+                                     characters; required for tcp */
 } cairn_job_options;
 #define CAIRN_JOB_OPTIONS_INIT                                                                     \
     {sizeof(cairn_job_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,               \
-     (cairn_log_level)0, 0, 0, 0, 0, 0, 0, 0, 0, (cairn_claim_mode)0, 0}
+     (cairn_log_level)0, 0, 0, 0, 0, 0, 0, 0, 0, (cairn_claim_mode)0, 0, 0, 0, 0,                  \
+     (cairn_checkpoint_mode)0, 0, 0, (cairn_retention)0, (cairn_retention)0, 0, 0, 0}
+#define CAIRN_TOLERATE_NONE UINT32_MAX
 
 /** Open a job for writing, and find the checkpoint to restore from.
  *
@@ -396,6 +457,35 @@ CAIRN_API CAIRN_MUST_CHECK int cairn_job_checkpoint(cairn_job *job,
 
 /* Savepoints are asked for in savepoint.h, which this header brings along. */
 
+/** Cancel: abort what is in flight and end the job, keeping or removing its checkpoints as on_cancel says.
+ * Each task's poll gives CAIRN_ECANCELED from now on; the service then closes the job, and
+ * cairn_job_close() waits for the removal. To stop with a savepoint see cairn_savepoint_options.
+ * @return 0 (also if it has ended already), CAIRN_EINVAL (not started), CAIRN_ECLOSED. */
+CAIRN_API CAIRN_MUST_CHECK int cairn_job_cancel(cairn_job *job, cairn_error **reterr);
+
+typedef enum cairn_job_state {
+    CAIRN_JOB_OPEN = 0,      /* not started */
+    CAIRN_JOB_RUNNING = 1,
+    CAIRN_JOB_STOPPING = 2,  /* a stop with savepoint is under way */
+    CAIRN_JOB_STOPPED = 3,   /* with a savepoint */
+    CAIRN_JOB_CANCELLED = 4,
+    CAIRN_JOB_FAILED = 5,    /* too many failed checkpoints */
+    CAIRN_JOB_FENCED = 6     /* another process has taken it over */
+} cairn_job_state;
+/** Any thread. @return a cairn_job_state, or CAIRN_EINVAL. */
+CAIRN_API int cairn_job_get_state(cairn_job *job);
+
+/** Figures of the job and its tasks in Prometheus' text format: what the control endpoint serves at
+ * /metrics, for a service that has an endpoint of its own. docs/operations.md lists them.
+ * @param ret_text  to be released with free().
+ * @return 0, CAIRN_ECLOSED, CAIRN_ENOMEM. */
+CAIRN_API CAIRN_MUST_CHECK int cairn_job_metrics(cairn_job *job, char **ret_text,
+                                                 cairn_error **reterr);
+
+/** Where the control endpoint listens, as the `cairn` tool takes it: "unix:/path" or
+ * "http://127.0.0.1:PORT"; "" if there is none. Valid until the job closes. */
+CAIRN_API const char *cairn_job_control_address(cairn_job *job);
+
 /** Close: abort what is in flight, close every task's database, release the job's threads. Takes no
  * final checkpoint. Who waits for a checkpoint gets CAIRN_EABORTED if it was in flight, else
  * CAIRN_ECLOSED; who waits for a savepoint gets CAIRN_ECLOSED, or what cairn_savepoint_wait() says
@@ -469,15 +559,37 @@ typedef enum cairn_event_type {
     CAIRN_EVENT_ABORTED = 3,   /* checkpoint_id will never complete: go on, a later one covers it */
     CAIRN_EVENT_SAVEPOINT = 4, /* checkpoint_id is a complete savepoint: sinks do not commit for it, the
                                   next COMPLETED covers it */
-    CAIRN_EVENT_INDEPENDENT = 5 /* since checkpoint_id nothing depends any more on the snapshot that the
+    CAIRN_EVENT_INDEPENDENT = 5, /* since checkpoint_id nothing depends any more on the snapshot that the
                                    job was started from without claiming it: it may be deleted. Once to
                                    each task, after that checkpoint's COMPLETED */
+    CAIRN_EVENT_DRAIN = 6,      /* the job is going to stop and drain: a source ends its input here, and
+                                   everybody sends on what it was still gathering (open windows, say). The
+                                   barrier of the last savepoint follows */
+    CAIRN_EVENT_STOPPING = 7,   /* this task's state for savepoint checkpoint_id, with which the job stops,
+                                   was just taken: process no further record, but go on polling, until
+                                   STOPPED or ABORTED (then go on as before) */
+    CAIRN_EVENT_STOPPED = 8     /* savepoint checkpoint_id, with which the job stops, is complete: two-phase
+                                   sinks commit now, as for COMPLETED. The last event: close the job */
 } cairn_event_type;
+
+/** What travels between tasks, among records, and divides them into those before and after checkpoint_id.
+ * gate.h says how. */
+typedef struct cairn_barrier {
+    uint64_t checkpoint_id;
+    int64_t trigger_time_ms; /* wall clock, Unix */
+    uint32_t flags;          /* CAIRN_BARRIER_... */
+} cairn_barrier;
+enum {
+    CAIRN_BARRIER_SAVEPOINT = 1, /* never overtakes */
+    CAIRN_BARRIER_CANCELLED = 2  /* no barrier: that checkpoint_id is given up */
+};
 
 typedef struct cairn_event {
     cairn_event_type type;
     uint64_t checkpoint_id;
-    uint64_t subsumed_id; /* COMPLETED: the newest id that this one made unnecessary; 0: none */
+    uint64_t subsumed_id;  /* COMPLETED: the newest id that this one made unnecessary; 0: none */
+    cairn_barrier barrier; /* BARRIER, STOPPING: send it on to every task that this one feeds, before any
+                              further record */
 } cairn_event;
 
 /* Of a task that does not fetch its events 16 are kept: the oldest ABORTED ones go first, then the
@@ -490,14 +602,23 @@ typedef struct cairn_event {
  * A barrier that cannot be taken aborts that checkpoint (an ABORTED event follows); what is wrong with
  * the local database is told by the state calls themselves.
  *
- * @return 0 with *ret_event, or CAIRN_EFENCED (stop: another process has the job), CAIRN_ECLOSED, or
- *         CAIRN_EINVAL (job not started). */
+ * @return 0 with *ret_event, or CAIRN_EFENCED (stop: another process has the job), CAIRN_ECANCELED (the
+ *         job was cancelled), CAIRN_EFAILED (too many failed checkpoints: start again from the newest),
+ *         CAIRN_ECLOSED (also after STOPPED), CAIRN_EINVAL (job not started), or what a sink's commit gave
+ *         (sink.h): the event waits, and the next poll tries it again. */
 CAIRN_API CAIRN_MUST_CHECK int cairn_task_poll(cairn_task *task, cairn_event *ret_event,
                                                cairn_error **reterr);
 /** The same, waiting up to timeout_ms for something due: for a task without input.
  * @return as cairn_task_poll(); CAIRN_EVENT_NONE when the time is over. */
 CAIRN_API CAIRN_MUST_CHECK int cairn_task_wait(cairn_task *task, uint64_t timeout_ms,
                                                cairn_event *ret_event, cairn_error **reterr);
+/** The task's input has ended: nothing will be written to its state any more, and no key can be set. Later
+ * checkpoints hold its state as it is now, and take no barrier in its thread, so that it need not poll for
+ * them; its events go on to be delivered. A two-phase sink still needs the next COMPLETED to commit what it
+ * has.
+ * @return 0 (also the second time), CAIRN_EINVAL (not started), CAIRN_EFENCED, CAIRN_ECLOSED, or what a
+ *         sink's prepare gave. */
+CAIRN_API CAIRN_MUST_CHECK int cairn_task_finish(cairn_task *task, cairn_error **reterr);
 /** Take a checkpoint from a task's own thread and wait for its end, taking this task's barrier here.
  * Events other than that barrier stay for the next poll. Other tasks' threads must go on polling.
  * @return as cairn_job_checkpoint(). */
@@ -768,7 +889,10 @@ CAIRN_API CAIRN_MUST_CHECK int cairn_broadcast_at(const cairn_broadcast *broadca
 }
 #endif
 
+#include "cairn/gate.h"
 #include "cairn/savepoint.h"
 #include "cairn/schema.h"
+#include "cairn/settings.h"
+#include "cairn/sink.h"
 
 #endif

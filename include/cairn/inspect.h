@@ -109,6 +109,7 @@ typedef struct cairn_record_info {
     cairn_claim_mode source_mode;
     uint8_t source_needed;       /* 1: no own checkpoint is complete yet, the source must stay. Computed by
                                     cairn_log_open() */
+    uint8_t is_stop; /* savepoints: the job was stopped with it; not known from history */
 } cairn_record_info;
 
 typedef struct cairn_log cairn_log;
@@ -188,13 +189,18 @@ typedef struct cairn_subtask_info {
     uint64_t full_bytes;
     uint64_t new_bytes;
     size_t file_count;
+    uint64_t start_delay_us;  /* trigger to barrier */
+    uint64_t align_us;        /* of a task with a gate: its first barrier to the taking of the state */
+    uint64_t in_flight_bytes; /* of records that the barrier overtook */
+    uint8_t is_finished;      /* its input had ended before */
 } cairn_subtask_info;
 
 typedef enum cairn_file_role {
     CAIRN_FILE_TABLE = 1,          /* SST: immutable, shared between checkpoints */
     CAIRN_FILE_DATABASE = 2,       /* CURRENT, RocksDB's MANIFEST, OPTIONS */
     CAIRN_FILE_OPERATOR_STATE = 3,
-    CAIRN_FILE_CANONICAL = 4       /* keyed state in Cairn's own format, of a range of key groups */
+    CAIRN_FILE_CANONICAL = 4,      /* keyed state in Cairn's own format, of a range of key groups */
+    CAIRN_FILE_IN_FLIGHT = 5       /* records that an unaligned barrier overtook: gate.h */
 } cairn_file_role;
 
 typedef struct cairn_file_info {

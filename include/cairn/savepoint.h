@@ -33,8 +33,15 @@ typedef struct cairn_savepoint_options {
                               holds are linked from it, or copied by the store, where the store can, and not
                               sent again. Each stays self-contained */
     uint64_t timeout_ms;   /* it is aborted after it; 0: the job's checkpoint_timeout_ms */
+    uint8_t stop;          /* 1: stop the job with it. Each task gets CAIRN_EVENT_STOPPING at its barrier and
+                              processes nothing more; when the savepoint is complete, CAIRN_EVENT_STOPPED,
+                              with which sinks commit. Meanwhile no checkpoint begins. If it fails, tasks get
+                              ABORTED and the job goes on. The next plain start of the job goes on from it */
+    uint8_t drain;         /* 1, with stop: CAIRN_EVENT_DRAIN comes first: for a job that is not to be
+                              continued */
 } cairn_savepoint_options;
-#define CAIRN_SAVEPOINT_OPTIONS_INIT {sizeof(cairn_savepoint_options), 0, 0, (cairn_savepoint_format)0, 0, 0}
+#define CAIRN_SAVEPOINT_OPTIONS_INIT                                                               \
+    {sizeof(cairn_savepoint_options), 0, 0, (cairn_savepoint_format)0, 0, 0, 0, 0}
 
 typedef enum cairn_savepoint_phase {
     CAIRN_SAVEPOINT_WAITING = 0,   /* another snapshot is in flight, or not every task has polled */

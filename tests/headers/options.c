@@ -26,6 +26,9 @@ int main(void)
     CHECK(cairn_state_options, CAIRN_STATE_OPTIONS_INIT);
     CHECK(cairn_savepoint_options, CAIRN_SAVEPOINT_OPTIONS_INIT);
     CHECK(cairn_savepoint_info, CAIRN_SAVEPOINT_INFO_INIT);
+    CHECK(cairn_gate_options, CAIRN_GATE_OPTIONS_INIT);
+    CHECK(cairn_gate_stats, CAIRN_GATE_STATS_INIT);
+    CHECK(cairn_file_sink_options, CAIRN_FILE_SINK_OPTIONS_INIT);
     CHECK(cairn_custom_functions, CAIRN_CUSTOM_FUNCTIONS_INIT);
     CHECK(cairn_cat_options, CAIRN_CAT_OPTIONS_INIT);
     CHECK(cairn_usage, CAIRN_USAGE_INIT);

@@ -132,6 +132,10 @@ static const char *subtask_difference(const struct crn_subtask *a, const struct 
     SAME_ARRAY(info.generation);
     SAME(info.sequence);
     SAME(info.barrier_us);
+    SAME(info.start_delay_us);
+    SAME(info.align_us);
+    SAME(info.in_flight_bytes);
+    SAME(info.is_finished);
     SAME(info.flush_us);
     SAME(info.capture_us);
     SAME(info.upload_us);

@@ -88,12 +88,10 @@ static void fail_cairn(struct child *c, const char *what, int r, cairn_error *er
     cairn_error_free(error);
 }
 
-static void print_log(void *context, cairn_log_level level, const char *component,
-                      const char *message)
+static void print_log(void *context, const cairn_log_line *line)
 {
     (void)context;
-    (void)level;
-    fprintf(stderr, "crash_child %d: %s: %s\n", (int)getpid(), component, message);
+    fprintf(stderr, "crash_child %d: %s: %s\n", (int)getpid(), line->component, line->message);
 }
 
 /* ------------------------------------------------------------------------------------------ *

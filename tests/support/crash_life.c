@@ -73,11 +73,10 @@ static void must(int r, const char *what, cairn_error *error)
             cairn_error_message(error), cairn_error_object(error));
 }
 
-static void print_log(void *context, cairn_log_level level, const char *component,
-                      const char *message)
+static void print_log(void *context, const cairn_log_line *line)
 {
-    (void)context, (void)level;
-    fprintf(stderr, "crash_life %d: %s: %s\n", (int)getpid(), component, message);
+    (void)context;
+    fprintf(stderr, "crash_life %d: %s: %s\n", (int)getpid(), line->component, line->message);
 }
 
 static int64_t stopped_clock(void *context)

@@ -109,11 +109,9 @@ static int64_t clock_ms(void *context)
     return __atomic_load_n(&m->life.oracle.now_ms, __ATOMIC_RELAXED);
 }
 
-static void print_log(void *context, cairn_log_level level, const char *component,
-                      const char *message)
+static void print_log(void *context, const cairn_log_line *line)
 {
-    (void)level;
-    model_say(context, "  %s: %s", component, message);
+    model_say(context, "  %s: %s", line->component, line->message);
 }
 
 static int open_job(struct model *m, const struct start *s, cairn_error **reterr)

@@ -551,6 +551,10 @@ static void random_operator(struct crn_record *record, size_t i, uint64_t *state
     for (uint32_t j = op->info.parallelism; j > 0; j--) {
         struct crn_subtask *subtask = add_subtask(op, j - 1);
         subtask->info.barrier_us = any_number(state);
+        subtask->info.start_delay_us = any_number(state);
+        subtask->info.align_us = any_number(state);
+        subtask->info.in_flight_bytes = any_number(state);
+        subtask->info.is_finished = any_number(state) % 2 == 1;
         random_files(subtask, record, keyed_count, state);
     }
 }

@@ -132,6 +132,8 @@ const char *cli_role_name(cairn_file_role role)
         return "operator-state";
     case CAIRN_FILE_CANONICAL:
         return "canonical";
+    case CAIRN_FILE_IN_FLIGHT:
+        return "in-flight";
     }
     return UNKNOWN;
 }
