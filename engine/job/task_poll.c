@@ -6,9 +6,10 @@
  * or the state backend failed) is reported for ever; waiting events are delivered, oldest first, so
  * that COMPLETED n is seen before the barrier of n + 1; then the barrier is taken.
  *
- * The barrier (P2, P3): before_barrier callback, operator state and descriptors copied, the state
- * backend's barrier (a memtable switch; for a canonical savepoint a snapshot), then the rest goes
- * to the pool (attempt.c). Nothing in it waits for a flush, a link or an upload.
+ * The barrier (P2, P3): before_barrier callback, participants (sinks prepare), operator state and
+ * descriptors copied, the state backend's barrier (a memtable switch; for a canonical savepoint a
+ * snapshot), then the rest goes to the pool (attempt.c). Nothing in it waits for a flush, a link or
+ * an upload of Cairn's.
  *
  * Lock: job->lock for the mailbox and the hand-over; never held while the callback or the backend
  * runs.
@@ -59,12 +60,26 @@ void crn_task_stop_locked(struct cairn_task *task, int code, const cairn_error *
     crn_cond_broadcast(&runtime->wake);
 }
 
-static void take_event_locked(struct crn_task_runtime *runtime, cairn_event *ret)
+/* The oldest event, which participants see first: it leaves the mailbox when all of them are
+ * content. Meanwhile a full mailbox may have lost it to a newer one. */
+static int deliver_event(struct cairn_task *task, const cairn_event *event, cairn_error **reterr)
 {
-    *ret = runtime->mailbox[0];
-    drop_event(runtime, 0);
+    struct crn_task_runtime *runtime = task->runtime;
+    int r = crn_participants_event(task, event, reterr);
+    if (r < 0)
+        crn_err_prefix(reterr, "operator '%s' subtask %u", task->uid, task->options.subtask);
+    CRN_TRY(r);
+    crn_mutex_lock(&task->job->lock);
+    for (size_t i = 0; i < runtime->mailbox_count; i++)
+        if (runtime->mailbox[i].type == event->type &&
+            runtime->mailbox[i].checkpoint_id == event->checkpoint_id) {
+            drop_event(runtime, i);
+            break;
+        }
     if (runtime->mailbox_count == 0)
         atomic_fetch_and(&runtime->pending, ~(unsigned)CRN_PENDING_EVENT);
+    crn_mutex_unlock(&task->job->lock);
+    return 0;
 }
 
 /* What belongs to the checkpoint besides the database: copied here, in the task's thread. */
@@ -97,6 +112,7 @@ static int take_barrier(struct crn_part *part, cairn_error **reterr)
                                 "the service's before_barrier declined with %s (%d)",
                                 cairn_error_name(r), r);
     }
+    CRN_TRY(crn_participants_barrier(task, part->attempt->id, reterr));
     CRN_TRY(describe_part(part, reterr));
     if (crn_attempt_is_dump(part->attempt))
         return task->db->ops->snapshot(task->db, &part->snapshot, reterr);
@@ -173,14 +189,17 @@ static int poll_slow(struct cairn_task *task, cairn_event *ret_event, cairn_erro
     struct crn_task_runtime *runtime = task->runtime;
     struct crn_part *part = NULL;
     CRN_TRY(not_pollable(task, reterr));
-    *ret_event = (cairn_event){0};
+    cairn_event event = {0};
     crn_mutex_lock(&job->lock);
     if (runtime->mailbox_count > 0) {
-        take_event_locked(runtime, ret_event);
+        event = runtime->mailbox[0];
     } else if (runtime->requested != NULL) {
         part = take_request_locked(runtime);
     }
     crn_mutex_unlock(&job->lock);
+    if (event.type != CAIRN_EVENT_NONE)
+        CRN_TRY(deliver_event(task, &event, reterr));
+    *ret_event = event;
     return part == NULL ? 0 : run_barrier(part, ret_event);
 }
 
