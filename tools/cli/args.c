@@ -103,6 +103,14 @@ static const char *find_help(const struct cli_verb *verb, const struct option_sp
     if (spec->bit == CLI_ALL)
         return is_verb(verb, "ls") ? "also what is known from history only"
                                    : "also the files that both have";
+    if (spec->bit == CLI_JOB && (verb->options & CLI_RUN_DIR))
+        return "which job: its name, unix:/path or http://host:port";
+    if (spec->bit == CLI_FULL && is_verb(verb, "checkpoint"))
+        return "upload every file anew";
+    if (spec->bit == CLI_LIMIT && is_verb(verb, "status"))
+        return "show N of the latest checkpoints; default 8";
+    if (spec->bit == CLI_DETACHED && !is_verb(verb, "savepoint"))
+        return "do not wait for its end";
     if (spec->bit == CLI_FORMAT)
         return is_verb(verb, "export") ? "jsonl (default) or csv" : "canonical (default) or native";
     if (spec->bit == CLI_TO && !is_verb(verb, "restore"))

@@ -129,6 +129,13 @@ int cli_export(const struct cli_args *args, cairn_error **reterr);
 int cli_import(const struct cli_args *args, cairn_error **reterr);
 int cli_edit(const struct cli_args *args, cairn_error **reterr);
 int cli_convert(const struct cli_args *args, cairn_error **reterr);
+int cli_list(const struct cli_args *args, cairn_error **reterr);
+int cli_status(const struct cli_args *args, cairn_error **reterr);
+int cli_checkpoint(const struct cli_args *args, cairn_error **reterr);
+int cli_savepoint(const struct cli_args *args, cairn_error **reterr);
+int cli_stop(const struct cli_args *args, cairn_error **reterr);
+int cli_cancel(const struct cli_args *args, cairn_error **reterr);
+int cli_top(const struct cli_args *args, cairn_error **reterr);
 /* verb_diff_entries.c: `diff --entries` */
 int cli_diff_entries(const struct cli_args *args, cairn_error **reterr);
 
