@@ -98,7 +98,8 @@ bool crn_attempt_is_dump(const struct crn_attempt *attempt)
            strcmp(attempt->job->backend->file_kind, CRN_FILE_KIND_CANONICAL) != 0;
 }
 
-void crn_attempt_decline(struct crn_attempt *attempt, int code, cairn_error *error)
+static void decline(struct crn_attempt *attempt, const struct crn_part *part, int code,
+                    cairn_error *error)
 {
     struct cairn_job *job = attempt->job;
     crn_mutex_lock(&job->lock);
@@ -106,6 +107,7 @@ void crn_attempt_decline(struct crn_attempt *attempt, int code, cairn_error *err
         attempt->declined = true;
         if (attempt->error == NULL) {
             attempt->error = CRN_TAKE(error);
+            attempt->failed_part = part;
             if (attempt->error == NULL)
                 (void)crn_err_fail(&attempt->error, code, NULL, "%s", cairn_error_text(code));
         }
@@ -115,6 +117,18 @@ void crn_attempt_decline(struct crn_attempt *attempt, int code, cairn_error *err
     crn_cond_signal(&job->wake_driver);
     crn_mutex_unlock(&job->lock);
     cairn_error_free(error);
+}
+
+void crn_attempt_decline(struct crn_attempt *attempt, int code, cairn_error *error)
+{
+    decline(attempt, NULL, code, error);
+}
+
+void crn_part_decline(struct crn_part *part, int code, cairn_error *error)
+{
+    crn_err_prefix(&error, "operator '%s' subtask %u", part->task->uid,
+                   part->task->options.subtask);
+    decline(part->attempt, part, code, error);
 }
 
 void crn_attempt_enter(struct crn_attempt *attempt)
@@ -167,13 +181,6 @@ static void remove_staging(struct crn_part *part)
                       cairn_error_message(error));
 }
 
-static void part_failed(struct crn_part *part, int code, cairn_error *error)
-{
-    crn_err_prefix(&error, "operator '%s' subtask %u", part->task->uid,
-                   part->task->options.subtask);
-    crn_attempt_decline(part->attempt, code, error);
-}
-
 static void finish_part(struct crn_part *part)
 {
     struct crn_attempt *attempt = part->attempt;
@@ -182,6 +189,8 @@ static void finish_part(struct crn_part *part)
     part->described->subtasks[0].info.upload_us = crn_now_us() - part->upload_started_us;
     crn_mutex_lock(&job->lock);
     part->acked = !atomic_load(&attempt->cancelled);
+    if (part->acked)
+        atomic_store(&part->phase, CRN_PART_ACKED);
     crn_cond_signal(&job->wake_driver);
     crn_mutex_unlock(&job->lock);
 }
@@ -220,7 +229,7 @@ static void upload_main(void *arg)
     if (r == 0)
         r = crn_upload_file(part, path, file, origin, &error);
     if (r < 0)
-        part_failed(part, r, error);
+        crn_part_decline(part, r, error);
     if (atomic_fetch_sub(&part->uploads_left, 1) == 1)
         finish_part(part);
     crn_attempt_leave(attempt);
@@ -316,9 +325,12 @@ static int submit_uploads(struct crn_part *part, cairn_error **reterr)
     const struct crn_savepoint_run *run = part->attempt->savepoint;
     uint64_t bytes = 0;
     for (size_t i = 0; i < subtask->file_count; i++)
-        bytes += subtask->files[i].info.size;
-    if (run != NULL && part->snapshot == NULL)
-        atomic_fetch_add(&run->handle->total_bytes, bytes);
+        if (subtask->files[i].info.object == NULL)
+            bytes += subtask->files[i].info.size;
+    atomic_store(&part->phase, CRN_PART_UPLOADING);
+    if (part->snapshot == NULL)
+        atomic_fetch_add(run != NULL ? &run->handle->total_bytes : &part->attempt->total_bytes,
+                         bytes);
     for (size_t i = 0; i < subtask->file_count; i++)
         if (subtask->files[i].info.object == NULL)
             CRN_TRY(submit_upload(part, i, reterr));
@@ -370,7 +382,7 @@ static void capture_main(void *arg)
     atomic_store(&part->dumps_left, 1);
     int r = capture_part(part, &error);
     if (r < 0)
-        part_failed(part, r, error);
+        crn_part_decline(part, r, error);
     if (part->snapshot != NULL)
         crn_dump_done(part);
     if (atomic_fetch_sub(&part->uploads_left, 1) == 1)
@@ -388,6 +400,6 @@ void crn_part_captured_begin(struct crn_part *part)
         ops->release_snapshot(part->snapshot);
     else
         ops->release(part->task->db);
-    part_failed(part, crn_err_nomem(&error), error);
+    crn_part_decline(part, crn_err_nomem(&error), error);
     crn_attempt_leave(part->attempt);
 }

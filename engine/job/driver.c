@@ -221,6 +221,7 @@ static void do_cancel(struct cairn_job *job, const struct crn_action *action)
                 waiting++;
                 late = &attempt->parts[i];
             }
+        attempt->failed_part = late;
         (void)crn_err_fail(
             &attempt->error, CAIRN_ETIMEOUT, NULL,
             "timed out after %llu ms; %zu of %zu tasks had not acknowledged, one of "

@@ -158,6 +158,7 @@ static int open_parts(struct cairn_job *job, cairn_error **reterr)
     CRN_TRY(crn_pool_new(job->options.transfer_threads, "cairn-transfer", &job->pool, reterr));
     CRN_TRY(crn_job_empty_local_dir(job, reterr));
     CRN_TRY(crn_job_take_over(job, reterr));
+    CRN_TRY(crn_recorder_open(job, &job->recorder, reterr));
     CRN_AUTO_ERROR cairn_error *error = NULL;
     if (crn_job_collect(job, false, &error) < 0) {
         job->gc_wanted = true;
@@ -215,6 +216,7 @@ void crn_job_unref(struct cairn_job *job)
 {
     if (atomic_fetch_sub(&job->refs, 1) != 1)
         return;
+    crn_recorder_free(job->recorder);
     crn_source_done(&job->source);
     crn_joblog_done(&job->joblog);
     for (size_t i = 0; i < job->garbage_count; i++)

@@ -8,6 +8,7 @@
 #include "engine/job/coordinator.h"
 #include "engine/log/joblog.h"
 #include "engine/job/task.h"
+#include "engine/status/recorder.h"
 #include <stdatomic.h>
 
 /*
@@ -63,7 +64,15 @@ struct crn_part {
     /* Guarded by job->lock. */
     bool taken; /* the task is in, or past, its barrier */
     bool acked;
-    bool reported; /* the driver has seen the ack */
+    bool reported;     /* the driver has seen the ack */
+    atomic_uint phase; /* enum crn_part_phase: for who watches */
+};
+
+/* What recorder.c has noted of an attempt's end. */
+struct crn_attempt_end {
+    uint64_t at_us; /* 0: it has not ended */
+    int64_t time_ms;
+    bool told; /* that it was aborted */
 };
 
 struct crn_attempt {
@@ -86,13 +95,18 @@ struct crn_attempt {
     bool declined;    /* reason and code are set */
     bool decline_reported;
     bool drain_reported;
-    cairn_error *error; /* why it was declined */
-    char **uploaded;    /* keys (relative) that may exist in the store because of this attempt */
+    cairn_error *error;                 /* why it was declined */
+    const struct crn_part *failed_part; /* whose failure that is; NULL: no task's */
+    char **uploaded; /* keys (relative) that may exist in the store because of this attempt */
     size_t uploaded_count, uploaded_capacity;
     /* Driver only. */
-    struct crn_record *record; /* for the log, once built */
-    cairn_error *log_error;    /* why the log could not be told the outcome so far */
-    bool in_doubt;             /* it may stand in the log: a try had no known outcome */
+    struct crn_record *record;  /* for the log, once built */
+    cairn_error *log_error;     /* why the log could not be told the outcome so far */
+    bool in_doubt;              /* it may stand in the log: a try had no known outcome */
+    uint64_t commit_started_us; /* first try; 0: none yet */
+    struct crn_attempt_end end;
+    /* For who watches, any thread. */
+    atomic_uint_fast64_t done_bytes, total_bytes; /* of a checkpoint: sent, and to be sent */
 };
 
 struct crn_task_runtime {
@@ -115,8 +129,9 @@ struct crn_task_runtime {
     uint32_t mailbox_count; /* oldest first */
     int stop_code;
     cairn_error *stop_error;
-    /* Task's thread. */
-    uint64_t barriers, barrier_last_us, barrier_max_us;
+    uint32_t visitors; /* who looks at the database: it is not closed before they end */
+    /* Written by the task's thread, read by any. */
+    atomic_uint_fast64_t barriers, barrier_last_us, barrier_max_us;
 };
 
 /* Someone who waits for the outcome of a request. On the waiter's stack, linked under job->lock. */
@@ -176,6 +191,7 @@ struct cairn_job {
 
     atomic_uint_fast64_t next_object; /* running number of object names in this epoch */
     atomic_uint refs;                 /* the job itself and its tasks */
+    struct crn_recorder *recorder;    /* what became of its snapshots: engine/status/ */
 
     struct crn_mutex rate_lock; /* upload.c: token bucket */
     uint64_t rate_free_at_us;
@@ -289,6 +305,8 @@ bool crn_attempt_is_dump(const struct crn_attempt *attempt);
 void crn_part_captured_begin(struct crn_part *part);
 /* First failure wins. Any thread, without the lock. Takes the error. */
 void crn_attempt_decline(struct crn_attempt *attempt, int code, cairn_error *error);
+/* The same for the task's reasons: its name is put in front. */
+void crn_part_decline(struct crn_part *part, int code, cairn_error *error);
 void crn_attempt_enter(struct crn_attempt *attempt);
 void crn_attempt_leave(struct crn_attempt *attempt);
 int crn_attempt_note_upload(struct crn_attempt *attempt, const char *key);

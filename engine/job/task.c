@@ -460,7 +460,7 @@ void cairn_task_close(cairn_task *task)
     if (!job->closing)
         leave_attempt_locked(job, task);
     /* A job that is closing shuts its tasks itself, and must be through with this one. */
-    while (job->closing && is_registered_locked(task))
+    while ((job->closing && is_registered_locked(task)) || task->runtime->visitors > 0)
         crn_cond_wait(&job->wake_waiters, &job->lock);
     crn_task_unregister_locked(task);
     crn_mutex_unlock(&job->lock);

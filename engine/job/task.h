@@ -51,6 +51,9 @@ struct cairn_task {
 
     atomic_bool open; /* false once the job or the task is closed: every call is CAIRN_ECLOSED */
 
+    /* Written by the writer's thread, read by any. */
+    atomic_uint_fast64_t keys_set;
+
     /* Writer's thread only. */
     cairn_state_info *stored; /* states known from the restored checkpoint, keyed and operator */
     size_t stored_count;

@@ -129,22 +129,23 @@ static int run_barrier(struct crn_part *part, cairn_event *ret_event)
     uint64_t id = attempt->id;
     int r = take_barrier(part, &error);
     uint64_t took_us = crn_now_us() - began_us;
-    runtime->barriers++;
-    runtime->barrier_last_us = took_us;
-    if (took_us > runtime->barrier_max_us)
-        runtime->barrier_max_us = took_us;
+    atomic_fetch_add(&runtime->barriers, 1);
+    atomic_store(&runtime->barrier_last_us, took_us);
+    if (took_us > atomic_load(&runtime->barrier_max_us))
+        atomic_store(&runtime->barrier_max_us, took_us);
     if (r < 0) {
-        crn_err_prefix(&error, "operator '%s' subtask %u", task->uid, task->options.subtask);
-        crn_attempt_decline(attempt, r, error);
+        crn_part_decline(part, r, error);
         crn_attempt_leave(attempt);
         *ret_event = (cairn_event){0};
         return 0; /* the ABORTED event follows */
     }
     struct crn_subtask *subtask = &part->described->subtasks[0];
+    subtask->info.start_delay_us = began_us - attempt->started_us;
     subtask->info.barrier_us = took_us;
     subtask->info.sequence = part->barrier.sequence;
     if (attempt->savepoint != NULL)
         crn_savepoint_barrier_taken(attempt);
+    atomic_store(&part->phase, CRN_PART_CAPTURING);
     crn_part_captured_begin(part);
     *ret_event = (cairn_event){.type = CAIRN_EVENT_BARRIER, .checkpoint_id = id};
     return 0;
@@ -316,9 +317,9 @@ int cairn_task_get_stats(cairn_task *task, cairn_task_stats *ret_stats, cairn_er
     const struct crn_task_runtime *runtime = task->runtime;
     cairn_task_stats stats = {
         .struct_size = sizeof stats,
-        .barriers = runtime->barriers,
-        .barrier_last_us = runtime->barrier_last_us,
-        .barrier_max_us = runtime->barrier_max_us,
+        .barriers = atomic_load(&runtime->barriers),
+        .barrier_last_us = atomic_load(&runtime->barrier_last_us),
+        .barrier_max_us = atomic_load(&runtime->barrier_max_us),
         .hold_count = state.hold_count,
         .hold_us = state.hold_us,
         .backpressure_us = state.backpressure_us,

@@ -285,8 +285,9 @@ int crn_upload_file(struct crn_part *part, const char *path, struct crn_file *fi
 {
     struct crn_attempt *attempt = part->attempt;
     struct file_source source = {.attempt = attempt, .path = path};
-    if (attempt->savepoint != NULL && part->snapshot == NULL)
-        source.progress = &attempt->savepoint->handle->done_bytes;
+    if (part->snapshot == NULL)
+        source.progress = attempt->savepoint != NULL ? &attempt->savepoint->handle->done_bytes
+                                                     : &attempt->done_bytes;
     file->info.checkpoint_id = attempt->id;
     file->info.epoch = attempt->job->epoch;
     int r = 0;

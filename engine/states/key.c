@@ -74,6 +74,10 @@ int cairn_task_set_key(cairn_task *task, const void *key, size_t size)
         return refuse(task, (struct crn_refused_key){.why = CRN_REFUSED_MEMORY});
     task->key_group = group;
     task->has_key = true;
+    /* One writer: no locked instruction. */
+    atomic_store_explicit(&task->keys_set,
+                          atomic_load_explicit(&task->keys_set, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
     return 0;
 }
 
