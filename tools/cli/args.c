@@ -53,7 +53,7 @@ static const struct option_spec {
     {CLI_ENTRIES, "entries", 'e', FLAG, offsetof(struct cli_args, entries), NULL,
      "compare entries, not files"},
     {CLI_OPERATORS, "operators", 0, TEXT, offsetof(struct cli_args, operators), "FILE",
-     "JSON as of inspect --json, or a job's or savepoint's directory"},
+     "JSON as of inspect --json, a job's or savepoint's directory, or a running job"},
     {CLI_BACKEND, "backend", 0, TEXT, offsetof(struct cli_args, backend), "NAME",
      "the service's state backend: rocksdb (default) or heap"},
     {CLI_FORMAT, "format", 0, TEXT, offsetof(struct cli_args, format), "FORMAT", NULL},

@@ -66,9 +66,9 @@ const struct cli_verb cli_verbs[] = {
      "tell whether a service can start from a snapshot",
      "What of the snapshot its operators would get, what would be dropped, and what does not fit. "
      "The\n"
-     "operators stand in a file, as `inspect --json` prints them, or are those that another job "
-     "or\n"
-     "savepoint has stored. The exit status is 0 only if the service can start.\n"},
+     "operators stand in a file, as `inspect --json` prints them, are those that another job or\n"
+     "savepoint has stored, or those of a running job: its name, unix:/path or http://host:port.\n"
+     "The exit status is 0 only if the service can start.\n"},
     {"export", "PATH [ID]", 1, 2,
      CLI_JOB | CLI_FORMAT | CLI_TO | CLI_OPERATOR | CLI_STATE | CLI_KEY | CLI_LIMIT, cli_export,
      "write the entries of a snapshot as JSON lines or CSV",
