@@ -152,9 +152,17 @@ static int read_plan(const struct cli_args *args, struct plan *plan, cairn_error
     if (stat(what, &file) == 0)
         return S_ISREG(file.st_mode) ? plan_from_file(what, plan, reterr)
                                      : plan_from_snapshot(what, plan, reterr);
-    if (cli_service_is_address(what) || !strchr(what, '/'))
+    if (cli_service_is_address(what))
         return plan_from_service(args, plan, reterr);
-    return plan_from_snapshot(what, plan, reterr);
+    if (strchr(what, '/'))
+        return plan_from_snapshot(what, plan, reterr);
+    CLI_AUTO_ERROR cairn_error *error = NULL;
+    int r = plan_from_service(args, plan, &error);
+    if (r != CAIRN_ENOTFOUND)
+        return r < 0 ? cli_raise(reterr, r, "%s", cairn_error_message(error)) : r;
+    cli_hint("`cairn list` shows the jobs that run here");
+    return cli_raise(reterr, CAIRN_ENOTFOUND,
+                     "'%s' is no file, no directory of a snapshot and no job that runs here", what);
 }
 
 static void make_planned(struct plan *plan)
