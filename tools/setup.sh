@@ -10,6 +10,7 @@ packages=(
     gcc libc6-dev meson ninja-build pkg-config python3
     librocksdb-dev liblz4-dev libxxhash-dev libisal-dev libprotobuf-c-dev protobuf-c-compiler
     libjson-c-dev libmicrohttpd-dev libyaml-dev libcurl4-openssl-dev
+    libexpat1-dev libssl-dev
     # to test and to check
     check clang clang-format cppcheck curl g++ libavro-dev libhiredis-dev mandoc prometheus
     redis-server shellcheck

@@ -26,17 +26,17 @@
  *   probe.c        what a server can do, found out at open
  *   s3.c           open, close, the vtable
  *
- * Threads: every method may run in any number of threads. A connection (curl easy handle) is used by
- * one request at a time; the pool hands them out, at most max_connections of them, and a call that
- * finds none waits.
+ * Threads: every method may run in any number of threads. A connection (curl easy handle) is used
+ * by one request at a time; the pool hands them out, at most max_connections of them, and a call
+ * that finds none waits.
  *
  * Memory: bodies are read from sources and given to sinks in pieces of IO_BYTES; nothing is kept
  * whole but what create() is given, listing pages and error bodies (bounded). A source that cannot
  * be read at any offset by several threads is read once, part by part, into part buffers.
  *
  * Outcomes (P1, P7): a request that may have reached the server and got no clear answer is
- * CAIRN_EUNKNOWN for create(), never a guess; put() is repeated, since its bytes are always the same
- * and names are unique.
+ * CAIRN_EUNKNOWN for create(), never a guess; put() is repeated, since its bytes are always the
+ * same and names are unique.
  */
 
 struct crn_s3_config {
