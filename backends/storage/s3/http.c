@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One try at one request. Everything that libcurl is told about it is told anew each time, since a
+ * handle may have served any other request before.
+ *
+ * A body that is refused early (a failed precondition, say) may have been sent in part: what the
+ * server answered counts. A body that arrives is counted against what was wanted; the status alone
+ * is not enough. Redirects are not followed: the signature would be for another host.
+ */
+#include "backends/storage/s3/http.h"
+
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+#define IO_BYTES ((size_t)256 << 10)
+#define CONNECT_TIMEOUT_MS 3000L
+#define STALL_BYTES_PER_SEC 1024L
+#define STALL_SECONDS 20L
+#define MS_PER_MIB 1000u /* a body may take so long on top of the request's own time */
+
+/* What the callbacks of one try share. */
+struct attempt {
+    struct crn_s3_request *request;
+    struct crn_s3_reply *reply;
+    CURL *easy;
+    uint64_t sent;     /* position in the body */
+    uint64_t received; /* of the answer's body */
+    int code;          /* of a source or a sink, or memory */
+    cairn_error *error;
+    bool too_large;
+    uint64_t retry_after_ms;
+    int64_t server_ms; /* from the Date header; 0: none */
+};
+
+static uint64_t body_size(const struct crn_s3_request *request)
+{
+    return request->source != NULL ? request->source->size : request->body_size;
+}
+
+/* ---- what is sent ---- */
+
+static size_t send_body(char *to, size_t one, size_t count, void *context)
+{
+    struct attempt *attempt = context;
+    struct crn_s3_request *request = attempt->request;
+    uint64_t left = body_size(request) - attempt->sent;
+    size_t n = one * count < left ? one * count : (size_t)left;
+    if (n == 0)
+        return 0;
+    if (request->source == NULL) {
+        memcpy(to, (const char *)request->body + attempt->sent, n);
+    } else {
+        attempt->code =
+            request->source->read(request->source, attempt->sent, to, n, &attempt->error);
+        if (attempt->code < 0)
+            return CURL_READFUNC_ABORT;
+    }
+    attempt->sent += n;
+    return n;
+}
+
+/* curl starts over when a kept connection turns out to be dead. */
+static int rewind_body(void *context, curl_off_t offset, int origin)
+{
+    struct attempt *attempt = context;
+    if (origin != SEEK_SET || offset != 0)
+        return CURL_SEEKFUNC_CANTSEEK;
+    attempt->sent = 0;
+    return CURL_SEEKFUNC_OK;
+}
+
+/* ---- what arrives ---- */
+
+static bool is_good(const struct attempt *attempt)
+{
+    long status = 0;
+    curl_easy_getinfo(attempt->easy, CURLINFO_RESPONSE_CODE, &status);
+    return status >= 200 && status < 300;
+}
+
+static size_t take_body(char *data, size_t one, size_t count, void *context)
+{
+    struct attempt *attempt = context;
+    struct crn_s3_request *request = attempt->request;
+    size_t n = one * count;
+    if (request->sink == NULL || !is_good(attempt)) {
+        attempt->too_large = n > CRN_S3_REPLY_BYTES_MAX - request->reply.size;
+        if (!attempt->too_large && crn_buf_append(&request->reply, data, n) < 0)
+            attempt->code = crn_err_nomem(&attempt->error);
+        return attempt->too_large || attempt->code < 0 ? 0 : n;
+    }
+    if (n > request->sink_size - attempt->received) {
+        attempt->too_large = true;
+        return 0;
+    }
+    attempt->code =
+        request->sink->write(request->sink, attempt->received, data, n, &attempt->error);
+    attempt->received += n;
+    return attempt->code < 0 ? 0 : n;
+}
+
+/* The value of a header of that name, trimmed, into `ret`. */
+static bool header_value(const char *line, size_t size, const char *name, char *ret,
+                         size_t ret_size)
+{
+    size_t n = strlen(name);
+    if (size <= n || line[n] != ':' || strncasecmp(line, name, n) != 0)
+        return false;
+    const char *value = line + n + 1, *end = line + size;
+    while (value < end && (*value == ' ' || *value == '\t'))
+        value++;
+    while (end > value && (end[-1] == '\r' || end[-1] == '\n' || end[-1] == ' '))
+        end--;
+    size_t length = (size_t)(end - value);
+    if (length >= ret_size)
+        return false; /* nothing that we could use */
+    memcpy(ret, value, length);
+    ret[length] = 0;
+    return true;
+}
+
+static int64_t http_time_ms(const char *text)
+{
+    struct tm tm = {0};
+    return strptime(text, "%a, %d %b %Y %H:%M:%S GMT", &tm) != NULL ? (int64_t)timegm(&tm) * 1000
+                                                                    : 0;
+}
+
+static size_t take_header(char *line, size_t one, size_t count, void *context)
+{
+    struct attempt *attempt = context;
+    struct crn_s3_request *request = attempt->request;
+    size_t size = one * count;
+    char value[256];
+    if (size > 5 && strncmp(line, "HTTP/", 5) == 0) { /* of the last answer, not of 100 Continue */
+        request->etag[0] = 0;
+        request->content_length = request->total_size = UINT64_MAX;
+        request->modified_ms = 0;
+    } else if (header_value(line, size, "etag", value, sizeof request->etag)) {
+        memcpy(request->etag, value, strlen(value) + 1);
+    } else if (header_value(line, size, "content-length", value, sizeof value)) {
+        request->content_length = strtoull(value, NULL, 10);
+    } else if (header_value(line, size, "content-range", value, sizeof value)) {
+        const char *total = strchr(value, '/');
+        if (total != NULL && total[1] >= '0' && total[1] <= '9')
+            request->total_size = strtoull(total + 1, NULL, 10);
+    } else if (header_value(line, size, "last-modified", value, sizeof value)) {
+        request->modified_ms = http_time_ms(value);
+    } else if (header_value(line, size, "date", value, sizeof value)) {
+        attempt->server_ms = http_time_ms(value);
+    } else if (header_value(line, size, "retry-after", value, sizeof value)) {
+        attempt->retry_after_ms = strtoull(value, NULL, 10) * 1000;
+    }
+    return size;
+}
+
+/* ---- putting a request together ---- */
+
+static int hash_source(cairn_source *source, char ret[CRN_S3_HASH_HEX], cairn_error **reterr)
+{
+    uint8_t hash[EVP_MAX_MD_SIZE];
+    CRN_AUTO_FREE uint8_t *piece = malloc(IO_BYTES);
+    EVP_MD_CTX *context = EVP_MD_CTX_new();
+    int r = piece == NULL || context == NULL || EVP_DigestInit_ex(context, EVP_sha256(), NULL) != 1
+                ? crn_err_nomem(reterr)
+                : 0;
+    for (uint64_t at = 0; r == 0 && at < source->size;) {
+        size_t n = source->size - at < IO_BYTES ? (size_t)(source->size - at) : IO_BYTES;
+        r = source->read(source, at, piece, n, reterr);
+        if (r == 0 && EVP_DigestUpdate(context, piece, n) != 1)
+            r = crn_err_nomem(reterr);
+        at += n;
+    }
+    if (r == 0 && EVP_DigestFinal_ex(context, hash, NULL) != 1)
+        r = crn_err_nomem(reterr);
+    EVP_MD_CTX_free(context);
+    if (r == 0)
+        crn_s3_hash_hex(hash, ret);
+    return r;
+}
+
+/* Over http, what is sent is part of the signature, so that nobody between can change it. */
+static int hash_payload(const struct crn_s3 *s3, const struct crn_s3_request *request,
+                        char ret[CRN_S3_HASH_HEX], cairn_error **reterr)
+{
+    if (request->source == NULL && request->body_size == 0) {
+        memcpy(ret, CRN_S3_EMPTY_HASH, sizeof CRN_S3_EMPTY_HASH);
+        return 0;
+    }
+    if (s3->config.unsigned_payload) {
+        memcpy(ret, CRN_S3_UNSIGNED, sizeof CRN_S3_UNSIGNED);
+        return 0;
+    }
+    if (request->source != NULL)
+        return hash_source(request->source, ret, reterr);
+    return crn_s3_hash(request->body, request->body_size, ret) < 0 ? crn_err_nomem(reterr) : 0;
+}
+
+struct target {
+    struct cairn_buffer host, path, query, url;
+};
+
+static void target_done(struct target *target)
+{
+    crn_buf_done(&target->host);
+    crn_buf_done(&target->path);
+    crn_buf_done(&target->query);
+    crn_buf_done(&target->url);
+}
+
+static int append_text(struct cairn_buffer *buffer, const char *text)
+{
+    return crn_buf_append(buffer, text, strlen(text));
+}
+
+static int make_target(const struct crn_s3 *s3, struct crn_s3_request *request, struct target *t)
+{
+    const struct crn_s3_config *c = &s3->config;
+    bool has_query = request->query_count > 0;
+    if ((!c->path_style && crn_buf_printf(&t->host, "%s.", c->bucket) < 0) ||
+        append_text(&t->host, c->host) < 0 || append_text(&t->path, "/") < 0)
+        return CAIRN_ENOMEM;
+    if (c->path_style && append_text(&t->path, c->bucket) < 0)
+        return CAIRN_ENOMEM;
+    if (request->key != NULL && ((c->path_style && append_text(&t->path, "/") < 0) ||
+                                 crn_s3_encode(&t->path, c->prefix, true) < 0 ||
+                                 crn_s3_encode(&t->path, request->key, true) < 0))
+        return CAIRN_ENOMEM;
+    if (append_text(&t->query, "") < 0 ||
+        crn_s3_encode_query(&t->query, request->query, request->query_count) < 0)
+        return CAIRN_ENOMEM;
+    return crn_buf_printf(&t->url, "%s://%s%s%s%s", c->scheme, (const char *)t->host.data,
+                          (const char *)t->path.data, has_query ? "?" : "",
+                          has_query ? (const char *)t->query.data : "");
+}
+
+static bool add_header(struct curl_slist **list, const char *name, const char *value)
+{
+    CRN_AUTO_BUFFER struct cairn_buffer line = {0};
+    if (crn_buf_printf(&line, "%s: %s", name, value) < 0)
+        return false;
+    struct curl_slist *more = curl_slist_append(*list, (const char *)line.data);
+    if (more != NULL)
+        *list = more;
+    return more != NULL;
+}
+
+static int make_headers(struct crn_s3 *s3, struct crn_s3_request *request, const struct target *t,
+                        const char *hash, struct curl_slist **ret)
+{
+    const struct crn_s3_config *c = &s3->config;
+    CRN_AUTO_BUFFER struct cairn_buffer authorization = {0};
+    struct crn_s3_pair headers[CRN_S3_PAIRS_MAX + 4];
+    size_t count = 0;
+    char date[32];
+    struct tm tm;
+    time_t now = (time_t)((crn_wall_ms() + atomic_load(&s3->skew_ms)) / 1000);
+    (void)strftime(date, sizeof date, "%Y%m%dT%H%M%SZ", gmtime_r(&now, &tm));
+    headers[count++] = (struct crn_s3_pair){"host", (const char *)t->host.data};
+    headers[count++] = (struct crn_s3_pair){"x-amz-date", date};
+    headers[count++] = (struct crn_s3_pair){"x-amz-content-sha256", hash};
+    if (c->session_token != NULL)
+        headers[count++] = (struct crn_s3_pair){"x-amz-security-token", c->session_token};
+    for (size_t i = 0; i < request->signed_header_count; i++)
+        headers[count++] = request->signed_headers[i];
+    const struct crn_s3_signing signing = {
+        .access_key = c->access_key,
+        .secret_key = c->secret_key,
+        .region = c->region,
+        .amz_date = date,
+        .method = request->method,
+        .path = (const char *)t->path.data,
+        .query = t->query.data != NULL ? (const char *)t->query.data : "",
+        .headers = headers,
+        .header_count = count,
+        .payload_hash = hash,
+    };
+    int r = crn_s3_sign(&signing, &authorization);
+    if (r < 0)
+        return r;
+    if (!add_header(ret, "Authorization", (const char *)authorization.data))
+        return CAIRN_ENOMEM;
+    for (size_t i = 0; i < count; i++)
+        if (!add_header(ret, headers[i].name, headers[i].value))
+            return CAIRN_ENOMEM;
+    for (size_t i = 0; i < request->header_count; i++)
+        if (!add_header(ret, request->headers[i].name, request->headers[i].value))
+            return CAIRN_ENOMEM;
+    return 0;
+}
+
+static void set_method(CURL *easy, struct crn_s3_request *request, struct attempt *attempt)
+{
+    uint64_t size = body_size(request);
+    bool has_body =
+        size > 0 || strcmp(request->method, "PUT") == 0 || strcmp(request->method, "POST") == 0;
+    if (strcmp(request->method, "HEAD") == 0)
+        curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
+    if (has_body) {
+        curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L);
+        curl_easy_setopt(easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)size);
+        curl_easy_setopt(easy, CURLOPT_READFUNCTION, send_body);
+        curl_easy_setopt(easy, CURLOPT_READDATA, attempt);
+        curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, rewind_body);
+        curl_easy_setopt(easy, CURLOPT_SEEKDATA, attempt);
+    }
+    if (strcmp(request->method, "HEAD") != 0)
+        curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
+}
+
+static void set_connection(const struct crn_s3 *s3, CURL *easy, uint64_t bytes, char *error_text)
+{
+    const struct crn_s3_config *c = &s3->config;
+    uint64_t timeout_ms = c->request_timeout_ms + (bytes >> 20) * MS_PER_MIB;
+    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_PROXY, "");
+    curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, timeout_ms > LONG_MAX ? LONG_MAX : (long)timeout_ms);
+    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, STALL_BYTES_PER_SEC);
+    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, STALL_SECONDS);
+    curl_easy_setopt(easy, CURLOPT_EXPECT_100_TIMEOUT_MS, 1000L);
+    curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, (long)IO_BYTES);
+    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)IO_BYTES);
+    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, error_text);
+    if (c->ca_file != NULL)
+        curl_easy_setopt(easy, CURLOPT_CAINFO, c->ca_file);
+}
+
+/* ---- the try ---- */
+
+/* A body that came short, or long, under a good status. */
+static void check_length(const struct attempt *attempt)
+{
+    const struct crn_s3_request *request = attempt->request;
+    if (attempt->reply->transport != CURLE_OK || request->sink == NULL || !is_good(attempt) ||
+        request->sink_size == UINT64_MAX || attempt->received == request->sink_size)
+        return;
+    attempt->reply->transport = CURLE_PARTIAL_FILE;
+}
+
+static int run(struct crn_s3 *s3, struct attempt *attempt, struct curl_slist *headers,
+               const struct target *target, char *error_text)
+{
+    CURL *easy = attempt->easy;
+    struct crn_s3_request *request = attempt->request;
+    bool is_read = request->sink != NULL && request->sink_size != UINT64_MAX;
+    curl_easy_reset(easy);
+    set_connection(s3, easy, is_read ? request->sink_size : body_size(request), error_text);
+    set_method(easy, request, attempt);
+    curl_easy_setopt(easy, CURLOPT_URL, (const char *)target->url.data);
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_body);
+    curl_easy_setopt(easy, CURLOPT_WRITEDATA, attempt);
+    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, take_header);
+    curl_easy_setopt(easy, CURLOPT_HEADERDATA, attempt);
+    attempt->reply->transport = curl_easy_perform(easy);
+    curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &request->status);
+    curl_off_t uploaded = 0;
+    curl_easy_getinfo(easy, CURLINFO_SIZE_UPLOAD_T, &uploaded);
+    atomic_fetch_add(&s3->counters.requests, 1);
+    atomic_fetch_add(&s3->counters.sent_bytes, (uint64_t)uploaded);
+    atomic_fetch_add(&s3->counters.received_bytes, attempt->received + request->reply.size);
+    check_length(attempt);
+    /* Whoever has all of the body may act on it. */
+    attempt->reply->was_sent = attempt->sent == body_size(request);
+    attempt->reply->status = request->status;
+    return attempt->code;
+}
+
+int crn_s3_try(struct crn_s3 *s3, struct crn_s3_connection *connection,
+               struct crn_s3_request *request, struct crn_s3_reply *ret_reply,
+               struct crn_s3_error_body *ret_body, uint64_t *ret_retry_after_ms,
+               char error_text[CURL_ERROR_SIZE], cairn_error **reterr)
+{
+    CRN_CLEANUP(target_done) struct target target = {0};
+    struct curl_slist *headers = NULL;
+    char hash[CRN_S3_HASH_HEX];
+    struct attempt attempt = {.request = request, .reply = ret_reply, .easy = connection->easy};
+    *ret_reply = (struct crn_s3_reply){.code = "", .message = ""};
+    error_text[0] = 0;
+    crn_buf_clear(&request->reply);
+    request->status = 0;
+    CRN_TRY(hash_payload(s3, request, hash, reterr));
+    int r = make_target(s3, request, &target);
+    if (r == 0)
+        r = make_headers(s3, request, &target, hash, &headers);
+    if (r == 0)
+        r = run(s3, &attempt, headers, &target, error_text);
+    curl_slist_free_all(headers);
+    if (attempt.code < 0)
+        return crn_err_move(reterr, &attempt.error, attempt.code);
+    if (r < 0)
+        return crn_err_nomem(reterr);
+    if (attempt.too_large)
+        return crn_err_fail(reterr, CAIRN_ECORRUPT, request->key,
+                            "the server sends more than was asked for");
+    /* A 200 may hold an error, too; only small answers are worth a look. */
+    if (request->sink == NULL || !is_good(&attempt))
+        crn_s3_read_error(request->reply.data, request->reply.size, ret_body);
+    else
+        *ret_body = (struct crn_s3_error_body){0};
+    ret_reply->code = ret_body->code;
+    ret_reply->message = ret_body->message;
+    *ret_retry_after_ms = attempt.retry_after_ms;
+    if (attempt.server_ms != 0 && strcmp(ret_body->code, "RequestTimeTooSkewed") == 0)
+        atomic_store(&s3->skew_ms, attempt.server_ms - crn_wall_ms());
+    return 0;
+}
