@@ -8,6 +8,7 @@
  * once: the working directory may change while the store is open.
  */
 
+#include "backends/storage/s3/s3.h"
 #include "backends/storage/storage.h"
 #include "base/buffer.h"
 #include "base/file.h"
