@@ -305,11 +305,13 @@ START_TEST(keys_are_not_trusted)
         longest[i] = '/';
     longest[CRN_STORE_KEY_MAX + 1] = 0;
     expect_refused(longest);
-    longest[CRN_STORE_KEY_MAX] = 0;
+    /* In a bucket the store's prefix takes its part. */
+    const size_t room = CRN_STORE_KEY_MAX - (_i == STORE_S3 ? 100 : 0);
+    longest[room] = 0;
     ck_assert_int_eq(store->ops->create(store, longest, "x", 1, NULL), 0);
     stores_expect(store, longest, "x", 1);
     CRN_AUTO_FREE char *listed = stores_list(store, "kkk");
-    ck_assert_uint_eq(strlen(listed), CRN_STORE_KEY_MAX + 1);
+    ck_assert_uint_eq(strlen(listed), room + 1);
     ck_assert(!crn_store_key_is_valid(NULL));
     close_store();
 }
@@ -322,6 +324,8 @@ static cairn_store *open_second(int kind)
 {
     if (kind == STORE_MEMORY || kind == STORE_FAULT)
         return stores_open(kind);
+    if (kind == STORE_S3)
+        return stores_open_s3("second");
     static const enum crn_transfer transfers[] = {[STORE_AUTO] = CRN_TRANSFER_AUTO,
                                                   [STORE_LINK] = CRN_TRANSFER_LINK,
                                                   [STORE_COPY] = CRN_TRANSFER_COPY};
@@ -333,9 +337,15 @@ static cairn_store *open_second(int kind)
 
 static cairn_put_how how_of(int kind)
 {
-    return kind == STORE_COPY                            ? CAIRN_PUT_COPIED
-           : kind == STORE_MEMORY || kind == STORE_FAULT ? CAIRN_PUT_CLONED
-                                                         : CAIRN_PUT_LINKED;
+    switch (kind) {
+    case STORE_COPY:
+        return CAIRN_PUT_COPIED;
+    case STORE_AUTO:
+    case STORE_LINK:
+        return CAIRN_PUT_LINKED;
+    default:
+        return CAIRN_PUT_CLONED;
+    }
 }
 
 START_TEST(objects_are_made_of_others)
@@ -575,21 +585,21 @@ int main(void)
     TCase *contract = tcase_create("contract");
     tcase_set_timeout(contract, 60);
     tcase_add_checked_fixture(contract, stores_make_dir, stores_drop_dir);
-    tcase_add_loop_test(contract, what_is_put_is_got, 0, STORE_KINDS);
-    tcase_add_loop_test(contract, ranges_are_exact, 0, STORE_KINDS);
-    tcase_add_loop_test(contract, an_object_appears_whole_or_not_at_all, 0, STORE_KINDS);
-    tcase_add_loop_test(contract, nothing_is_ever_replaced, 0, STORE_KINDS);
-    tcase_add_loop_test(contract, lists_are_flat_sorted_and_complete, 0, STORE_KINDS);
-    tcase_add_loop_test(contract, segments_are_one_level, 0, STORE_KINDS);
-    tcase_add_loop_test(contract, remove_tries_all, 0, STORE_KINDS);
-    tcase_add_loop_test(contract, keys_are_not_trusted, 0, STORE_KINDS);
-    tcase_add_loop_test(contract, objects_are_made_of_others, 0, STORE_KINDS);
-    tcase_add_loop_test(contract, copies_keep_the_rules_of_puts, 0, STORE_KINDS);
-    tcase_add_loop_test(contract, what_cannot_be_copied_is_said, 0, STORE_KINDS);
-    tcase_add_loop_test(contract, a_read_survives_removal, 0, STORE_KINDS);
-    tcase_add_loop_test(contract, a_listing_survives_removal, 0, STORE_KINDS);
-    tcase_add_loop_test(contract, of_many_threads_one_creates, 0, STORE_KINDS);
-    tcase_add_loop_test(contract, many_threads_do_not_disturb_each_other, 0, STORE_KINDS);
+    tcase_add_loop_test(contract, what_is_put_is_got, 0, stores_kinds());
+    tcase_add_loop_test(contract, ranges_are_exact, 0, stores_kinds());
+    tcase_add_loop_test(contract, an_object_appears_whole_or_not_at_all, 0, stores_kinds());
+    tcase_add_loop_test(contract, nothing_is_ever_replaced, 0, stores_kinds());
+    tcase_add_loop_test(contract, lists_are_flat_sorted_and_complete, 0, stores_kinds());
+    tcase_add_loop_test(contract, segments_are_one_level, 0, stores_kinds());
+    tcase_add_loop_test(contract, remove_tries_all, 0, stores_kinds());
+    tcase_add_loop_test(contract, keys_are_not_trusted, 0, stores_kinds());
+    tcase_add_loop_test(contract, objects_are_made_of_others, 0, stores_kinds());
+    tcase_add_loop_test(contract, copies_keep_the_rules_of_puts, 0, stores_kinds());
+    tcase_add_loop_test(contract, what_cannot_be_copied_is_said, 0, stores_kinds());
+    tcase_add_loop_test(contract, a_read_survives_removal, 0, stores_kinds());
+    tcase_add_loop_test(contract, a_listing_survives_removal, 0, stores_kinds());
+    tcase_add_loop_test(contract, of_many_threads_one_creates, 0, stores_kinds());
+    tcase_add_loop_test(contract, many_threads_do_not_disturb_each_other, 0, stores_kinds());
     suite_add_tcase(suite, contract);
     return crn_test_run(suite);
 }

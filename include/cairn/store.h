@@ -7,7 +7,7 @@
  * release (struct_size tells).
  *
  * A store maps keys to immutable bytes. Keys are '/'-separated paths of UTF-8 segments without control
- * characters, at most 1,024 bytes in all and 255 in a segment; no segment is empty, "." or "..", none
+ * characters, at most 1,024 bytes in all (less the store's own prefix, where it has one) and 255 in a segment; no segment is empty, "." or "..", none
  * starts with ".cairn-tmp-". Any other key is CAIRN_EINVAL. The contract, which tests/test_store.c runs
  * over every backend:
  *

@@ -5,6 +5,7 @@
 
 #include "tests/support/stores.h"
 
+#include "backends/storage/s3/s3.h"
 #include "base/file.h"
 
 #include <stdio.h>
@@ -34,6 +35,31 @@ char *stores_path(const char *name)
     return path;
 }
 
+int stores_kinds(void)
+{
+    const char *uri = getenv("CAIRN_TEST_S3");
+    return uri != NULL && *uri != 0 ? STORE_S3 + 1 : STORE_S3;
+}
+
+/* Each directory of a test has a prefix of its own in the bucket. */
+cairn_store *stores_open_s3(const char *name)
+{
+    const char *uri = getenv("CAIRN_TEST_S3"), *query = strchr(uri, '?');
+    size_t n = query != NULL ? (size_t)(query - uri) : strlen(uri);
+    CRN_AUTO_FREE char *whole = NULL;
+    CRN_AUTO_ERROR cairn_error *error = NULL;
+    struct crn_s3_config config;
+    cairn_store *store = NULL;
+    ck_assert_int_eq(crn_str_printf(&whole, NULL, "%.*s/%s/%s%s", (int)n, uri, stores_dir + 1, name,
+                                    query != NULL ? query : ""),
+                     0);
+    int r = crn_s3_config_from_uri(whole + strlen("s3:"), whole, &config, &error);
+    if (r == 0)
+        r = crn_s3_store_open_config(&config, false, &store, &error);
+    ck_assert_msg(r == 0, "%s", cairn_error_message(error));
+    return store;
+}
+
 cairn_store *stores_open(int kind)
 {
     static const enum crn_transfer transfers[] = {[STORE_AUTO] = CRN_TRANSFER_AUTO,
@@ -43,6 +69,8 @@ cairn_store *stores_open(int kind)
     CRN_AUTO_FREE char *root = stores_path("store");
     if (kind == STORE_MEMORY) {
         ck_assert_int_eq(crn_memory_store_open(&store, NULL), 0);
+    } else if (kind == STORE_S3) {
+        store = stores_open_s3("store");
     } else if (kind == STORE_FAULT) {
         ck_assert_int_eq(crn_memory_store_open(&inner, NULL), 0);
         ck_assert_int_eq(crn_fault_store_open(inner, &store, NULL), 0);

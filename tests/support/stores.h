@@ -9,7 +9,9 @@
 
 /* What the tests of stores share: every kind of store in a temporary directory, and short ways to
  * use one. */
-enum store_kind { STORE_MEMORY, STORE_AUTO, STORE_LINK, STORE_COPY, STORE_FAULT, STORE_KINDS };
+enum store_kind { STORE_MEMORY, STORE_AUTO, STORE_LINK, STORE_COPY, STORE_FAULT, STORE_S3 };
+/* How many kinds there are to test: STORE_S3 only if CAIRN_TEST_S3 names a store for it. */
+int stores_kinds(void);
 
 extern char stores_dir[64]; /* fixture: made before and removed after each test */
 void stores_make_dir(void);
@@ -17,6 +19,8 @@ void stores_drop_dir(void);
 char *stores_path(const char *name); /* below stores_dir; free it */
 
 cairn_store *stores_open(int kind); /* the posix kinds at stores_dir/store */
+/* STORE_S3 with a prefix of the test's own and this name. */
+cairn_store *stores_open_s3(const char *name);
 /* `size` bytes that depend on seed and place; free them. */
 uint8_t *stores_bytes(size_t size, unsigned seed);
 int stores_put(cairn_store *store, const char *key, const void *data, size_t size);

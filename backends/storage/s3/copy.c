@@ -10,6 +10,7 @@
 
 #include <string.h>
 
+#define PIECE_BYTES ((size_t)4 << 20)
 #define COPY_BYTES_MAX ((uint64_t)5 << 30)
 
 static bool is_same_server(const struct crn_s3 *a, const struct crn_s3 *b)
@@ -17,6 +18,59 @@ static bool is_same_server(const struct crn_s3 *a, const struct crn_s3 *b)
     return strcmp(a->config.host, b->config.host) == 0 &&
            strcmp(a->config.scheme, b->config.scheme) == 0 &&
            strcmp(a->config.access_key, b->config.access_key) == 0;
+}
+
+/* An object as a source, for comparing it with another one. */
+struct remote {
+    cairn_source source;
+    cairn_store *store;
+    const char *key;
+    struct cairn_buffer piece; /* from `start` on */
+    uint64_t start;
+};
+
+struct piece_sink {
+    cairn_sink sink;
+    struct cairn_buffer *piece;
+};
+
+static int take_piece(cairn_sink *base, uint64_t offset, const void *data, size_t n,
+                      cairn_error **reterr)
+{
+    struct piece_sink *sink = (struct piece_sink *)base;
+    if (offset == 0)
+        crn_buf_clear(sink->piece);
+    return crn_buf_append(sink->piece, data, n) < 0 ? crn_err_nomem(reterr) : 0;
+}
+
+static int read_remote(cairn_source *base, uint64_t offset, void *data, size_t n,
+                       cairn_error **reterr)
+{
+    struct remote *remote = (struct remote *)base;
+    struct piece_sink sink = {.sink = {.write = take_piece}, .piece = &remote->piece};
+    if (offset < remote->start || offset + n > remote->start + remote->piece.size) {
+        uint64_t left = base->size - offset;
+        uint64_t size = left < PIECE_BYTES ? left : PIECE_BYTES;
+        crn_buf_clear(&remote->piece);
+        remote->start = offset;
+        CRN_TRY(crn_s3_get(remote->store, remote->key, offset, size > n ? size : n, &sink.sink,
+                           reterr));
+    }
+    memcpy(data, remote->piece.data + (offset - remote->start), n);
+    return 0;
+}
+
+/* What is there already may be what an earlier try made. */
+static int settle_copy(struct crn_s3 *s3, const char *key, cairn_store *from, const char *from_key,
+                       uint64_t size, cairn_error **reterr)
+{
+    struct remote remote = {
+        .source = {.size = size, .read = read_remote}, .store = from, .key = from_key};
+    int r = crn_s3_has_bytes(s3, key, &remote.source, reterr);
+    crn_buf_done(&remote.piece);
+    return r < 0    ? r
+           : r == 1 ? 0
+                    : crn_err_fail(reterr, CAIRN_EEXIST, key, "object '%s' exists already", key);
 }
 
 int crn_s3_copy(cairn_store *store, const char *key, cairn_store *from, const char *from_key,
@@ -34,8 +88,10 @@ int crn_s3_copy(cairn_store *store, const char *key, cairn_store *from, const ch
     if (wanted.size > COPY_BYTES_MAX)
         return crn_err_fail(reterr, CAIRN_EUNSUPPORTED, key, "the source is over 5 GiB");
     int r = crn_s3_stat(store, key, &stat, &error);
+    if (ret_how != NULL)
+        *ret_how = CAIRN_PUT_CLONED;
     if (r == 0)
-        return crn_err_fail(reterr, CAIRN_EEXIST, key, "object '%s' exists already", key);
+        return settle_copy(s3, key, from, from_key, wanted.size, reterr);
     if (r != CAIRN_ENOTFOUND)
         return crn_err_move(reterr, &error, r);
     if (crn_buf_printf(&source, "/%s/", crn_s3_of(from)->config.bucket) < 0 ||
@@ -45,7 +101,5 @@ int crn_s3_copy(cairn_store *store, const char *key, cairn_store *from, const ch
     CRN_CLEANUP(crn_s3_request_done) struct crn_s3_request request = {.method = "PUT", .key = key};
     request.signed_headers[request.signed_header_count++] =
         (struct crn_s3_pair){"x-amz-copy-source", (const char *)source.data};
-    CRN_TRY(crn_s3_perform(s3, &request, reterr));
-    *ret_how = CAIRN_PUT_CLONED;
-    return 0;
+    return crn_s3_perform(s3, &request, reterr);
 }

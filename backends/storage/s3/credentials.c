@@ -12,8 +12,10 @@
 #include "base/file.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define FILE_BYTES_MAX ((size_t)1 << 20)
 
@@ -120,13 +122,11 @@ static int file_path(const char *name, const char *in_home, char **ret, cairn_er
 /* *ret_data NULL: there is no such file. */
 static int read_file(const char *path, uint8_t **ret_data, size_t *ret_size, cairn_error **reterr)
 {
-    CRN_AUTO_ERROR cairn_error *error = NULL;
     *ret_data = NULL;
     *ret_size = 0;
-    if (*path == 0)
+    if (*path == 0 || (access(path, F_OK) != 0 && (errno == ENOENT || errno == ENOTDIR)))
         return 0;
-    int r = crn_file_read_all(path, FILE_BYTES_MAX, ret_data, ret_size, &error);
-    return r == 0 || r == CAIRN_ENOTFOUND ? 0 : crn_err_move(reterr, &error, r);
+    return crn_file_read_all(path, FILE_BYTES_MAX, ret_data, ret_size, reterr);
 }
 
 static int from_profile(struct crn_s3_config *config, const char *profile, const char *path,

@@ -93,6 +93,14 @@ static size_t take_body(char *data, size_t one, size_t count, void *context)
             attempt->code = crn_err_nomem(&attempt->error);
         return attempt->too_large || attempt->code < 0 ? 0 : n;
     }
+    /* A range that the object does not have to its end is answered with what there is. */
+    if (request->range_end > 0 && request->total_size < request->range_end) {
+        attempt->code = crn_err_fail(&attempt->error, CAIRN_ECORRUPT, request->key,
+                                     "object '%s' has %llu bytes, and %llu are asked for",
+                                     request->key, (unsigned long long)request->total_size,
+                                     (unsigned long long)request->range_end);
+        return 0;
+    }
     if (n > request->sink_size - attempt->received) {
         attempt->too_large = true;
         return 0;

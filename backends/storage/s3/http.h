@@ -29,6 +29,7 @@ struct crn_s3_request {
     /* Where the body of a good answer goes; NULL: into `reply`. */
     cairn_sink *sink;
     uint64_t sink_size; /* exactly so many bytes are wanted; UINT64_MAX: what the server has */
+    uint64_t range_end; /* of the object; 0: no range was asked for */
     /* It is repeated until it succeeds or time is over, unless its outcome is ambiguous and
      * this is set: then the first ambiguous one ends it. */
     bool once_sent;

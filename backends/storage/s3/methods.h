@@ -21,6 +21,9 @@ int crn_s3_get(cairn_store *store, const char *key, uint64_t offset, uint64_t si
                cairn_sink *sink, cairn_error **reterr);
 int crn_s3_stat(cairn_store *store, const char *key, cairn_object_stat *ret_stat,
                 cairn_error **reterr);
+/* 1: the object has these bytes, 0: others; or an error (CAIRN_ENOTFOUND: there is none). */
+int crn_s3_has_bytes(struct crn_s3 *s3, const char *key, cairn_source *source,
+                     cairn_error **reterr);
 /* copy.c */
 int crn_s3_copy(cairn_store *store, const char *key, cairn_store *from, const char *from_key,
                 cairn_put_how *ret_how, cairn_error **reterr);

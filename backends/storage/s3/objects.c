@@ -37,7 +37,7 @@ static int check_key(const struct crn_s3 *s3, const char *key, cairn_error **ret
 
 /* ---- reading ---- */
 
-static int whole(struct crn_s3 *s3, const char *key, uint64_t *ret_size, cairn_error **reterr)
+static int size_of(struct crn_s3 *s3, const char *key, uint64_t *ret_size, cairn_error **reterr)
 {
     cairn_object_stat stat;
     CRN_TRY(crn_s3_stat(&s3->base, key, &stat, reterr));
@@ -54,7 +54,7 @@ int crn_s3_get(cairn_store *store, const char *key, uint64_t offset, uint64_t si
     /* What is known beforehand needs no question; an empty range cannot be asked for. */
     if (size == UINT64_MAX || size == 0) {
         uint64_t total;
-        CRN_TRY(whole(s3, key, &total, reterr));
+        CRN_TRY(size_of(s3, key, &total, reterr));
         CRN_TRY(crn_store_check_range(key, total, offset, size, &size, reterr));
     }
     if (size == 0)
@@ -63,7 +63,8 @@ int crn_s3_get(cairn_store *store, const char *key, uint64_t offset, uint64_t si
         return crn_err_fail(reterr, CAIRN_ECORRUPT, key, "object '%s' does not have that range",
                             key);
     CRN_CLEANUP(crn_s3_request_done)
-    struct crn_s3_request request = {.method = "GET", .key = key, .sink = sink, .sink_size = size};
+    struct crn_s3_request request = {
+        .method = "GET", .key = key, .sink = sink, .sink_size = size, .range_end = offset + size};
     (void)snprintf(range, sizeof range, "bytes=%llu-%llu", (unsigned long long)offset,
                    (unsigned long long)(offset + size - 1));
     crn_s3_request_header(&request, "Range", range);
@@ -110,11 +111,10 @@ static int compare_piece(cairn_sink *sink, uint64_t offset, const void *data, si
     return 0;
 }
 
-/* 1: the object has these bytes, 0: others; or an error (CAIRN_ENOTFOUND: there is none). */
-static int has_bytes(struct crn_s3 *s3, const char *key, cairn_source *source, cairn_error **reterr)
+int crn_s3_has_bytes(struct crn_s3 *s3, const char *key, cairn_source *source, cairn_error **reterr)
 {
     uint64_t size;
-    CRN_TRY(whole(s3, key, &size, reterr));
+    CRN_TRY(size_of(s3, key, &size, reterr));
     if (size != source->size)
         return 0;
     CRN_AUTO_FREE struct comparison *comparison = calloc(1, sizeof *comparison);
@@ -144,7 +144,7 @@ static void only_if_absent(const struct crn_s3 *s3, struct crn_s3_request *reque
 static int settle_put(struct crn_s3 *s3, const char *key, cairn_source *source,
                       cairn_error **reterr)
 {
-    int r = has_bytes(s3, key, source, reterr);
+    int r = crn_s3_has_bytes(s3, key, source, reterr);
     return r < 0 ? r : r == 1 ? 0 : raise_exists(s3, key, reterr);
 }
 
@@ -189,7 +189,7 @@ static int read_back(struct crn_s3 *s3, const char *key, const void *data, size_
     struct crn_bytes_source source;
     CRN_AUTO_ERROR cairn_error *error = NULL;
     crn_bytes_source_init(&source, data, size);
-    int r = has_bytes(s3, key, &source.source, &error);
+    int r = crn_s3_has_bytes(s3, key, &source.source, &error);
     if (r == 1)
         return 0;
     if (r == 0)

@@ -6,6 +6,7 @@
 #include "backends/storage/s3/methods.h"
 
 #include <openssl/evp.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define KEYS_PER_REQUEST 1000u
@@ -63,13 +64,23 @@ static int remove_some(struct crn_s3 *s3, const char *const *keys, size_t n, cai
 int crn_s3_remove(cairn_store *store, const char *const *keys, size_t n, cairn_error **reterr)
 {
     struct crn_s3 *s3 = crn_s3_of(store);
+    CRN_AUTO_FREE const char **batch = calloc(KEYS_PER_REQUEST, sizeof *batch);
     int first = 0;
-    for (size_t i = 0; i < n; i++)
-        CRN_TRY(crn_store_check_key(keys[i], reterr));
-    for (size_t at = 0; at < n; at += KEYS_PER_REQUEST) {
+    if (batch == NULL)
+        return crn_err_nomem(reterr);
+    for (size_t at = 0; at < n;) {
         CRN_AUTO_ERROR cairn_error *error = NULL;
-        size_t some = n - at < KEYS_PER_REQUEST ? n - at : KEYS_PER_REQUEST;
-        int r = remove_some(s3, keys + at, some, &error);
+        size_t count = 0;
+        int r = 0;
+        for (; at < n && count < KEYS_PER_REQUEST && r == 0; at++) {
+            r = crn_store_check_key(keys[at], &error);
+            if (r == 0)
+                batch[count++] = keys[at];
+        }
+        if (r < 0 && first == 0)
+            first = crn_err_move(reterr, &error, r);
+        cairn_error_free(CRN_TAKE(error));
+        r = count > 0 ? remove_some(s3, batch, count, &error) : 0;
         if (r < 0 && first == 0)
             first = crn_err_move(reterr, &error, r);
     }
@@ -127,7 +138,7 @@ int crn_s3_reap(cairn_store *store, const char *prefix, uint64_t min_age_ms, uin
     } while (r == 0 && page.is_truncated && page.key_marker.size > 0);
     crn_buf_done(&page.key_marker);
     crn_buf_done(&page.id_marker);
-    if (r == 0)
+    if (r == 0 && ret_count != NULL)
         *ret_count = reaping.count;
     return r;
 }
