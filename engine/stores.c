@@ -15,6 +15,7 @@
 #include "base/text.h"
 #include "cairn/inspect.h"
 #include "engine/log/joblog.h"
+#include "engine/options.h"
 #include "engine/stores.h"
 #include <errno.h>
 #include <limits.h>
@@ -22,20 +23,22 @@
 
 struct location {
     const struct scheme *scheme;
-    char *path; /* of a directory: absolute */
+    char *path;  /* of a directory: absolute; of a bucket: "//bucket/prefix" */
+    char *query; /* of a bucket: "?options", or "" */
     enum crn_transfer transfer;
 };
 
 static void location_done(struct location *location)
 {
     free(location->path);
+    free(location->query);
 }
 
 /* --- the table --- */
 
 struct scheme {
     const char *name;
-    bool has_path;
+    enum { NO_PLACE, DIRECTORY, BUCKET } place;
     int (*open)(const struct location *location, bool create, cairn_store **ret_store,
                 cairn_error **reterr);
 };
@@ -56,9 +59,22 @@ static int open_memory(const struct location *location, bool create, cairn_store
     return crn_memory_store_open(ret_store, reterr);
 }
 
+/* Whether the server can keep writers apart is tried before anything is written. */
+static int open_bucket(const struct location *location, bool create, cairn_store **ret_store,
+                       cairn_error **reterr)
+{
+    CRN_AUTO_FREE char *rest = NULL, *uri = NULL;
+    struct crn_s3_config config;
+    CRN_TRY(crn_str_printf(&rest, reterr, "%s%s", location->path, location->query));
+    CRN_TRY(crn_str_printf(&uri, reterr, "s3:%s", location->path));
+    CRN_TRY(crn_s3_config_from_uri(rest, uri, &config, reterr));
+    return crn_s3_store_open_config(&config, create, ret_store, reterr);
+}
+
 static const struct scheme schemes[] = {
-    {"file", true, open_directory},
-    {"memory", false, open_memory},
+    {"file", DIRECTORY, open_directory},
+    {"memory", NO_PLACE, open_memory},
+    {"s3", BUCKET, open_bucket},
 };
 
 /* --- parsing --- */
@@ -175,6 +191,18 @@ static int parse_path(struct location *location, char *text, bool has_scheme, co
     return crn_file_make_absolute(text, &location->path, reterr);
 }
 
+/* What stands behind "s3:"; bucket and options are looked at when it is opened. */
+static int parse_bucket(struct location *location, const char *text, cairn_error **reterr)
+{
+    const char *query = strchrnul(text, '?');
+    size_t n = (size_t)(query - text);
+    while (n > 2 && text[n - 1] == '/')
+        n--;
+    location->path = crn_str_dup_n(text, n);
+    location->query = crn_str_dup_n(query, strlen(query));
+    return location->path == NULL || location->query == NULL ? crn_err_nomem(reterr) : 0;
+}
+
 static int parse_uri(const char *uri, struct location *ret, cairn_error **reterr)
 {
     CRN_CLEANUP(location_done) struct location location = {0};
@@ -191,20 +219,35 @@ static int parse_uri(const char *uri, struct location *ret, cairn_error **reterr
             location.scheme = &schemes[i];
     }
     if (location.scheme == NULL)
-        return crn_err_fail(reterr, CAIRN_EINVAL, uri,
-                            "store '%s': unknown scheme '%.*s'; there is file:// and memory:", uri,
-                            (int)n, uri);
-    if (location.scheme->has_path)
+        return crn_err_fail(
+            reterr, CAIRN_EINVAL, uri,
+            "store '%s': unknown scheme '%.*s'; there is file://, s3:// and memory:", uri, (int)n,
+            uri);
+    if (location.scheme->place == DIRECTORY)
         CRN_TRY(parse_path(&location, text + (n > 0 ? n + 1 : 0), n > 0, uri, reterr));
+    else if (location.scheme->place == BUCKET)
+        CRN_TRY(parse_bucket(&location, text + n + 1, reterr));
     else if (uri[n + 1] != 0)
         return crn_err_fail(reterr, CAIRN_EINVAL, uri, "store '%s': nothing may follow '%s:'", uri,
                             location.scheme->name);
     *ret = location;
-    location.path = NULL;
+    location.path = location.query = NULL;
     return 0;
 }
 
 /* --- the public calls --- */
+
+int cairn_s3_store_open(const cairn_s3_options *options, cairn_store **ret_store,
+                        cairn_error **reterr)
+{
+    cairn_s3_options o;
+    struct crn_s3_config config;
+    if (ret_store == NULL)
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL, "ret_store is NULL");
+    CRN_TRY(crn_options_in(&o, sizeof o, options, "cairn_s3_options", reterr));
+    CRN_TRY(crn_s3_config_from_options(&o, &config, reterr));
+    return crn_s3_store_open_config(&config, true, ret_store, reterr);
+}
 
 int cairn_store_open(const char *uri, cairn_store **ret_store, cairn_error **reterr)
 {
@@ -284,12 +327,23 @@ static int resolve(struct location *location, cairn_error **reterr)
     return 0;
 }
 
+/* Where the path of a store can begin at the earliest: behind the root, or the bucket. */
+static const char *first_segment(const struct location *location)
+{
+    if (location->scheme->place == DIRECTORY)
+        return location->path;
+    const char *slash = strchr(location->path + 2, '/');
+    return slash != NULL ? slash : location->path + strlen(location->path);
+}
+
 /* What stands for its directory and one checkpoint in it: the path of a manifest, as people find it
  * with a listing. Returns the id; 0: it is none. */
 static uint64_t strip_manifest(struct location *location)
 {
     char *slash = strrchr(location->path, '/');
-    if (slash == NULL || slash == location->path || crn_file_is_dir(location->path))
+    bool is_directory = location->scheme->place == DIRECTORY;
+    if (slash == NULL || (is_directory && slash == location->path) ||
+        slash < first_segment(location) || (is_directory && crn_file_is_dir(location->path)))
         return 0;
     struct crn_key_info key = crn_key_parse(slash + 1);
     if (key.type != CRN_KEY_MANIFEST)
@@ -302,14 +356,14 @@ static uint64_t strip_manifest(struct location *location)
 static int split_job(struct location *location, char **ret_job, cairn_error **reterr)
 {
     char *slash = strrchr(location->path, '/');
-    if (slash == NULL || !crn_text_is_job_name(slash + 1))
+    if (slash == NULL || slash < first_segment(location) || !crn_text_is_job_name(slash + 1))
         return crn_err_fail(reterr, CAIRN_EINVAL, location->path,
                             "'%s' holds a job's files, but its last part is not a job's name",
                             location->path);
     *ret_job = strdup(slash + 1);
     if (*ret_job == NULL)
         return crn_err_nomem(reterr);
-    slash[slash == location->path ? 1 : 0] = 0;
+    slash[slash == location->path ? 1 : 0] = 0; /* "/job" is in the store "/" */
     return 0;
 }
 
@@ -323,10 +377,10 @@ int cairn_store_open_existing(const char *uri, cairn_store **ret_store, char **r
     uint64_t id = 0;
 
     CRN_TRY(parse_uri(uri, &location, reterr));
-    if (location.scheme->has_path) {
+    if (location.scheme->place == DIRECTORY)
         CRN_TRY(resolve(&location, reterr));
+    if (location.scheme->place != NO_PLACE)
         id = strip_manifest(&location);
-    }
     CRN_TRY(location.scheme->open(&location, false, &store, reterr));
     CRN_TRY(is_jobs_directory(store, &is_job, reterr));
     if (is_job) {

@@ -230,9 +230,11 @@ CAIRN_API CAIRN_MUST_CHECK int cairn_buffer_append(cairn_buffer *buffer, const v
  *             a query: "?transfer=auto" (default: hard link, else reflink, else copy), "link" (hard
  *             link or fail), "reflink" (reflink or fail), "copy". "%20" and the like are decoded in
  *             the file:// form.
+ *             "s3://bucket/prefix?endpoint=...": in an S3-compatible object store; see s3.h for the
+ *             options, and for what the server must be able to do.
  *             "memory:": an empty store in this process, for tests; gone when the handle closes.
  * @return 0, or CAIRN_EINVAL (unknown scheme or option, a path that is a file), CAIRN_EACCES,
- *         CAIRN_ENOSPC, CAIRN_EIO, CAIRN_ENOMEM.
+ *         CAIRN_ENOSPC, CAIRN_EIO, CAIRN_ENOMEM, and of a bucket what cairn_s3_store_open() gives.
  * @threads the handle may be used from any number of threads and jobs at once. */
 CAIRN_API CAIRN_MUST_CHECK int cairn_store_open(const char *uri, cairn_store **ret_store,
                                                 cairn_error **reterr);
