@@ -18,6 +18,7 @@
 #include "engine/job/job.h"
 
 #include "base/file.h"
+#include "engine/gate/gate.h"
 #include "engine/savepoint/savepoint.h"
 
 #include <stdio.h>
@@ -56,6 +57,9 @@ int crn_attempt_new_locked(struct cairn_job *job, const struct crn_action *actio
     for (size_t i = 0; i < job->task_count; i++) {
         attempt->parts[i].attempt = attempt;
         attempt->parts[i].task = job->tasks[i];
+        /* One of each is the capture's own: the part cannot finish while it still submits. */
+        atomic_init(&attempt->parts[i].uploads_left, 1);
+        atomic_init(&attempt->parts[i].dumps_left, 1);
         atomic_fetch_add(&job->tasks[i]->runtime->refs, 1);
         if (draft_part(&attempt->parts[i]) < 0) {
             crn_attempt_free(attempt);
@@ -76,6 +80,8 @@ void crn_attempt_free(struct crn_attempt *attempt)
             crn_task_unref(part->task);
         crn_record_free(part->draft);
         crn_buf_done(&part->operator_state);
+        crn_in_flight_done(&part->in_flight);
+        crn_file_done(&part->in_flight_file);
         free(part->staging);
         free(part->origins);
         free(part->dump_states);
@@ -89,6 +95,15 @@ void crn_attempt_free(struct crn_attempt *attempt)
     crn_record_free(attempt->record);
     crn_savepoint_run_free(attempt->savepoint);
     free(attempt);
+}
+
+cairn_barrier crn_attempt_barrier(const struct crn_attempt *attempt)
+{
+    return (cairn_barrier){
+        .checkpoint_id = attempt->id,
+        .trigger_time_ms = attempt->trigger_time_ms,
+        .flags = attempt->savepoint != NULL ? CAIRN_BARRIER_SAVEPOINT : 0,
+    };
 }
 
 bool crn_attempt_is_dump(const struct crn_attempt *attempt)
@@ -185,6 +200,10 @@ static void finish_part(struct crn_part *part)
 {
     struct crn_attempt *attempt = part->attempt;
     struct cairn_job *job = attempt->job;
+    cairn_error *error = NULL;
+    int r = crn_part_add_in_flight(part, &error);
+    if (r < 0)
+        crn_part_decline(part, r, error);
     remove_staging(part);
     part->described->subtasks[0].info.upload_us = crn_now_us() - part->upload_started_us;
     crn_mutex_lock(&job->lock);
@@ -193,6 +212,12 @@ static void finish_part(struct crn_part *part)
         atomic_store(&part->phase, CRN_PART_ACKED);
     crn_cond_signal(&job->wake_driver);
     crn_mutex_unlock(&job->lock);
+}
+
+void crn_part_upload_ended(struct crn_part *part)
+{
+    if (atomic_fetch_sub(&part->uploads_left, 1) == 1)
+        finish_part(part);
 }
 
 struct upload_job {
@@ -230,8 +255,7 @@ static void upload_main(void *arg)
         r = crn_upload_file(part, path, file, origin, &error);
     if (r < 0)
         crn_part_decline(part, r, error);
-    if (atomic_fetch_sub(&part->uploads_left, 1) == 1)
-        finish_part(part);
+    crn_part_upload_ended(part);
     crn_attempt_leave(attempt);
 }
 
@@ -377,16 +401,12 @@ static void capture_main(void *arg)
     struct crn_part *part = arg;
     struct crn_attempt *attempt = part->attempt;
     cairn_error *error = NULL;
-    /* One of uploads_left is the capture's own: the part cannot finish while uploads are queued. */
-    atomic_store(&part->uploads_left, 1);
-    atomic_store(&part->dumps_left, 1);
     int r = capture_part(part, &error);
     if (r < 0)
         crn_part_decline(part, r, error);
     if (part->snapshot != NULL)
         crn_dump_done(part);
-    if (atomic_fetch_sub(&part->uploads_left, 1) == 1)
-        finish_part(part);
+    crn_part_upload_ended(part);
     crn_attempt_leave(attempt);
 }
 

@@ -7,6 +7,7 @@
  * Everything that other threads report is a fact in a struct (acked, declined, running, requests),
  * not a message: nothing can get lost, and reporting cannot fail for want of memory.
  */
+#include "engine/gate/gate.h"
 #include "engine/restore/source.h"
 #include "engine/savepoint/savepoint.h"
 
@@ -240,6 +241,7 @@ static void do_cancel(struct cairn_job *job, const struct crn_action *action)
         }
     }
     crn_mutex_unlock(&job->lock);
+    crn_gates_forget(attempt);
 }
 
 static void carry_out(struct cairn_job *job, const struct crn_actions *actions)

@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "base/text.h"
 #include "engine/backends.h"
+#include "engine/gate/gate.h"
 #include "engine/options.h"
 #include "engine/restore/source.h"
 #include "engine/states/keyed.h"
@@ -321,6 +322,7 @@ static int start_locked(struct cairn_job *job, struct cairn_buffer *lost, cairn_
         return crn_err_fail(reterr, CAIRN_EINVAL, NULL, "job '%s' has no task", job->name);
     CRN_TRY(check_subtasks_locked(job, reterr));
     CRN_TRY(check_restored_locked(job, lost, reterr));
+    CRN_TRY(crn_gates_check_locked(job, reterr));
     free(job->acked); /* of a start that failed */
     job->acked = calloc(job->task_count, 1);
     if (job->acked == NULL)

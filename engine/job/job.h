@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/thread.h"
 #include "cairn/store.h"
+#include "engine/gate/in_flight.h"
 #include "engine/job/coordinator.h"
 #include "engine/log/joblog.h"
 #include "engine/job/task.h"
@@ -30,7 +31,9 @@ enum {
     CRN_PENDING_NOT_STARTED = 1,
     CRN_PENDING_BARRIER = 2,
     CRN_PENDING_EVENT = 4,
-    CRN_PENDING_STOPPED = 8 /* fenced or failed: see runtime->stop_code */
+    CRN_PENDING_STOPPED = 8, /* fenced or failed: see runtime->stop_code */
+    CRN_PENDING_GATE = 16,   /* the task's gate wants a turn */
+    CRN_PENDING_CLOCK = 32   /* its alignment may run out of time */
 };
 
 /* A stored object with the same bytes as a captured table. file NULL: none is known. */
@@ -61,6 +64,9 @@ struct crn_part {
     const char **dump_states; /* names, borrowed from `described` */
     size_t dump_state_count;
     atomic_uint dumps_left;
+    /* Of a task with a gate: records in flight, from the hand-over on, and their file. */
+    struct crn_in_flight in_flight;
+    struct crn_file in_flight_file;
     /* Guarded by job->lock. */
     bool taken; /* the task is in, or past, its barrier */
     bool acked;
@@ -299,10 +305,14 @@ void crn_publish_info(const cairn_record_info *record, cairn_checkpoint_info *re
 int crn_attempt_new_locked(struct cairn_job *job, const struct crn_action *action,
                            struct crn_attempt **ret, cairn_error **reterr);
 void crn_attempt_free(struct crn_attempt *attempt);
+/* What the attempt's barrier is between tasks. */
+cairn_barrier crn_attempt_barrier(const struct crn_attempt *attempt);
 /* Is the state taken as entries, and not as the database's files? */
 bool crn_attempt_is_dump(const struct crn_attempt *attempt);
 /* The barrier was taken: capture and upload in the background. Consumes one `running`. */
 void crn_part_captured_begin(struct crn_part *part);
+/* One of part->uploads_left has ended; after the last one the part is finished. */
+void crn_part_upload_ended(struct crn_part *part);
 /* First failure wins. Any thread, without the lock. Takes the error. */
 void crn_attempt_decline(struct crn_attempt *attempt, int code, cairn_error *error);
 /* The same for the task's reasons: its name is put in front. */
@@ -315,6 +325,9 @@ int crn_attempt_note_upload(struct crn_attempt *attempt, const char *key);
  * its bytes are nowhere else. */
 int crn_upload_file(struct crn_part *part, const char *path, struct crn_file *file,
                     const struct crn_origin *origin, cairn_error **reterr);
+/* The same for file->info.size bytes in memory. */
+int crn_upload_bytes(struct crn_part *part, const void *data, struct crn_file *file,
+                     cairn_error **reterr);
 /* origin.c: which tables need not be sent, and which can be copied by the store. Tables are the
  * first of the subtask's files; one with an object afterwards is referenced. */
 int crn_part_find_origins(struct crn_part *part, size_t tables, cairn_error **reterr);

@@ -20,6 +20,7 @@
 
 #include "base/file.h"
 #include "base/text.h"
+#include "engine/gate/gate.h"
 #include "engine/options.h"
 #include "engine/restore/match.h"
 #include "engine/restore/restore.h"
@@ -260,6 +261,7 @@ void crn_task_unref(struct cairn_task *task)
     if (atomic_fetch_sub(&runtime->refs, 1) != 1)
         return;
     crn_participants_free(task);
+    crn_gate_free(task->gate);
     crn_keyed_free_all(task);
     crn_operator_states_free(task->operators);
     for (size_t i = 0; i < task->stored_count; i++)

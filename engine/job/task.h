@@ -60,6 +60,7 @@ struct cairn_task {
     struct crn_keyed *keyed; /* registered */
     struct crn_operator_states *operators;
     struct cairn_iterator *iterators; /* open ones */
+    struct cairn_gate *gate; /* of a task with several inputs; NULL: none; it goes with the task */
     struct crn_participant *participants; /* sinks, in the order of opening; they go with the task */
     const char *half_rewritten; /* a state that could not be registered; its values are of no use */
     bool has_key;

@@ -4,7 +4,8 @@
  *
  * poll() costs one atomic load when runtime->pending is zero. Else, in this order: a stop (fenced,
  * or the state backend failed) is reported for ever; waiting events are delivered, oldest first, so
- * that COMPLETED n is seen before the barrier of n + 1; then the barrier is taken.
+ * that COMPLETED n is seen before the barrier of n + 1; then the barrier is taken. A task with a
+ * gate takes the one that its gate says is due.
  *
  * The barrier (P2, P3): before_barrier callback, participants (sinks prepare), operator state and
  * descriptors copied, the state backend's barrier (a memtable switch; for a canonical savepoint a
@@ -16,6 +17,7 @@
  */
 #include "engine/savepoint/savepoint.h"
 
+#include "engine/gate/gate.h"
 #include "engine/options.h"
 
 #include <string.h>
@@ -112,6 +114,8 @@ static int take_barrier(struct crn_part *part, cairn_error **reterr)
                                 "the service's before_barrier declined with %s (%d)",
                                 cairn_error_name(r), r);
     }
+    if (task->gate != NULL)
+        CRN_TRY(crn_gate_prepare(task->gate, part, reterr));
     CRN_TRY(crn_participants_barrier(task, part->attempt->id, reterr));
     CRN_TRY(describe_part(part, reterr));
     if (crn_attempt_is_dump(part->attempt))
@@ -136,6 +140,8 @@ static int run_barrier(struct crn_part *part, cairn_event *ret_event)
     if (r < 0) {
         crn_part_decline(part, r, error);
         crn_attempt_leave(attempt);
+        if (task->gate != NULL)
+            crn_gate_not_taken(task->gate, id);
         *ret_event = (cairn_event){0};
         return 0; /* the ABORTED event follows */
     }
@@ -143,11 +149,16 @@ static int run_barrier(struct crn_part *part, cairn_event *ret_event)
     subtask->info.start_delay_us = began_us - attempt->started_us;
     subtask->info.barrier_us = took_us;
     subtask->info.sequence = part->barrier.sequence;
+    *ret_event = (cairn_event){
+        .type = CAIRN_EVENT_BARRIER, .checkpoint_id = id, .barrier = crn_attempt_barrier(attempt)};
     if (attempt->savepoint != NULL)
         crn_savepoint_barrier_taken(attempt);
+    if (task->gate != NULL)
+        crn_gate_taken(task->gate, part, began_us);
     atomic_store(&part->phase, CRN_PART_CAPTURING);
-    crn_part_captured_begin(part);
-    *ret_event = (cairn_event){.type = CAIRN_EVENT_BARRIER, .checkpoint_id = id};
+    crn_part_captured_begin(part); /* the attempt may be gone after it */
+    if (task->gate != NULL)
+        crn_gate_turn(task->gate);
     return 0;
 }
 
@@ -174,6 +185,26 @@ static int not_pollable(struct cairn_task *task, cairn_error **reterr)
     return 0;
 }
 
+/* The barrier that the task is to take now; with a gate, the one that the gate says is due, which
+ * may have to be asked without the lock. NULL: none. */
+static struct crn_part *due_part_locked(struct cairn_task *task)
+{
+    struct crn_task_runtime *runtime = task->runtime;
+    struct cairn_gate *gate = task->gate;
+    crn_mutex_assert_held(&task->job->lock);
+    if (gate == NULL)
+        return runtime->requested;
+    while (atomic_load(&runtime->pending) & (CRN_PENDING_BARRIER | CRN_PENDING_GATE)) {
+        struct crn_part *part = crn_gate_due_locked(gate);
+        if (part != NULL)
+            return part;
+        crn_mutex_unlock(&task->job->lock);
+        crn_gate_turn(gate);
+        crn_mutex_lock(&task->job->lock);
+    }
+    return NULL;
+}
+
 /* This task has been asked for a barrier: it is in it from now on. */
 static struct crn_part *take_request_locked(struct crn_task_runtime *runtime)
 {
@@ -191,12 +222,13 @@ static int poll_slow(struct cairn_task *task, cairn_event *ret_event, cairn_erro
     struct crn_part *part = NULL;
     CRN_TRY(not_pollable(task, reterr));
     cairn_event event = {0};
+    if (crn_gate_is_late(task->gate))
+        crn_gate_turn(task->gate);
     crn_mutex_lock(&job->lock);
-    if (runtime->mailbox_count > 0) {
+    if (runtime->mailbox_count > 0)
         event = runtime->mailbox[0];
-    } else if (runtime->requested != NULL) {
+    else if (due_part_locked(task) != NULL)
         part = take_request_locked(runtime);
-    }
     crn_mutex_unlock(&job->lock);
     if (event.type != CAIRN_EVENT_NONE)
         CRN_TRY(deliver_event(task, &event, reterr));
@@ -228,8 +260,11 @@ int cairn_task_wait(cairn_task *task, uint64_t timeout_ms, cairn_event *ret_even
     uint64_t deadline_us = crn_now_us();
     deadline_us = timeout_ms > (UINT64_MAX - deadline_us) / 1000 ? UINT64_MAX
                                                                  : deadline_us + timeout_ms * 1000;
+    if (task->gate != NULL && crn_gate_clock_us(task->gate) < deadline_us)
+        deadline_us = crn_gate_clock_us(task->gate);
     crn_mutex_lock(&job->lock);
-    while (atomic_load(&runtime->pending) == 0 && atomic_load(&task->open))
+    while ((atomic_load(&runtime->pending) & ~(unsigned)CRN_PENDING_CLOCK) == 0 &&
+           atomic_load(&task->open))
         if (!crn_cond_wait_until(&runtime->wake, &job->lock, deadline_us))
             break;
     crn_mutex_unlock(&job->lock);
@@ -251,7 +286,7 @@ static bool take_barrier_in_turn(struct cairn_task *task)
 {
     struct cairn_job *job = task->job;
     crn_mutex_assert_held(&job->lock);
-    if (task->runtime->requested == NULL)
+    if (due_part_locked(task) == NULL)
         return false;
     struct crn_part *part = take_request_locked(task->runtime);
     cairn_event event;
@@ -259,6 +294,17 @@ static bool take_barrier_in_turn(struct cairn_task *task)
     (void)run_barrier(part, &event);
     crn_mutex_lock(&job->lock);
     return true;
+}
+
+/* A barrier that comes through channels is not taken by a thread that does not read them. */
+static int check_takes_barriers(const struct cairn_task *task, cairn_error **reterr)
+{
+    if (task->gate == NULL || crn_gate_has_ended(task->gate))
+        return 0;
+    return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
+                        "operator '%s' subtask %u gets its barriers through its gate: ask for the "
+                        "snapshot in another thread, and go on reading the channels",
+                        task->uid, task->options.subtask);
 }
 
 int cairn_task_checkpoint(cairn_task *task, const cairn_trigger_options *options,
@@ -270,6 +316,7 @@ int cairn_task_checkpoint(cairn_task *task, const cairn_trigger_options *options
     struct crn_task_runtime *runtime = task->runtime;
     struct crn_waiter waiter = {0};
     CRN_TRY(not_pollable(task, reterr));
+    CRN_TRY(check_takes_barriers(task, reterr));
     CRN_TRY(crn_job_request(job, options, &waiter, reterr));
     crn_mutex_lock(&job->lock);
     while (!waiter.done && !(atomic_load(&runtime->pending) & CRN_PENDING_STOPPED))
@@ -290,6 +337,7 @@ int cairn_task_savepoint(cairn_task *task, const cairn_savepoint_options *option
     struct cairn_job *job = task->job;
     struct cairn_savepoint_handle *handle = NULL;
     CRN_TRY(not_pollable(task, reterr));
+    CRN_TRY(check_takes_barriers(task, reterr));
     CRN_TRY(crn_savepoint_request(job, options, &handle, reterr));
     crn_mutex_lock(&job->lock);
     /* Also when the task was stopped: the handle ends, and a store that was lent is in use till
