@@ -183,6 +183,9 @@ struct crn_job_status {
     char *store;                 /* for people */
     char *stop_reason;           /* FAILED, FENCED: why; else "" */
 
+    uint64_t checkpoint_interval_ms; /* 0: none by themselves */
+    uint64_t checkpoint_timeout_ms;
+
     bool has_restored;
     char *restored_from; /* of another place than the job's own log; else "" */
     cairn_checkpoint_info restored;

@@ -295,6 +295,8 @@ static int fill_job(struct gathering *g, cairn_error **reterr)
     status->epoch = job->epoch;
     status->pid = (uint64_t)getpid();
     status->now_ms = job->options.now_ms(job->options.now_context);
+    status->checkpoint_interval_ms = job->options.checkpoint_interval_ms;
+    status->checkpoint_timeout_ms = job->options.checkpoint_timeout_ms;
     status->library_version = cairn_version();
     status->state_backend = job->backend->name;
     memcpy(status->host, job->host, sizeof status->host);
