@@ -109,7 +109,9 @@ int cairn_gate_open(cairn_task *task, const cairn_gate_options *options, cairn_g
     if (channels == NULL || flags == NULL)
         return crn_err_nomem(reterr);
     CRN_TRY(crn_gate_restore(gate, reterr));
+    crn_mutex_lock(&task->job->lock); /* others look at it from now on */
     *ret_gate = task->gate = CRN_TAKE(gate);
+    crn_mutex_unlock(&task->job->lock);
     return 0;
 }
 
@@ -196,7 +198,7 @@ static int record_slowly(struct cairn_gate *gate, uint32_t channel, const void *
                                 ? "a barrier is due: call cairn_task_poll() before the next record"
                                 : "records of the restored checkpoint come first: fetch them with "
                                   "cairn_gate_restored() until there are no more");
-    gate->stats.records++;
+    crn_figure_add(&gate->figures.records, 1);
     if (gate->alignment.flags[channel] & CRN_CHANNEL_LOGGED)
         log_record(gate, channel, data, size);
     return 0;
@@ -210,7 +212,7 @@ int cairn_gate_record(cairn_gate *gate, uint32_t channel, const void *data, size
                              !atomic_load_explicit(&gate->task->open, memory_order_relaxed),
                          0))
         return record_slowly(gate, channel, data, size, reterr);
-    gate->stats.records++;
+    crn_figure_add(&gate->figures.records, 1);
     return 0;
 }
 
@@ -269,11 +271,26 @@ int cairn_gate_end(cairn_gate *gate, uint32_t channel, cairn_error **reterr)
     return 0;
 }
 
+void crn_gate_read_figures(const struct cairn_gate *gate, cairn_gate_stats *ret)
+{
+    const struct crn_gate_figures *f = &gate->figures;
+    *ret = (cairn_gate_stats){
+        .struct_size = sizeof *ret,
+        .records = crn_figure_get(&f->records),
+        .barriers = crn_figure_get(&f->barriers),
+        .given_up = crn_figure_get(&f->given_up),
+        .overtaken = crn_figure_get(&f->overtaken),
+        .alignment_last_us = crn_figure_get(&f->alignment_last_us),
+        .alignment_max_us = crn_figure_get(&f->alignment_max_us),
+        .in_flight_bytes = crn_figure_get(&f->in_flight_bytes),
+    };
+}
+
 int cairn_gate_get_stats(const cairn_gate *gate, cairn_gate_stats *ret_stats, cairn_error **reterr)
 {
     if (gate == NULL || ret_stats == NULL)
         return crn_err_fail(reterr, CAIRN_EINVAL, NULL, "gate or ret_stats is NULL");
-    cairn_gate_stats stats = gate->stats;
-    stats.struct_size = sizeof stats;
+    cairn_gate_stats stats;
+    crn_gate_read_figures(gate, &stats);
     return crn_options_out(ret_stats, &stats, sizeof stats, "cairn_gate_stats", reterr);
 }

@@ -27,6 +27,13 @@ struct crn_gate_times {
     uint64_t deadline_us; /* when it may overtake */
 };
 
+/* cairn_gate_stats, and which alignment runs, for whoever looks. */
+struct crn_gate_figures {
+    atomic_uint_fast64_t records, barriers, given_up, overtaken;
+    atomic_uint_fast64_t alignment_last_us, alignment_max_us, in_flight_bytes;
+    atomic_uint_fast64_t aligning_id; /* 0: none */
+};
+
 struct cairn_gate {
     struct cairn_task *task;
     cairn_gate_options options; /* defaults filled in */
@@ -46,13 +53,15 @@ struct cairn_gate {
     size_t restored_at; /* the next one to be fetched */
     uint64_t restored_left;
 
-    cairn_gate_stats stats;
+    struct crn_gate_figures figures;
 
     /* Guarded by job->lock. */
     struct crn_part *logging; /* waits for the records in flight; NULL: none */
 };
 
 void crn_gate_free(struct cairn_gate *gate);
+/* Any thread. */
+void crn_gate_read_figures(const struct cairn_gate *gate, cairn_gate_stats *ret);
 
 /* turn.c */
 /* Something happens to the alignment; what follows is done. */

@@ -73,7 +73,7 @@ void crn_gate_hand_over(struct cairn_gate *gate)
     struct crn_part *part = detach(gate);
     cairn_error *error = NULL;
     gate->log_id = 0;
-    gate->stats.in_flight_bytes = gate->log.bytes.size;
+    crn_figure_set(&gate->figures.in_flight_bytes, gate->log.bytes.size);
     if (part == NULL) {
         crn_in_flight_done(&gate->log);
         return;

@@ -84,10 +84,19 @@ bool crn_gate_has_ended(const struct cairn_gate *gate)
  * Events and what follows
  * ------------------------------------------------------------------------------------------ */
 
+static uint64_t find_aligning(const struct crn_alignment *a)
+{
+    for (size_t i = 0; i < a->entry_count; i++)
+        if (a->entries[i].phase == CRN_ALIGN_GATHERING)
+            return a->entries[i].id;
+    return 0;
+}
+
 static void update_pending(struct cairn_gate *gate)
 {
     struct crn_task_runtime *runtime = gate->task->runtime;
     const struct crn_gate_times *running = find_running(gate);
+    crn_figure_set(&gate->figures.aligning_id, find_aligning(&gate->alignment));
     if (crn_alignment_due(&gate->alignment) != 0) {
         gate->hold |= CRN_GATE_HOLD_DUE;
         atomic_fetch_or(&runtime->pending, CRN_PENDING_GATE);
@@ -112,7 +121,7 @@ static void give_up(struct cairn_gate *gate, uint64_t id)
     (void)crn_err_fail(&error, CAIRN_EABORTED, NULL,
                        "its barrier was given up: a channel has cancelled it, or has brought a "
                        "later one");
-    gate->stats.given_up++;
+    crn_figure_add(&gate->figures.given_up, 1);
     if (gate->log_id == id)
         crn_gate_abandon(gate, CAIRN_EABORTED, error);
     else
@@ -149,7 +158,7 @@ static void withdraw(struct cairn_gate *gate, uint64_t id)
 {
     const struct crn_alignment_entry *entry = crn_alignment_find(&gate->alignment, id);
     if (entry != NULL && entry->phase != CRN_ALIGN_WAITING)
-        gate->stats.given_up++;
+        crn_figure_add(&gate->figures.given_up, 1);
     if (gate->log_id == id) {
         gate->log_id = 0;
         crn_in_flight_done(&gate->log);
@@ -296,15 +305,15 @@ int crn_gate_prepare(struct cairn_gate *gate, const struct crn_part *part, cairn
 static void note_taken(struct cairn_gate *gate, struct crn_part *part, bool overtakes,
                        uint64_t began_us)
 {
-    cairn_gate_stats *stats = &gate->stats;
+    struct crn_gate_figures *figures = &gate->figures;
     const struct crn_gate_times *times = find_times(gate, part->attempt->id);
     uint64_t align_us = times == NULL || times->first_us == 0 ? 0 : began_us - times->first_us;
-    stats->barriers++;
-    stats->overtaken += overtakes;
-    stats->alignment_last_us = align_us;
-    if (align_us > stats->alignment_max_us)
-        stats->alignment_max_us = align_us;
-    stats->in_flight_bytes = 0;
+    crn_figure_add(&figures->barriers, 1);
+    crn_figure_add(&figures->overtaken, overtakes);
+    crn_figure_set(&figures->alignment_last_us, align_us);
+    if (align_us > crn_figure_get(&figures->alignment_max_us))
+        crn_figure_set(&figures->alignment_max_us, align_us);
+    crn_figure_set(&figures->in_flight_bytes, 0);
     part->described->subtasks[0].info.align_us = align_us;
 }
 

@@ -133,10 +133,10 @@ static int run_barrier(struct crn_part *part, cairn_event *ret_event)
     uint64_t id = attempt->id;
     int r = take_barrier(part, &error);
     uint64_t took_us = crn_now_us() - began_us;
-    atomic_fetch_add(&runtime->barriers, 1);
-    atomic_store(&runtime->barrier_last_us, took_us);
-    if (took_us > atomic_load(&runtime->barrier_max_us))
-        atomic_store(&runtime->barrier_max_us, took_us);
+    crn_figure_add(&runtime->barriers, 1);
+    crn_figure_set(&runtime->barrier_last_us, took_us);
+    if (took_us > crn_figure_get(&runtime->barrier_max_us))
+        crn_figure_set(&runtime->barrier_max_us, took_us);
     if (r < 0) {
         crn_part_decline(part, r, error);
         crn_attempt_leave(attempt);
@@ -365,9 +365,9 @@ int cairn_task_get_stats(cairn_task *task, cairn_task_stats *ret_stats, cairn_er
     const struct crn_task_runtime *runtime = task->runtime;
     cairn_task_stats stats = {
         .struct_size = sizeof stats,
-        .barriers = atomic_load(&runtime->barriers),
-        .barrier_last_us = atomic_load(&runtime->barrier_last_us),
-        .barrier_max_us = atomic_load(&runtime->barrier_max_us),
+        .barriers = crn_figure_get(&runtime->barriers),
+        .barrier_last_us = crn_figure_get(&runtime->barrier_last_us),
+        .barrier_max_us = crn_figure_get(&runtime->barrier_max_us),
         .hold_count = state.hold_count,
         .hold_us = state.hold_us,
         .backpressure_us = state.backpressure_us,

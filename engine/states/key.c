@@ -9,6 +9,7 @@
  * mistake, and the next keyed call tells why.
  */
 
+#include "base/thread.h"
 #include "engine/states/keyed.h"
 
 int crn_task_not_ready(const struct cairn_task *task, int code, cairn_error **reterr)
@@ -74,10 +75,7 @@ int cairn_task_set_key(cairn_task *task, const void *key, size_t size)
         return refuse(task, (struct crn_refused_key){.why = CRN_REFUSED_MEMORY});
     task->key_group = group;
     task->has_key = true;
-    /* One writer: no locked instruction. */
-    atomic_store_explicit(&task->keys_set,
-                          atomic_load_explicit(&task->keys_set, memory_order_relaxed) + 1,
-                          memory_order_relaxed);
+    crn_figure_add(&task->keys_set, 1);
     return 0;
 }
 

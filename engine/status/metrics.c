@@ -193,11 +193,11 @@ static void put_head(struct writer *w, const char *name, const char *type, const
 static void put_value(struct writer *w, uint64_t value, enum unit unit)
 {
     char text[32];
-    int n = unit == UNIT_ONE  ? snprintf(text, sizeof text, "%" PRIu64, value)
-            : unit == UNIT_MS ? snprintf(text, sizeof text, "%" PRIu64 ".%03" PRIu64, value / 1000,
-                                         value % 1000)
-                              : snprintf(text, sizeof text, "%" PRIu64 ".%06" PRIu64,
-                                         value / 1000000, value % 1000000);
+    int n = unit == UNIT_ONE ? snprintf(text, sizeof text, "%" PRIu64, value)
+            : unit == UNIT_MS
+                ? snprintf(text, sizeof text, "%" PRIu64 ".%03" PRIu64, value / 1000, value % 1000)
+                : snprintf(text, sizeof text, "%" PRIu64 ".%06" PRIu64, value / 1000000,
+                           value % 1000000);
     if (unit != UNIT_ONE) {
         while (text[n - 1] == '0')
             n--;
