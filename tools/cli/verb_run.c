@@ -63,13 +63,12 @@ static int check_start(const struct cli_args *args, cairn_error **reterr)
                 path);
         return 0;
     }
-    if (r < 0) {
-        if (r == CAIRN_ENOTFOUND)
-            cli_hint("name the directory of a savepoint or job, or leave -s out to go on from the "
-                     "job's own newest checkpoint");
-        (void)cli_raise(reterr, r, "%s", cairn_error_message(error));
-    }
-    return r;
+    if (r == CAIRN_ENOTFOUND)
+        cli_hint("name the directory of a savepoint or job, or leave -s out to go on from the "
+                 "job's own newest checkpoint");
+    return r < 0 ? cli_raise(reterr, r, "cannot start from '%s': %s", args->snapshot,
+                             cairn_error_message(error))
+                 : 0;
 }
 
 /* --- the environment --- */
