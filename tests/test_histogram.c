@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Histograms count every value once, in the bucket whose bound is the first that is not below it;
- * bounds grow and never change; quantiles are upper bounds. Checked at each bound, one below and one
- * above, at both ends of the range, and with many values against a sorted array.
+ * bounds grow and never change; quantiles are upper bounds. Checked at each bound, one below and
+ * one above, at both ends of the range, and with many values against a sorted array.
  */
 #include "engine/status/histogram.h"
 #include "tests/support/tap.h"
-
 
 static const struct crn_histogram_scale *const scales[] = {
     &crn_scale_stall_us, &crn_scale_duration_us, &crn_scale_bytes};

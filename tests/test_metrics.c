@@ -2,9 +2,9 @@
 /*
  * What is served as metrics is right by Prometheus' own rules (promtool, skipped where it is not
  * installed), by its text format (each name once, head first, each series once; histograms are
- * cumulative), and by docs/operations.md, which lists exactly the names that there are. docs/alerts.yml
- * uses no other names, and promtool takes it. Texts are made of pictures that the test invents,
- * hostile names included: the writer is pure.
+ * cumulative), and by docs/operations.md, which lists exactly the names that there are.
+ * docs/alerts.yml uses no other names, and promtool takes it. Texts are made of pictures that the
+ * test invents, hostile names included: the writer is pure.
  */
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -48,7 +48,9 @@ static void init_status(struct crn_job_status *status, struct crn_status_task *t
         .checkpoint_interval_ms = 10000,
         .checkpoint_timeout_ms = 600000,
         .has_latest = true,
-        .latest = {.id = 17, .trigger_time_ms = 1795158000000, .duration_us = 145000,
+        .latest = {.id = 17,
+                   .trigger_time_ms = 1795158000000,
+                   .duration_us = 145000,
                    .full_bytes = UINT64_MAX},
         .tasks = tasks,
         .task_count = 2,
@@ -208,7 +210,8 @@ START_TEST(what_is_not_there_is_not_told)
     ck_assert_ptr_null(strstr(text, "cairn_checkpoint_last"));
     ck_assert_ptr_null(strstr(text, "cairn_task_"));
     ck_assert_ptr_null(strstr(text, "cairn_gate_"));
-    ck_assert_ptr_nonnull(strstr(text, "cairn_snapshot_oldest_age_seconds{job_name=\"orders \\\"2\\\"\"} 0\n"));
+    ck_assert_ptr_nonnull(
+        strstr(text, "cairn_snapshot_oldest_age_seconds{job_name=\"orders \\\"2\\\"\"} 0\n"));
 }
 END_TEST
 
@@ -241,8 +244,8 @@ START_TEST(promtool_takes_the_alerts)
 {
     if (!has_promtool())
         return;
-    ck_assert_int_eq(
-        system("promtool check rules '" CRN_TEST_SOURCE_ROOT "/docs/alerts.yml' >&2"), 0);
+    ck_assert_int_eq(system("promtool check rules '" CRN_TEST_SOURCE_ROOT "/docs/alerts.yml' >&2"),
+                     0);
     ck_assert_int_eq(
         system("promtool test rules '" CRN_TEST_SOURCE_ROOT "/tests/support/alerts.yml' >&2"), 0);
 }
