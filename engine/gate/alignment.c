@@ -225,11 +225,13 @@ static void on_barrier(struct crn_alignment *a, uint32_t channel, uint64_t id,
                        struct crn_alignment_decisions *ret)
 {
     struct crn_alignment_channel *c = &a->channels[channel];
-    if (find(a, id) == NULL || c->out_id >= id)
+    if (id > a->newest_id || c->out_id >= id)
         return;
     give_up_skipped(a, c->done_id, id, ret);
-    struct crn_alignment_entry *entry = find(a, id);
     c->out_id = id;
+    struct crn_alignment_entry *entry = find(a, id);
+    if (entry == NULL)
+        return;
     if (entry->phase == CRN_ALIGN_WAITING)
         entry->phase = CRN_ALIGN_GATHERING;
     if (holds(a, entry))
