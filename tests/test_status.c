@@ -469,17 +469,19 @@ END_TEST
 START_TEST(a_task_that_does_not_poll)
 {
     struct subject s;
-    f.options.checkpoint_timeout_ms = 60;
+    f.options.checkpoint_timeout_ms = 400;
     ck_ok(subject_open(&f, "job", &s, reterr));
     ck_ok(cairn_job_trigger(s.job, NULL, reterr));
     crn_status_free(take_in_phase(s.job, 0, CRN_PART_WAITING));
     poll_once(s.tasks[0], CAIRN_EVENT_BARRIER);
     poll_once(s.tasks[2], CAIRN_EVENT_BARRIER);
+    crn_status_free(take_in_phase(s.job, 0, CRN_PART_ACKED));
+    crn_status_free(take_in_phase(s.job, 1, CRN_PART_ACKED));
     struct crn_job_status *status = take_when_failed(s.job, 1);
     const struct crn_ended *ended = status->ended[0];
     ck_assert_str_eq(ended->failed_uid, "words");
     ck_assert_uint_eq(ended->failed_subtask, 1);
-    ck_assert_uint_ge(ended->duration_us, 60000);
+    ck_assert_uint_ge(ended->duration_us, 400000);
     ck_assert_ptr_nonnull(strstr(ended->reason, "did not poll in time"));
     check_line("checkpoint_failed", CAIRN_LOG_WARNING, "code=CAIRN_ETIMEOUT");
     crn_status_free(status);

@@ -335,10 +335,11 @@ void crn_recorder_aborted(struct crn_attempt *attempt)
     describe_attempt(attempt, &ended);
     set_end(attempt, &ended);
     set_failure(attempt, &ended, &error);
-    CRN_AUTO_FREE struct crn_ended_task *tasks = tasks_of_parts(attempt, false, &ended);
+    struct crn_ended_task *tasks = tasks_of_parts(attempt, false, &ended);
     remember(attempt, &ended, true);
     attempt->end.told = true;
     crn_tell_ended(&attempt->job->log, &ended, cairn_error_code(error), count_acked(attempt), 0);
+    free(tasks);
 }
 
 void crn_recorder_over(struct crn_attempt *attempt)
