@@ -76,8 +76,8 @@ void crn_gate_turn(struct cairn_gate *gate);
 struct crn_part *crn_gate_due_locked(const struct cairn_gate *gate);
 /* When the running alignment may overtake; UINT64_MAX: none runs against a clock. */
 uint64_t crn_gate_clock_us(const struct cairn_gate *gate);
-/* Is that time over? gate NULL: no. */
-bool crn_gate_is_late(const struct cairn_gate *gate);
+/* Is that time over, or has something changed? */
+bool crn_gate_is_wanted(const struct cairn_gate *gate);
 /* Has every channel ended? Then the task takes its barriers as a source does. */
 bool crn_gate_has_ended(const struct cairn_gate *gate);
 /* Around the barrier, in this order; the last one if it could not be taken. */

@@ -70,9 +70,11 @@ uint64_t crn_gate_clock_us(const struct cairn_gate *gate)
     return gate->clock_us;
 }
 
-bool crn_gate_is_late(const struct cairn_gate *gate)
+bool crn_gate_is_wanted(const struct cairn_gate *gate)
 {
-    return gate != NULL && gate->clock_us != UINT64_MAX && crn_now_us() >= gate->clock_us;
+    unsigned pending = atomic_load(&gate->task->runtime->pending);
+    return (pending & (CRN_PENDING_BARRIER | CRN_PENDING_GATE)) != 0 ||
+           (gate->clock_us != UINT64_MAX && crn_now_us() >= gate->clock_us);
 }
 
 bool crn_gate_has_ended(const struct cairn_gate *gate)

@@ -222,7 +222,8 @@ static int poll_slow(struct cairn_task *task, cairn_event *ret_event, cairn_erro
     struct crn_part *part = NULL;
     CRN_TRY(not_pollable(task, reterr));
     cairn_event event = {0};
-    if (crn_gate_is_late(task->gate))
+    /* Also when an event is delivered first: what it tells of may have freed channels. */
+    if (task->gate != NULL && crn_gate_is_wanted(task->gate))
         crn_gate_turn(task->gate);
     crn_mutex_lock(&job->lock);
     if (runtime->mailbox_count > 0)

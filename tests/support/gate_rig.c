@@ -133,7 +133,8 @@ cairn_gate_stats rig_stats(const struct rig *rig, unsigned subtask)
     return stats;
 }
 
-size_t rig_count_files(const struct fixture *f, cairn_file_role role)
+/* How many files of the role the newest checkpoint has, and the key of the first one. */
+static size_t find_files(const struct fixture *f, cairn_file_role role, char **ret_key)
 {
     struct crn_joblog log = {0};
     const struct crn_record *newest = NULL;
@@ -142,8 +143,23 @@ size_t rig_count_files(const struct fixture *f, cairn_file_role role)
     ck_ok(crn_joblog_find(&log, 0, &newest, reterr));
     for (size_t o = 0; o < newest->operator_count; o++)
         for (size_t s = 0; s < newest->operators[o].subtask_count; s++)
-            for (size_t i = 0; i < newest->operators[o].subtasks[s].file_count; i++)
-                count += newest->operators[o].subtasks[s].files[i].info.role == role;
+            for (size_t i = 0; i < newest->operators[o].subtasks[s].file_count; i++) {
+                const cairn_file_info *info = &newest->operators[o].subtasks[s].files[i].info;
+                if (info->role == role && count++ == 0 && ret_key != NULL)
+                    ck_ok(crn_joblog_key("job", info->object, ret_key, reterr));
+            }
     crn_joblog_done(&log);
     return count;
+}
+
+size_t rig_count_files(const struct fixture *f, cairn_file_role role)
+{
+    return find_files(f, role, NULL);
+}
+
+char *rig_find_file(const struct fixture *f, cairn_file_role role)
+{
+    char *key = NULL;
+    ck_assert_uint_gt(find_files(f, role, &key), 0);
+    return key;
 }

@@ -48,7 +48,9 @@ void rig_expect_seen(const struct rig *rig, unsigned subtask, const int64_t *val
  * -1. They are not processed. */
 void rig_expect_restored(struct rig *rig, unsigned subtask, const int64_t *pairs);
 cairn_gate_stats rig_stats(const struct rig *rig, unsigned subtask);
-/* Of the newest checkpoint in the store. Its files of this role, all subtasks of "sum". */
+/* Files of this role in the newest checkpoint in the store; and the key of the first one, which is
+ * not inlined: to be freed. */
 size_t rig_count_files(const struct fixture *f, cairn_file_role role);
+char *rig_find_file(const struct fixture *f, cairn_file_role role);
 
 #endif
