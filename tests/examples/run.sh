@@ -50,6 +50,47 @@ readme_runs()
     esac
 }
 
+# The callback in the handbook, with a job whose name needs care.
+handbook_logs_json()
+{
+    {
+        printf '#include <cairn/cairn.h>\n#include <stdio.h>\n'
+        awk '/^```c$/ { on = 1; next } /^```$/ { on = 0 } on' "$source/docs/operations.md"
+        cat <<'END'
+int main(int argc, char **argv)
+{
+    cairn_job_options options = CAIRN_JOB_OPTIONS_INIT;
+    cairn_job *job;
+    cairn_task *task;
+    options.store_uri = "memory:";
+    options.local_dir = argv[argc - 1];
+    options.log = log_as_json;
+    options.log_context = stdout;
+    options.log_level = CAIRN_LOG_DEBUG;
+    if (cairn_job_open("a \"job\" \\ \xc3\xa9", &options, &job, NULL) < 0 ||
+        cairn_task_open(job, "op", NULL, &task, NULL) < 0 || cairn_job_start(job, NULL) < 0 ||
+        cairn_task_checkpoint(task, NULL, NULL, NULL) < 0)
+        return 1;
+    cairn_job_close(job);
+    cairn_task_close(task);
+    return 0;
+}
+END
+    } >"$work/log_json.c"
+    # shellcheck disable=SC2086
+    ${CC:-cc} -Wall -Wextra -Werror ${EXAMPLE_ARGS:-} -I"$source/include" -o "$work/log_json" \
+        "$work/log_json.c" -L"$build/engine" -lcairn -Wl,-rpath,"$build/engine" || return 1
+    "$work/log_json" "$work/log_local" >"$work/log.jsonl" || return 1
+    cat "$work/log.jsonl"
+    python3 - "$work/log.jsonl" <<'END'
+import json, sys
+lines = [json.loads(line) for line in open(sys.argv[1], encoding="utf-8")]
+assert all(line["job"] == 'a "job" \\ \u00e9' for line in lines)
+done = [line for line in lines if line.get("event") == "checkpoint_complete"]
+assert len(done) == 1 and done[0]["tasks"] == 1 and done[0]["level"] == "info"
+END
+}
+
 schema_changes()
 {
     "$build/examples/schema" "$work/visitors" 1 && "$build/examples/schema" "$work/visitors" 2 >"$work/out" &&
@@ -167,6 +208,7 @@ bootstrap_starts_from_what_it_wrote()
 
 check "quickstart counts its starts" quickstart_counts
 check "the README's program compiles, runs, and goes on" readme_runs
+check "the handbook's log callback writes JSON" handbook_logs_json
 check "the schema changes, and back" schema_changes
 check "bootstrap starts a job from the savepoint that it wrote" bootstrap_starts_from_what_it_wrote
 check "wordcount counts every word once, killed three times" wordcount_survives
