@@ -298,6 +298,48 @@ START_TEST(a_checkpoint_on_its_way)
 }
 END_TEST
 
+/* For which channel's barrier does a task wait, and how long did it? */
+START_TEST(a_gate_that_aligns)
+{
+    cairn_job *job;
+    cairn_task *task;
+    cairn_gate *gate;
+    cairn_gate_options options = CAIRN_GATE_OPTIONS_INIT;
+    options.channel_count = 2;
+    ck_ok(fixture_open_job(&f, "job", &job, reterr));
+    ck_ok(cairn_task_open(job, "sum", NULL, &task, reterr));
+    ck_ok(cairn_gate_open(task, &options, &gate, reterr));
+    ck_ok(cairn_job_start(job, reterr));
+    for (int i = 0; i < 5; i++)
+        ck_ok(cairn_gate_record(gate, 0, "r", 1, reterr));
+    ck_ok(cairn_job_trigger(job, NULL, reterr));
+    struct crn_job_status *status = take_in_phase(job, 0, CRN_PART_WAITING);
+    cairn_barrier barrier = {.checkpoint_id = status->in_flight[0].id};
+    ck_assert(status->tasks[0].has_gate && !status->tasks[0].gate_is_aligning);
+    ck_assert_uint_eq(status->tasks[0].gate_channels, 2);
+    ck_assert_uint_eq(status->tasks[0].gate.records, 5);
+    crn_status_free(status);
+    ck_ok(cairn_gate_barrier(gate, 0, &barrier, reterr));
+    status = take(job);
+    ck_assert(status->tasks[0].gate_is_aligning);
+    ck_assert_int_eq(status->in_flight[0].parts[0].phase, CRN_PART_ALIGNING);
+    ck_assert_uint_eq(status->in_flight[0].phase_counts[CRN_PART_ALIGNING], 1);
+    crn_status_free(status);
+    crn_sleep_us(3000);
+    ck_ok(cairn_gate_barrier(gate, 1, &barrier, reterr));
+    poll_once(task, CAIRN_EVENT_BARRIER);
+    status = take_when_idle(job);
+    ck_assert(!status->tasks[0].gate_is_aligning);
+    ck_assert_uint_eq(status->tasks[0].gate.barriers, 1);
+    ck_assert_uint_ge(status->ended[0]->tasks[0].align_us, 3000);
+    ck_assert_uint_eq(status->ended[0]->align_max_us, status->tasks[0].gate.alignment_last_us);
+    ck_assert_uint_eq(status->histograms.align_us.count, 1);
+    crn_status_free(status);
+    cairn_job_close(job);
+    cairn_task_close(task);
+}
+END_TEST
+
 START_TEST(a_savepoint_on_its_way)
 {
     struct subject s;
@@ -733,6 +775,7 @@ int main(void)
     tcase_add_test(tcase, a_job_that_is_open);
     tcase_add_test(tcase, tasks_and_their_counters);
     tcase_add_test(tcase, a_checkpoint_on_its_way);
+    tcase_add_test(tcase, a_gate_that_aligns);
     tcase_add_test(tcase, a_savepoint_on_its_way);
     tcase_add_test(tcase, a_complete_checkpoint_in_full);
     tcase_add_test(tcase, a_checkpoint_that_a_task_declines);
