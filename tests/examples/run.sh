@@ -206,6 +206,25 @@ bootstrap_starts_from_what_it_wrote()
     grep -q 'does not exist yet' "$work/again"
 }
 
+# Each mode to its end, the second half of the orders with another parallelism; all are on exactly one statement.
+pipeline_is_exact()
+{
+    local mode n
+    for mode in exactly-once unaligned at-least-once; do
+        for n in 5000 10000; do
+            "$build/examples/pipeline" --dir "$work/$mode" --mode "$mode" --records $n --customers 50 \
+                --parallelism $((n / 5000 + 1)) --interval-ms 20 --quiet || return 1
+        done
+        "$build/examples/pipeline" --dir "$work/$mode" --records $n --customers 50 --check || return 1
+    done
+    # And the checker sees what is wrong.
+    cat "$work/unaligned/output/"* >"$work/exactly-once/output/again"
+    "$build/examples/pipeline" --dir "$work/exactly-once" --records $n --customers 50 --check
+    [ $? -eq 3 ] || return 1
+    "$build/examples/pipeline" --dir "$work/exactly-once" --records $((n + 1)) --customers 50 --check
+    [ $? -eq 1 ]
+}
+
 check "quickstart counts its starts" quickstart_counts
 check "the README's program compiles, runs, and goes on" readme_runs
 check "the handbook's log callback writes JSON" handbook_logs_json
@@ -215,4 +234,5 @@ check "wordcount counts every word once, killed three times" wordcount_survives
 check "cairn run: wordcount counts every word once, killed three times" run_survives
 check "cairn run: it starts from a savepoint, once" run_starts_from_a_savepoint
 check "cairn run: state is dropped with -n only" run_drops_state_if_told_so
+check "pipeline puts every order on one statement, with every kind of barrier" pipeline_is_exact
 echo "1..$n"
