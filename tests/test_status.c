@@ -741,28 +741,46 @@ END_TEST
  * The handbook
  * ------------------------------------------------------------------------------------------ */
 
-START_TEST(the_handbook_lists_exactly_these_fields)
+/* The table that begins with this line has exactly these rows. */
+static void check_table(const char *doc, const char *first_line, const char *(*word)(int),
+                        int count)
+{
+    const char *begin = strstr(doc, first_line);
+    ck_assert_msg(begin != NULL, "docs/operations.md has no table '%s'", first_line);
+    const char *end = strstr(begin, "\n\n");
+    ck_assert_ptr_nonnull(end);
+    CRN_AUTO_FREE char *table = strndup(begin, (size_t)(end - begin));
+    int rows = 0;
+    for (const char *p = table; (p = strstr(p, "\n| `")) != NULL; p++)
+        rows++;
+    ck_assert_msg(rows == count, "'%s' has %d rows, not %d", first_line, rows, count);
+    for (int i = 0; i < count; i++) {
+        char row[80];
+        (void)snprintf(row, sizeof row, "\n| `%s` |", word(i));
+        ck_assert_msg(strstr(table, row) != NULL, "no row for '%s'", word(i));
+    }
+}
+
+/* The job's name is a field of every line. */
+static const char *field_word(int i)
+{
+    return i == CRN_FIELD_COUNT ? "job" : crn_field_name((enum crn_field)i);
+}
+
+static const char *told_word(int i)
+{
+    return crn_told_word((enum crn_told)i);
+}
+
+START_TEST(the_handbook_lists_exactly_these)
 {
     static char doc[1 << 20];
     FILE *file = fopen(CRN_TEST_SOURCE_ROOT "/docs/operations.md", "r");
     ck_assert_ptr_nonnull(file);
     doc[fread(doc, 1, sizeof doc - 1, file)] = '\0';
     ck_assert_int_eq(fclose(file), 0);
-    char *begin = strstr(doc, "| field | what |");
-    ck_assert_ptr_nonnull(begin);
-    char *end = strstr(begin, "\n\n");
-    ck_assert_ptr_nonnull(end);
-    *end = '\0';
-    size_t rows = 0;
-    for (const char *p = begin; (p = strstr(p, "\n| `")) != NULL; p++)
-        rows++;
-    ck_assert_uint_eq(rows, CRN_FIELD_COUNT + 1); /* and the job's name */
-    for (int i = 0; i < CRN_FIELD_COUNT; i++) {
-        char row[80];
-        (void)snprintf(row, sizeof row, "\n| `%s` |", crn_field_name((enum crn_field)i));
-        ck_assert_msg(strstr(begin, row) != NULL, "docs/operations.md has no row for '%s'",
-                      crn_field_name((enum crn_field)i));
-    }
+    check_table(doc, "| field | what |", field_word, CRN_FIELD_COUNT + 1);
+    check_table(doc, "| event | level | when |", told_word, CRN_TOLD_COUNT);
 }
 END_TEST
 
@@ -787,7 +805,7 @@ int main(void)
     tcase_add_test(tcase, a_job_that_was_taken_over);
     tcase_add_test(tcase, looking_disturbs_nobody);
     tcase_add_test(tcase, metrics_of_a_running_job);
-    tcase_add_test(tcase, the_handbook_lists_exactly_these_fields);
+    tcase_add_test(tcase, the_handbook_lists_exactly_these);
     suite_add_tcase(suite, tcase);
     return crn_test_run(suite);
 }

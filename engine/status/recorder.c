@@ -256,9 +256,12 @@ static void remember_locked(struct crn_recorder *recorder, const struct crn_ende
         }
     if (recorder->recent_count == CRN_STATUS_ENDED_MAX)
         crn_ended_unref(recorder->recent[--recorder->recent_count]);
-    memmove(&recorder->recent[1], &recorder->recent[0],
-            recorder->recent_count * sizeof recorder->recent[0]);
-    recorder->recent[0] = ended;
+    size_t at = 0;
+    while (at < recorder->recent_count && recorder->recent[at]->id > ended->id)
+        at++;
+    memmove(&recorder->recent[at + 1], &recorder->recent[at],
+            (recorder->recent_count - at) * sizeof recorder->recent[0]);
+    recorder->recent[at] = ended;
     recorder->recent_count++;
     drop_tasks_locked(recorder);
 }
