@@ -26,6 +26,8 @@ ALLOWED = {
 ONLY_IN = {
     "rocksdb/": [r"backends/state/rocksdb\w*\.[ch]", r"tools/bench/", r"tests/"],
     "json-c/": [r"engine/serializers/", r"tools/", r"tests/"],
+    "yaml.h": [r"engine/settings/", r"tests/"],
+    "hiredis/": [r"examples/redis-"],
     "check.h": [r"tests/"],
     "protobuf-c/": [r"manifest/", r"tests/"],
     "lz4": [r"manifest/", r"backends/", r"engine/", r"tests/"],
