@@ -2,7 +2,7 @@
 /*
  * What a job tells about itself is true: its tasks and their counters, what is in flight and for
  * whom it waits, what ended, how, why and for which task; the same in the log's line and its
- * fields, whose names are exactly those that docs/operations.md lists; over restarts, too (P9). And
+ * fields, whose names are exactly those that docs/operations.md lists; over restarts, too. And
  * looking disturbs nobody: pictures are taken by several threads while checkpoints run, tasks close
  * and the job ends, and outlive it. Method: a job whose tasks poll only when the test says so.
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The memory of a running job: counts, histograms and the last snapshots that ended, with figures
- * of each task. What was before this run comes from the log (P9): its records and the history that
+ * of each task. What was before this run comes from the log: its records and the history that
  * the newest carries, so that a restart loses nothing of it but details.
  *
  * A snapshot that fails is told twice. As soon as its id stands as aborted it is counted, logged
