@@ -6,6 +6,7 @@
  * looking disturbs nobody: pictures are taken by several threads while checkpoints run, tasks close
  * and the job ends, and outlive it. Method: a job whose tasks poll only when the test says so.
  */
+#include "engine/status/ended.h"
 #include "engine/status/fields.h"
 #include "engine/status/status.h"
 #include "tests/support/job_fixture.h"
@@ -565,6 +566,58 @@ START_TEST(a_failed_savepoint)
 }
 END_TEST
 
+/* One with this id and so many tasks of two operators. */
+static const struct crn_ended *make_ended(uint64_t id, size_t task_count)
+{
+    struct crn_ended_task tasks[20] = {0};
+    ck_assert_uint_le(task_count, CRN_COUNT(tasks));
+    for (size_t i = 0; i < task_count; i++) {
+        tasks[i].uid = i < task_count / 2 ? "first" : "second";
+        tasks[i].subtask = (uint32_t)i;
+    }
+    const struct crn_ended *ended = crn_ended_copy(&(struct crn_ended){
+        .id = id,
+        .location = "there",
+        .reason = "because",
+        .failed_uid = "first",
+        .tasks = tasks,
+        .task_count = task_count,
+    });
+    ck_assert_ptr_nonnull(ended);
+    return ended;
+}
+
+/* Entries stay in the order of ids in which order they ever come; only the newest of large jobs
+ * keep their tasks; whoever looks keeps what he has. */
+START_TEST(the_past_is_kept_in_order)
+{
+    static const uint64_t ids[] = {3, 1, 2, 5, 4, 3};
+    struct crn_past past = {.tasks_max = 25};
+    for (size_t i = 0; i < CRN_COUNT(ids); i++)
+        crn_past_add(&past, make_ended(ids[i], 10));
+    ck_assert_uint_eq(past.count, 5); /* 3 was replaced */
+    for (size_t i = 0; i < past.count; i++) {
+        const struct crn_ended *ended = past.entries[i];
+        ck_assert_uint_eq(ended->id, 5 - i);
+        ck_assert_uint_eq(ended->task_count, i < 2 ? 10 : 0);
+        ck_assert_str_eq(ended->reason, "because");
+    }
+    ck_assert_str_eq(past.entries[0]->tasks[4].uid, "first");
+    ck_assert_str_eq(past.entries[0]->tasks[5].uid, "second");
+    const struct crn_ended *held = crn_ended_ref(past.entries[0]);
+    for (uint64_t id = 6; id < 6 + CRN_STATUS_ENDED_MAX; id++)
+        crn_past_add(&past, make_ended(id, 20));
+    crn_past_add(&past, make_ended(1, 1)); /* older than all */
+    ck_assert_uint_eq(past.count, CRN_STATUS_ENDED_MAX);
+    ck_assert_uint_eq(past.entries[CRN_STATUS_ENDED_MAX - 1]->id, 6);
+    ck_assert_uint_eq(past.entries[0]->task_count, 20); /* the newest always */
+    ck_assert_uint_eq(past.entries[1]->task_count, 0);
+    ck_assert_uint_eq(held->tasks[9].subtask, 9);
+    crn_ended_unref(held);
+    crn_past_done(&past);
+}
+END_TEST
+
 START_TEST(the_history_is_bounded)
 {
     struct subject s;
@@ -800,6 +853,7 @@ int main(void)
     tcase_add_test(tcase, a_task_that_does_not_poll);
     tcase_add_test(tcase, a_job_that_is_closed_in_between);
     tcase_add_test(tcase, a_failed_savepoint);
+    tcase_add_test(tcase, the_past_is_kept_in_order);
     tcase_add_test(tcase, the_history_is_bounded);
     tcase_add_test(tcase, reasons_and_durations_survive);
     tcase_add_test(tcase, a_job_that_was_taken_over);
