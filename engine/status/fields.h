@@ -35,6 +35,8 @@
     X(TASKS, "tasks")                                                                              \
     X(TASKS_DONE, "tasks_done")                                                                    \
     X(LOCATION, "location")                                                                        \
+    X(TRIGGER_ID, "trigger_id")                                                                    \
+    X(ADDRESS, "address")                                                                          \
     X(EPOCH, "epoch")                                                                              \
     X(RESTORED_ID, "restored_id")
 

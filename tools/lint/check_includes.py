@@ -28,6 +28,7 @@ ONLY_IN = {
     "json-c/": [r"engine/serializers/", r"tools/", r"tests/"],
     "yaml.h": [r"engine/settings/", r"tests/"],
     "hiredis/": [r"examples/redis-"],
+    "microhttpd.h": [r"engine/control/"],
     "check.h": [r"tests/"],
     "protobuf-c/": [r"manifest/", r"tests/"],
     "lz4": [r"manifest/", r"backends/", r"engine/", r"tests/"],
