@@ -74,11 +74,7 @@ const char *crn_field_name(enum crn_field field);
     X(STORE_CREATED, "store_created")                                                              \
     X(STATE_DROPPED, "state_dropped")                                                              \
     X(LEFTOVERS_REMOVED, "leftovers_removed")                                                      \
-    X(LEFTOVERS_STAY, "leftovers_stay")                                                            \
-    X(CONTROL_OPEN, "control_open")                                                                \
-    X(ORDER_ACCEPTED, "order_accepted")                                                            \
-    X(ORDER_COMPLETED, "order_completed")                                                          \
-    X(ORDER_FAILED, "order_failed")
+    X(LEFTOVERS_STAY, "leftovers_stay")
 
 enum crn_told {
 #define CRN_X(NAME, name) CRN_TOLD_##NAME,
@@ -96,9 +92,6 @@ struct crn_fields {
 };
 void crn_fields_text(struct crn_fields *fields, enum crn_field field, const char *value);
 void crn_fields_number(struct crn_fields *fields, enum crn_field field, uint64_t value);
-/* Why something failed: its reason and the code's name. */
-void crn_fields_error(struct crn_fields *fields, const cairn_error *error);
-
 /* Facts of a line that has few; what is zero or NULL is left out. */
 struct crn_facts {
     enum crn_told told;
