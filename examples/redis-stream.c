@@ -254,6 +254,18 @@ static int process(struct service *s, const redisReply *entry)
     return 0;
 }
 
+/* Cancelled, or replaced by another process: nobody is to start this one again, so it ends with
+ * status 0. Everything else is a failure. */
+static int end_or_fail(struct service *s, int code, cairn_error *error)
+{
+    if (code != CAIRN_ECANCELED && code != CAIRN_EFENCED)
+        return fail("stopped", error);
+    fprintf(stderr, "redis-stream: %s\n", cairn_error_message(error));
+    cairn_error_free(error);
+    s->stopped = true;
+    return 0;
+}
+
 /* The safe point. The savepoint that the job stops with is waited for: nothing is read meanwhile.
  */
 static int poll_task(struct service *s)
@@ -266,8 +278,10 @@ static int poll_task(struct service *s)
         r = cairn_task_wait(s->task, 1000, &event, &error);
         waits = event.type != CAIRN_EVENT_STOPPED && event.type != CAIRN_EVENT_ABORTED;
     }
-    s->stopped = r == 0 && event.type == CAIRN_EVENT_STOPPED;
-    return r < 0 ? fail("stopped", error) : 0;
+    if (r < 0)
+        return end_or_fail(s, r, error);
+    s->stopped = event.type == CAIRN_EVENT_STOPPED;
+    return 0;
 }
 
 static int process_batch(struct service *s, const redisReply *reply)

@@ -45,7 +45,7 @@ struct service {
     FILE *in;
     int64_t offset; /* of the next byte to read */
     uint64_t words; /* since this start */
-    bool stopped;   /* with a savepoint */
+    bool stopped;   /* with a savepoint, cancelled, or replaced by another process */
 };
 
 static int fail(const char *what, cairn_error *error)
@@ -184,6 +184,18 @@ static void pace(const struct service *s, const struct timespec *start)
     clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL);
 }
 
+/* Cancelled, or replaced by another process: nobody is to start this one again, so it ends with
+ * status 0. Everything else is a failure. */
+static int end_or_fail(struct service *s, int code, cairn_error *error)
+{
+    if (code != CAIRN_ECANCELED && code != CAIRN_EFENCED)
+        return fail("stopped", error);
+    fprintf(stderr, "wordcount: %s\n", cairn_error_message(error));
+    cairn_error_free(error);
+    s->stopped = true;
+    return 0;
+}
+
 /* The savepoint that the job stops with has been taken of this task: nothing is read until it is
  * known whether that came to be complete. */
 static int wait_for_stop(struct service *s)
@@ -191,8 +203,9 @@ static int wait_for_stop(struct service *s)
     cairn_event event = {0};
     cairn_error *error = NULL;
     while (event.type != CAIRN_EVENT_STOPPED && event.type != CAIRN_EVENT_ABORTED) {
-        if (cairn_task_wait(s->task, 1000, &event, &error) < 0)
-            return fail("stopped", error);
+        int r = cairn_task_wait(s->task, 1000, &event, &error);
+        if (r < 0)
+            return end_or_fail(s, r, error);
     }
     s->stopped = event.type == CAIRN_EVENT_STOPPED;
     return 0;
@@ -210,10 +223,13 @@ static int run(struct service *s)
         if (count_word(s, word, n) < 0)
             return -1;
         s->words++;
-        if (cairn_task_poll(s->task, &event, &error) < 0)
-            return fail("stopped", error);
-        if (event.type == CAIRN_EVENT_STOPPING && wait_for_stop(s) < 0)
-            return -1;
+        int r = cairn_task_poll(s->task, &event, &error);
+        if (r < 0)
+            r = end_or_fail(s, r, error);
+        else if (event.type == CAIRN_EVENT_STOPPING)
+            r = wait_for_stop(s);
+        if (r < 0)
+            return r;
         pace(s, &start);
     }
     cairn_error *error = NULL;
@@ -295,7 +311,7 @@ int main(int argc, char **argv)
     if (r == 0)
         r = run(&s);
     if (r == 0 && s.stopped)
-        printf("stopped with a savepoint\n");
+        printf("stopped: %" PRIu64 " words since this start\n", s.words);
     if (r == 0 && !s.stopped)
         r = write_counts(&s);
     if (r == 0 && !s.stopped)

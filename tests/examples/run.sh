@@ -139,21 +139,21 @@ supervised_wordcount()
 {
     local kills=$1 dir=$2 supervisor service i
     shift 2
-    rm -f counts
+    rm -f counts run.log
     "$build/tools/cairn" run --backoff fixed --delay 20ms "$@" -- "$build/examples/wordcount" --dir "$dir" \
-        --input text --output counts --interval-ms 30 --words-per-sec "${rate:-30000}" >out 2>log &
+        --input text --output counts --interval-ms 30 --words-per-sec "${rate:-30000}" >run.out 2>run.log &
     supervisor=$!
     for ((i = 1; i <= kills; i++)); do
-        until [ "$(grep -c 'runs as process' log)" = "$i" ]; do
-            kill -0 $supervisor || { cat log; return 1; }
+        until [ "$(grep -c 'runs as process' run.log)" = "$i" ]; do
+            kill -0 $supervisor || { cat run.log; return 1; }
             sleep 0.02
         done
         sleep 0.3
-        service=$(sed -n 's/.*runs as process //p' log | tail -1)
-        kill -KILL "$service" || { cat log; return 1; }
+        service=$(sed -n 's/.*runs as process //p' run.log | tail -1)
+        kill -KILL "$service" || { cat run.log; return 1; }
     done
-    wait $supervisor || { cat log; return 1; }
-    [ "$(grep -c 'was killed by signal 9' log)" = "$kills" ] || { cat log; return 1; }
+    wait $supervisor || { cat run.log; return 1; }
+    [ "$(grep -c 'was killed by signal 9' run.log)" = "$kills" ] || { cat run.log; return 1; }
     LC_ALL=C sort counts | cmp - expected
 }
 
@@ -163,7 +163,7 @@ run_survives()
     for ((i = 0; i < 40; i++)); do cat "$source/LICENSE"; done >text
     count_words text >expected
     CAIRN_CHECKPOINT_RETAINED=2 supervised_wordcount 3 run || return 1
-    grep -q '^restored checkpoint' out || { cat out log; return 1; }
+    grep -q '^restored checkpoint' run.out || { cat run.out run.log; return 1; }
     # The setting from the environment reached the job: not three, as the program has it.
     [ "$("$build/tools/cairn" ls run/snapshots | grep -c ' complete ')" = 2 ]
 }
@@ -176,12 +176,12 @@ run_starts_from_a_savepoint()
     for ((i = 0; i < 40; i++)); do cat "$source/README.md"; done >>text
     count_words text >expected
     supervised_wordcount 1 unused --store "$work/other" -s saved || return 1
-    cat out log
-    grep -q "^restored checkpoint .*, reading on at byte [1-9]" out && [ -d other/wordcount ] &&
+    cat run.out run.log
+    grep -q "^restored checkpoint .*, reading on at byte [1-9]" run.out && [ -d other/wordcount ] &&
         [ ! -e unused/snapshots ] || return 1
     # The same command again: the snapshot counts no more.
     rate=0 supervised_wordcount 0 unused --store "$work/other" -s saved || return 1
-    grep -q "^done: 0 words" out || { cat out log; return 1; }
+    grep -q "^done: 0 words" run.out || { cat run.out run.log; return 1; }
 }
 
 run_drops_state_if_told_so()
@@ -192,9 +192,32 @@ run_drops_state_if_told_so()
         echo "it started without the operator that the savepoint has"
         return 1
     fi
-    cat log
-    grep -q "has state of operators that no task opened" log || return 1
+    cat run.log
+    grep -q "has state of operators that no task opened" run.log || return 1
     rate=0 supervised_wordcount 0 dropped -s renamed -n
+}
+
+# A second one takes the job over; the first one is not started again to take it back.
+run_lets_the_replaced_end()
+{
+    local supervisor
+    cd "$work" || return 1
+    count_words text >expected
+    CAIRN_STORE=$work/taken "$build/tools/cairn" run --backoff fixed --delay 20ms -- "$build/examples/wordcount" \
+        --dir first --input text --output counts --interval-ms 30 --words-per-sec 2000 >run.out 2>run.log &
+    supervisor=$!
+    until [ "$("$build/tools/cairn" ls taken 2>/dev/null | grep -c ' complete ')" -ge 1 ]; do
+        kill -0 $supervisor || { cat run.log; return 1; }
+        sleep 0.05
+    done
+    CAIRN_STORE=$work/taken "$build/examples/wordcount" --dir second --input text --output counts >again 2>&1 || {
+        cat again
+        return 1
+    }
+    wait $supervisor || { cat run.log; return 1; }
+    cat run.out run.log
+    grep -q 'was taken over by process' run.log && [ "$(grep -c 'runs as process' run.log)" = 1 ] &&
+        grep -q '^stopped' run.out && LC_ALL=C sort counts | cmp - expected
 }
 
 bootstrap_starts_from_what_it_wrote()
@@ -238,5 +261,6 @@ check "wordcount counts every word once, killed three times" wordcount_survives
 check "cairn run: wordcount counts every word once, killed three times" run_survives
 check "cairn run: it starts from a savepoint, once" run_starts_from_a_savepoint
 check "cairn run: state is dropped with -n only" run_drops_state_if_told_so
+check "cairn run: a replaced service is not started again" run_lets_the_replaced_end
 check "pipeline puts every order on one statement, with every kind of barrier" pipeline_is_exact
 echo "1..$n"
