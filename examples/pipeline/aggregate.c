@@ -95,6 +95,7 @@ int open_statements(struct node *node)
     options.subtask = node->subtask;
     options.max_parallelism = MAX_PARALLELISM;
     options.key_type = CAIRN_INT64;
+    options.memtable_bytes = p->options->memtable_bytes;
     if (cairn_task_open(p->job, "statements", &options, &node->task, &error) < 0 ||
         cairn_value_state(node->task, "open", CAIRN_BYTES, NULL, &node->open_statement, &error) < 0)
         return fail(p, "cannot open the statements", error);
