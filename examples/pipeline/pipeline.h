@@ -75,6 +75,10 @@ int inbox_collect(struct inbox *in, uint32_t channel, uint64_t checkpoint_id, ca
 
 /* ---- the job ---- */
 
+/* From the start to the end of all input. */
+struct spent {
+    double wall_s, cpu_s;
+};
 struct options {
     const char *dir;
     int64_t records, customers;
@@ -83,8 +87,9 @@ struct options {
     uint64_t interval_ms;
     int64_t rate; /* orders per second and source; 0: as many as there is room for */
     const char *backend;
+    uint64_t memtable_bytes; /* of the statements; 0: Cairn's default */
     bool verbose;
-    double *ret_seconds; /* measure.c: from the start to the end of all input; may be NULL */
+    struct spent *ret_spent; /* for measure.c; may be NULL */
 };
 
 struct pipeline;
