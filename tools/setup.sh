@@ -9,9 +9,10 @@ packages=(
     # to build
     gcc libc6-dev meson ninja-build pkg-config python3
     librocksdb-dev liblz4-dev libxxhash-dev libisal-dev libprotobuf-c-dev protobuf-c-compiler
-    libjson-c-dev
+    libjson-c-dev libmicrohttpd-dev libyaml-dev libcurl4-openssl-dev
     # to test and to check
-    check clang clang-format cppcheck g++ libavro-dev mandoc shellcheck
+    check clang clang-format cppcheck curl g++ libavro-dev libhiredis-dev mandoc prometheus
+    redis-server shellcheck
     # to demonstrate and to measure
     ca-certificates git gnuplot-nox
 )
