@@ -28,7 +28,9 @@ enum crn_collision crn_log_judge_collision(const struct crn_record *mine,
  * below may be deleted already.
  *
  * A log that has no checkpoint has nothing to keep: it begins at its newest record, whatever that
- * is. Else a service that never gets to its first checkpoint would grow it with every start.
+ * is. Else a service that never gets to its first checkpoint would grow it with every start. But
+ * the pointer to a savepoint that the job was stopped with is what the next start goes on from, as
+ * a checkpoint is: it stays until a checkpoint above it is complete.
  */
 uint64_t crn_log_next_start(const uint64_t *ids, size_t count, uint64_t old_start,
                             uint64_t new_checkpoint_id, uint32_t num_retained)
@@ -47,9 +49,11 @@ uint64_t crn_log_next_start(const uint64_t *ids, size_t count, uint64_t old_star
 }
 
 uint64_t crn_log_next_start_without(size_t checkpoint_count, size_t unreadable_count,
-                                    uint64_t old_start, uint64_t id)
+                                    uint64_t stop_id, uint64_t old_start, uint64_t id)
 {
-    return checkpoint_count == 0 && unreadable_count == 0 ? id : old_start;
+    if (checkpoint_count > 0 || unreadable_count > 0)
+        return old_start;
+    return stop_id == 0 ? id : stop_id > old_start ? stop_id : old_start;
 }
 
 static int set_text_or_empty(const char **field, const char *text)

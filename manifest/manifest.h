@@ -177,9 +177,10 @@ enum crn_collision crn_log_judge_collision(const struct crn_record *mine,
 uint64_t crn_log_next_start(const uint64_t *ids, size_t count, uint64_t old_start,
                             uint64_t new_checkpoint_id, uint32_t num_retained);
 /* The same for a new record `id` that is no checkpoint, given how many records of the log are
- * complete checkpoints and how many cannot be read, so that they might be. */
+ * complete checkpoints, how many cannot be read, so that they might be, and the newest that points
+ * to a savepoint with which the job was stopped; 0: none. */
 uint64_t crn_log_next_start_without(size_t checkpoint_count, size_t unreadable_count,
-                                    uint64_t old_start, uint64_t id);
+                                    uint64_t stop_id, uint64_t old_start, uint64_t id);
 
 /* Fill record->history for a record that follows `head` (NULL: none): head's history, head itself,
  * the oldest dropped above CRN_LIMIT_HISTORY. 0 or CAIRN_ENOMEM. */

@@ -446,11 +446,21 @@ END_TEST
 /* Only when no record above the old begin can be, or might be, a checkpoint. */
 START_TEST(a_log_without_checkpoints_begins_at_its_newest_record)
 {
-    ck_assert_uint_eq(crn_log_next_start_without(0, 0, 3, 9), 9);
-    ck_assert_uint_eq(crn_log_next_start_without(0, 0, 9, 9), 9);
-    ck_assert_uint_eq(crn_log_next_start_without(1, 0, 3, 9), 3);
-    ck_assert_uint_eq(crn_log_next_start_without(0, 1, 3, 9), 3);
-    ck_assert_uint_eq(crn_log_next_start_without(2, 2, 1, 9), 1);
+    ck_assert_uint_eq(crn_log_next_start_without(0, 0, 0, 3, 9), 9);
+    ck_assert_uint_eq(crn_log_next_start_without(0, 0, 0, 9, 9), 9);
+    ck_assert_uint_eq(crn_log_next_start_without(1, 0, 0, 3, 9), 3);
+    ck_assert_uint_eq(crn_log_next_start_without(0, 1, 0, 3, 9), 3);
+    ck_assert_uint_eq(crn_log_next_start_without(2, 2, 0, 1, 9), 1);
+}
+END_TEST
+
+/* But not above the savepoint that the next start goes on from. */
+START_TEST(a_log_keeps_what_the_job_was_stopped_with)
+{
+    ck_assert_uint_eq(crn_log_next_start_without(0, 0, 5, 3, 9), 5);
+    ck_assert_uint_eq(crn_log_next_start_without(0, 0, 2, 3, 9), 3);
+    ck_assert_uint_eq(crn_log_next_start_without(1, 0, 5, 3, 9), 3);
+    ck_assert_uint_eq(crn_log_next_start_without(0, 1, 5, 3, 9), 3);
 }
 END_TEST
 
@@ -605,6 +615,7 @@ static Suite *suite(void)
     tcase_add_test(log, next_start_keeps_what_it_must);
     tcase_add_test(log, next_start_ignores_what_is_gone);
     tcase_add_test(log, a_log_without_checkpoints_begins_at_its_newest_record);
+    tcase_add_test(log, a_log_keeps_what_the_job_was_stopped_with);
     tcase_add_test(log, history_is_the_last_ids);
     tcase_add_test(log, history_says_where_savepoints_and_sources_were);
     tcase_add_test(log, only_dead_things_are_called_dead);

@@ -405,6 +405,22 @@ START_TEST(places_of_savepoints_are_checked)
 }
 END_TEST
 
+/* One with which an ending job removed its checkpoints says why; one that begins has nothing to
+ * say. */
+START_TEST(fences_may_have_a_reason)
+{
+    CRN_AUTO_RECORD struct crn_record *record = crn_test_savepoint();
+    record->info.kind = CAIRN_RECORD_FENCE;
+    record->info.format = CAIRN_CANONICAL;
+    set(&record->info.location, "");
+    ck_assert_int_eq(crn_record_validate(record, NULL), 0);
+    set(&record->info.reason, "cancelled");
+    ck_assert_int_eq(crn_record_validate(record, NULL), 0);
+    set_long(&record->info.reason, 1025);
+    expect_broken(record, "R10");
+}
+END_TEST
+
 /* Names that look odd and are fine: only what would leave the directory is refused. */
 START_TEST(odd_names_are_accepted)
 {
@@ -630,6 +646,7 @@ static Suite *suite(void)
                         (int)CRN_COUNT(break_savepoint_rules));
     tcase_add_test(c, savepoints_share_nothing);
     tcase_add_test(c, places_of_savepoints_are_checked);
+    tcase_add_test(c, fences_may_have_a_reason);
     tcase_add_test(c, odd_names_are_accepted);
     tcase_add_test(c, ranges_are_those_of_the_formula);
     tcase_add_test(c, wire_rules_are_enforced);

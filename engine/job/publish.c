@@ -22,12 +22,15 @@
 static uint64_t start_without_checkpoint(const struct crn_joblog *log, uint64_t id)
 {
     size_t checkpoints = 0, unreadable = 0;
+    uint64_t stop_id = 0;
     for (size_t i = 0; i < log->count; i++) {
         const struct crn_record *record = log->entries[i].record;
         unreadable += record == NULL;
         checkpoints += record != NULL && record->info.kind == CAIRN_RECORD_CHECKPOINT;
+        if (record != NULL && record->info.is_stop)
+            stop_id = record->info.id;
     }
-    return crn_log_next_start_without(checkpoints, unreadable, log->log_start, id);
+    return crn_log_next_start_without(checkpoints, unreadable, stop_id, log->log_start, id);
 }
 
 /* Where this incarnation was started from, if not from its own log. */
