@@ -15,8 +15,13 @@
  *
  * Threads. Tasks' own threads run task_poll.c: they take the barrier, hand it over and read their
  * mailbox. One driver thread runs driver.c: it feeds the coordinator, commits records and subsumes,
- * and is the only one that touches job->coordinator, job->joblog and the tasks' bases. Two pools
- * run attempt.c and upload.c: captures, whose writers may be held, never queue behind uploads.
+ * and is the only one that touches job->coordinator and job->joblog. Two pools run attempt.c and
+ * upload.c: captures, whose writers may be held, never queue behind uploads.
+ *
+ * Attempts. Several are in flight, in job->attempts. Each task takes their barriers in order of id,
+ * and the next one only when the capture of the one before has let go of its database: flights.c.
+ * An increment builds on what is confirmed when it is captured, and keeps that in the log until it
+ * is resolved: subsume.c.
  *
  * Lock. job->lock (CRN_RANK_JOB) guards what is marked so below. No store call, no state backend
  * call and no callback is made under it.
@@ -44,6 +49,7 @@ struct crn_origin {
 struct crn_part {
     struct crn_attempt *attempt;
     struct cairn_task *task;
+    struct crn_part *next; /* in task->runtime->requested; guarded by job->lock */
     /* Written by the task's thread at the barrier, then by pool threads one after another; read by
      * the driver once acked. */
     struct crn_barrier barrier;
@@ -63,14 +69,16 @@ struct crn_part {
     /* Guarded by job->lock. */
     bool taken; /* the task is in, or past, its barrier */
     bool acked;
-    bool reported; /* the driver has seen the ack */
+    bool reported;      /* the driver has seen the ack */
+    bool has_base;      /* the two below are chosen: by the capture, and constant from then on */
+    uint64_t base_id;   /* checkpoint in the log whose objects it may reference; 0: none */
+    const struct crn_subtask *base; /* this task's files in it; NULL: none */
 };
 
 struct crn_attempt {
     struct cairn_job *job;
     uint64_t id;
     bool full;
-    uint64_t ticket;
     struct crn_savepoint_run *savepoint; /* NULL: it is a checkpoint */
     cairn_store *store; /* where its objects go: the job's store and name, or the */
     const char *prefix; /* savepoint's target and directory */
@@ -96,12 +104,9 @@ struct crn_attempt {
 };
 
 struct crn_task_runtime {
-    atomic_uint refs; /* the handle, and the attempt in flight */
+    atomic_uint refs; /* the handle, and the attempts in flight */
     atomic_uint pending;
     struct crn_cond wake; /* with job->lock: mailbox, pending */
-    /* Driver only: files that the newest confirmed checkpoint has of this task; NULL: none. Points
-     * into a record of job->joblog, or is restored_files. */
-    const struct crn_subtask *base;
     /* Which stored objects the database's tables are links or copies of, right after the restore:
      * as in the manifest, but with the numbers, levels and sequences that they have in this
      * database. Keys are below job->source.name in job->source.store. Owned, constant after open;
@@ -110,7 +115,12 @@ struct crn_task_runtime {
     uint8_t generation[16]; /* of the local database */
     char *directory;        /* local: <local_dir>/t<ordinal> */
     /* Guarded by job->lock. */
-    struct crn_part *requested; /* barrier to take; NULL: none */
+    struct crn_part *requested; /* barriers to take, in order of id, linked by part->next */
+    bool capturing;             /* the database is captured: the next barrier has to wait */
+    bool finished;              /* the driver takes its barriers */
+    /* Files that the newest confirmed checkpoint, job->base_id, has of this task; NULL: none.
+     * Points into a record of job->joblog, or is restored_files. Changed by the driver only. */
+    const struct crn_subtask *base;
     cairn_event mailbox[CRN_MAILBOX_SIZE];
     uint32_t mailbox_count; /* oldest first */
     int stop_code;
@@ -134,19 +144,31 @@ struct crn_job_seams {
     const struct crn_state_backend *backend;
 };
 
-/* Where a job was started from: its own log, or a snapshot elsewhere. Constant after open, but that
- * `released` is set, by the driver, when the first own checkpoint is complete. */
+/* How a job comes to its end. */
+enum crn_ending {
+    CRN_ENDING_NONE,
+    CRN_ENDING_CLOSED,    /* by cairn_job_close() */
+    CRN_ENDING_CANCELLED, /* by cairn_job_cancel() */
+    CRN_ENDING_STOPPED,   /* with a savepoint */
+    CRN_ENDING_FAILED     /* too many failed checkpoints */
+};
+
+/* Where a job was started from: its own log, or a snapshot elsewhere. Constant after open, but for
+ * the last two, which are guarded by job->lock. */
 struct crn_restore_source {
     cairn_store *store; /* holds the files of job->restored; the job's own, or another */
     bool owns_store;
     const char *name;   /* their prefix in it */
     bool is_foreign;    /* the fields below count */
-    bool released;      /* nothing depends on it any more (no claim) */
+    bool is_stop;       /* the savepoint that the job was stopped with; its id is the log's */
     uint64_t wanted_id; /* by restore_checkpoint_id or a manifest's name; 0: the newest */
     char *owned_name;
     struct crn_joblog log; /* its records; owns job->restored */
     cairn_claim_mode mode;
-    char *location; /* for people */
+    char *location;    /* for people */
+    bool released;     /* nothing depends on it any more (no claim): set when the first own
+                          checkpoint is complete */
+    uint32_t copiers;  /* threads that have the store copy from it: it is released after them */
 };
 
 struct cairn_job {
@@ -198,7 +220,13 @@ struct cairn_job {
     uint32_t visitors; /* calls that look at the job's store: it is not closed before they end */
     bool has_last;
     cairn_checkpoint_info last;
-    struct crn_attempt *attempt; /* in flight; replaced by the driver only */
+    struct crn_attempt *attempts[CRN_FLIGHTS_MAX]; /* in flight, oldest first; the driver's to change */
+    size_t attempt_count;
+    uint64_t base_id; /* newest confirmed checkpoint that increments build on; 0: none */
+    /* log_start of a record whose commit is not settled: no part may choose a base below it. */
+    uint64_t committing_start;
+    enum crn_ending ending; /* the first one stands */
+    cairn_error *end_error; /* why, for who asks afterwards; NULL: there is nothing to say */
 
     /* Driver only (job.c before the driver starts). */
     bool driver_running;
