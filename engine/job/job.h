@@ -28,6 +28,9 @@
  */
 
 #define CRN_MAILBOX_SIZE 16u
+/* One step of the coordinator has at most one action of each kind that has a result: BEGIN, and
+ * COMMIT or ABORT. */
+#define CRN_RESULTS_MAX 2u
 
 /* Bits of crn_task_runtime.pending: why poll may not take its fast path. */
 enum {
@@ -69,9 +72,9 @@ struct crn_part {
     /* Guarded by job->lock. */
     bool taken; /* the task is in, or past, its barrier */
     bool acked;
-    bool reported;      /* the driver has seen the ack */
-    bool has_base;      /* the two below are chosen: by the capture, and constant from then on */
-    uint64_t base_id;   /* checkpoint in the log whose objects it may reference; 0: none */
+    bool reported;    /* the driver has seen the ack */
+    bool has_base;    /* the two below are chosen: by the capture, and constant from then on */
+    uint64_t base_id; /* checkpoint in the log whose objects it may reference; 0: none */
     const struct crn_subtask *base; /* this task's files in it; NULL: none */
 };
 
@@ -139,7 +142,8 @@ struct crn_waiter {
     cairn_checkpoint_info info;
 };
 
-/* Test seam: which state backend a job uses; it must outlive the job. NULL: what its options say. */
+/* Test seam: which state backend a job uses; it must outlive the job. NULL: what its options say.
+ */
 struct crn_job_seams {
     const struct crn_state_backend *backend;
 };
@@ -165,10 +169,10 @@ struct crn_restore_source {
     char *owned_name;
     struct crn_joblog log; /* its records; owns job->restored */
     cairn_claim_mode mode;
-    char *location;    /* for people */
-    bool released;     /* nothing depends on it any more (no claim): set when the first own
-                          checkpoint is complete */
-    uint32_t copiers;  /* threads that have the store copy from it: it is released after them */
+    char *location;   /* for people */
+    bool released;    /* nothing depends on it any more (no claim): set when the first own
+                         checkpoint is complete */
+    uint32_t copiers; /* threads that have the store copy from it: it is released after them */
 };
 
 struct cairn_job {
@@ -220,7 +224,8 @@ struct cairn_job {
     uint32_t visitors; /* calls that look at the job's store: it is not closed before they end */
     bool has_last;
     cairn_checkpoint_info last;
-    struct crn_attempt *attempts[CRN_FLIGHTS_MAX]; /* in flight, oldest first; the driver's to change */
+    struct crn_attempt
+        *attempts[CRN_FLIGHTS_MAX]; /* in flight, oldest first; the driver's to change */
     size_t attempt_count;
     uint64_t base_id; /* newest confirmed checkpoint that increments build on; 0: none */
     /* log_start of a record whose commit is not settled: no part may choose a base below it. */
@@ -233,6 +238,8 @@ struct cairn_job {
     pthread_t driver;
     struct crn_coordinator coordinator;
     uint8_t *acked;
+    struct crn_coordinator_event results[CRN_RESULTS_MAX]; /* driver.c: of actions, to be fed yet */
+    size_t result_count;
     struct crn_joblog joblog; /* entries from log_start to head, and what is not subsumed yet */
     char *successor;          /* words about who took over; NULL: nobody, or it is not known */
     char **garbage;           /* relative keys to remove, manifests first */
@@ -272,13 +279,44 @@ int crn_job_collect(struct cairn_job *job, bool keep_unresolved, cairn_error **r
 /* driver.c. Start: lock held. */
 int crn_driver_start(struct cairn_job *job, cairn_error **reterr);
 void crn_driver_stop(struct cairn_job *job);
-/* outcome.c: the actions that end an attempt; see coordinator.h. */
+/* What came of an action: the coordinator hears of it when all actions of its step are done. */
+void crn_driver_result(struct cairn_job *job, enum crn_event_kind kind, uint64_t id);
+/* actions.c: carry one out, or hand it to outcome.c. */
+void crn_action_carry_out(struct cairn_job *job, const struct crn_action *action);
+/* outcome.c: the actions that end an attempt, or the job; see coordinator.h. */
 void crn_outcome_complete(struct cairn_job *job, const struct crn_action *action);
 void crn_outcome_aborted(struct cairn_job *job, const struct crn_action *action);
-void crn_outcome_discard(struct cairn_job *job);
-void crn_outcome_leave(struct cairn_job *job);
-void crn_outcome_overdue(struct cairn_job *job);
+void crn_outcome_discard(struct cairn_job *job, const struct crn_action *action);
+void crn_outcome_leave(struct cairn_job *job, const struct crn_action *action);
+void crn_outcome_overdue(struct cairn_job *job, const struct crn_action *action);
 void crn_outcome_fenced(struct cairn_job *job);
+void crn_outcome_failed(struct cairn_job *job);
+/* ending.c: the driver's last act, when nothing is in flight any more: what becomes of the job's
+ * checkpoints, as job->ending and the options say. */
+void crn_ending_settle(struct cairn_job *job);
+/* finish.c: the driver takes the barriers that finished tasks are asked for, without the lock. */
+void crn_finish_take_barriers(struct cairn_job *job);
+
+/* flights.c: the attempts in flight, and the barriers that they ask tasks for. Lock held. */
+struct crn_attempt *crn_flight_find_locked(const struct cairn_job *job, uint64_t id);
+void crn_flight_add_locked(struct cairn_job *job, struct crn_attempt *attempt);
+void crn_flight_remove_locked(struct cairn_job *job, const struct crn_attempt *attempt);
+/* Each task is asked for the attempt's barrier; or it is asked no more. */
+void crn_flight_request_locked(struct crn_attempt *attempt);
+void crn_flight_withdraw_locked(struct crn_attempt *attempt);
+/* The barrier that the task is to take now; NULL: none, or the database is being captured. */
+struct crn_part *crn_flight_next_locked(const struct cairn_task *task);
+/* The task is in it from now on: until crn_flight_captured(), no other one is due. */
+void crn_flight_take_locked(struct crn_part *part);
+/* The database is free for the next barrier. Any thread, without the lock. */
+void crn_flight_captured(struct crn_part *part);
+/* job->base_id or committing_start have changed: barriers may have become due. */
+void crn_flight_refresh_locked(struct cairn_job *job);
+/* What the part builds on, from now until the attempt is over. CAIRN_ECANCELED: it is over. */
+int crn_flight_choose_base(struct crn_part *part, cairn_error **reterr);
+/* Lowest checkpoint that an attempt in flight but `except` builds on, or yet may; 0: none. */
+uint64_t crn_flight_lowest_base_locked(const struct cairn_job *job,
+                                       const struct crn_attempt *except);
 /* Waiters whose request is served by `ticket` get their outcome. */
 void crn_outcome_settle_waiters(struct cairn_job *job, uint64_t ticket, int code,
                                 const cairn_error *error);
