@@ -28,7 +28,9 @@
  *
  * Subsumption: a checkpoint that gets READY dooms the older checkpoints that are still ACKING: they
  * are of no use any more. Who asked for one of those is served by the newer one. Savepoints are
- * neither subsumed nor do they subsume; a checkpoint waits for an older savepoint.
+ * neither subsumed nor do they subsume; a checkpoint waits for an older savepoint. One that is full
+ * is subsumed by a full one only: who asked for it would be served by less, and a job whose full
+ * checkpoints take longer than its interval would never get one. READY has no deadline.
  *
  * Beginning, while neither closing nor failed: a checkpoint that was asked for; else a savepoint
  * that waits and a periodic checkpoint that is due take turns. At most max_concurrent checkpoints
@@ -36,10 +38,25 @@
  * attempt begins, until it has failed. One savepoint waits here at a time; the driver keeps the
  * others in line.
  *
+ * Every full_every-th checkpoint is full: those in flight are counted as if they were going to be
+ * complete, unless they cannot be any more.
+ *
  * Failures: checkpoints in a row that were declined, timed out or could not be committed count,
  * each once; a completed one sets the count to zero. More than tolerable_failures of them: FAIL,
  * and nothing begins any more; the driver then sends CLOSE. Savepoints, subsumed attempts, taken
  * ids and what ends because of CLOSE do not count.
+ *
+ * The log cannot be told: a record that was tried in vain is tried again, later each time. When a
+ * deadline of an attempt that waits for the log is over, OVERDUE tells everybody who waits, once,
+ * and then after each try that fails. CLOSE leaves (LEAVE) all unresolved attempts as soon as no
+ * try runs that may succeed: whoever opens the job next resolves their ids. A READY attempt is
+ * still committed when the job closes, if those before it can be resolved.
+ *
+ * Order of a step's actions: first what is about attempts that are over or are cancelled, and
+ * FAIL; then at most one BEGIN; then, last, at most one COMMIT or ABORT. So results may be fed from
+ * within carrying an action out: BEGIN_FAILED right after its BEGIN, and the outcome of a record as
+ * the last thing. CLOSED is the last action of all. If more than one attempt is due to begin, the
+ * next tick is at once.
  *
  * Invariants, checked by tests/test_coordinator.c over random and exhaustive schedules:
  *   - ids are dense, each is resolved (COMMIT or ABORT record) before the next one (the log);
@@ -136,8 +153,10 @@ struct crn_action {
     bool stop;                     /* with which the job stops */
     enum crn_cancel_reason reason; /* CANCEL */
     uint64_t by;                   /* CANCEL: the subsuming checkpoint */
-    uint64_t
-        ticket; /* COMPLETE, ABORTED, BEGIN: requests up to this one are served by it; 0: none */
+    /* COMPLETE, ABORTED, BEGIN: requests up to this one are served by it; 0: none. */
+    uint64_t ticket;
+    /* BEGIN: of these only the ones after it; older attempts in flight serve the others. */
+    uint64_t after_ticket;
 };
 #define CRN_ACTIONS_MAX 40
 struct crn_actions {
@@ -175,8 +194,7 @@ struct crn_coordinator {
     struct crn_flight flights[CRN_FLIGHTS_MAX]; /* oldest first */
     size_t flight_count;
     uint32_t task_count;
-    uint8_t
-        *acked; /* CRN_FLIGHTS_MAX times task_count bytes, the caller's; slots move with flights */
+    uint8_t *acked;   /* CRN_FLIGHTS_MAX times task_count bytes, the caller's; a row per flight */
     uint64_t head_id; /* newest id that was given out */
     uint64_t next_periodic_us, not_before_us;
     uint64_t requested; /* newest ticket given out */
@@ -188,6 +206,7 @@ struct crn_coordinator {
     uint32_t failures;             /* in a row */
     uint32_t since_full;           /* complete checkpoints since the last full one */
     bool failed;
+    bool stopped; /* a savepoint with which the job stops is complete: nothing begins any more */
 };
 
 void crn_coordinator_init(struct crn_coordinator *coordinator,
