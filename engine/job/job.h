@@ -121,6 +121,8 @@ struct crn_task_runtime {
     struct crn_part *requested; /* barriers to take, in order of id, linked by part->next */
     bool capturing;             /* the database is captured: the next barrier has to wait */
     bool finished;              /* the driver takes its barriers */
+    struct crn_final *final;    /* what it has left, then: finish.c */
+    uint64_t stopping_id; /* the last savepoint that is to stop the job; 0: none: see mailbox */
     /* Files that the newest confirmed checkpoint, job->base_id, has of this task; NULL: none.
      * Points into a record of job->joblog, or is restored_files. Changed by the driver only. */
     const struct crn_subtask *base;
@@ -230,6 +232,7 @@ struct cairn_job {
     uint64_t base_id; /* newest confirmed checkpoint that increments build on; 0: none */
     /* log_start of a record whose commit is not settled: no part may choose a base below it. */
     uint64_t committing_start;
+    uint32_t stops;         /* savepoints to stop with that are asked for and have not failed */
     enum crn_ending ending; /* the first one stands */
     cairn_error *end_error; /* why, for who asks afterwards; NULL: there is nothing to say */
 
