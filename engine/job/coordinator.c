@@ -5,8 +5,8 @@
  * when one begins.
  *
  * Every handler changes what its event is about, and ends with go_on(), which does what follows
- * from the state alone: begin an attempt, try the oldest one's record, end. An event that is late,
- * repeated or of nobody returns before that and changes nothing.
+ * from the state alone: subsume, begin an attempt, try the oldest one's record, end. An event that
+ * is late, repeated or of nobody returns before that and changes nothing.
  */
 #include "engine/job/coordinator_internal.h"
 
@@ -33,6 +33,49 @@ void crn_coordinator_init(struct crn_coordinator *c,
  * Going on and ending
  * ------------------------------------------------------------------------------------------ */
 
+static struct crn_action *cancel(struct crn_flight *flight, enum crn_cancel_reason reason,
+                                 struct crn_actions *out)
+{
+    struct crn_action *action = crn_flight_act(flight, out, CRN_ACTION_CANCEL);
+    action->reason = reason;
+    flight->phase = CRN_FLIGHT_DOOMED;
+    flight->retries = 0;
+    flight->retry_at_us = UINT64_MAX;
+    return action;
+}
+
+/* It is of no use any more; whoever asked for it is served by the newer one. */
+static void subsume(struct crn_flight *older, struct crn_flight *newer, struct crn_actions *out)
+{
+    if (older->ticket > 0) {
+        newer->ticket = newer->ticket > 0 ? newer->ticket : older->ticket;
+        newer->after_ticket = older->after_ticket;
+        older->ticket = older->after_ticket = 0;
+    }
+    older->subsumed = true;
+    cancel(older, CRN_CANCEL_SUBSUMED, out)->by = newer->id;
+}
+
+/* From the newest to the oldest, up to a full one that is still on its way and that the newer one
+ * cannot replace: who asked for those before it would else hear of that one's end. */
+static void subsume_acking(struct crn_coordinator *c, struct crn_actions *out)
+{
+    struct crn_flight *ready = NULL;
+    for (size_t i = c->flight_count; i-- > 0;) {
+        struct crn_flight *flight = &c->flights[i];
+        if (flight->savepoint)
+            continue;
+        if (flight->phase == CRN_FLIGHT_READY && ready == NULL)
+            ready = flight;
+        if (flight->phase != CRN_FLIGHT_ACKING || ready == NULL)
+            continue;
+        if (flight->full && !ready->full)
+            ready = NULL;
+        else
+            subsume(flight, ready, out);
+    }
+}
+
 static void try_oldest(struct crn_coordinator *c, uint64_t now_us, struct crn_actions *out)
 {
     struct crn_flight *flight = crn_flights_oldest(c);
@@ -53,23 +96,13 @@ static void try_oldest(struct crn_coordinator *c, uint64_t now_us, struct crn_ac
 /* What follows from the state and the time. */
 static void go_on(struct crn_coordinator *c, uint64_t now_us, struct crn_actions *out)
 {
+    subsume_acking(c, out);
     crn_coordinator_begin_if_due(c, now_us, out);
     try_oldest(c, now_us, out);
     if (c->phase == CRN_PHASE_CLOSING && c->flight_count == 0) {
         c->phase = CRN_PHASE_CLOSED;
         crn_flight_act(NULL, out, CRN_ACTION_CLOSED);
     }
-}
-
-static struct crn_action *cancel(struct crn_flight *flight, enum crn_cancel_reason reason,
-                                 struct crn_actions *out)
-{
-    struct crn_action *action = crn_flight_act(flight, out, CRN_ACTION_CANCEL);
-    action->reason = reason;
-    flight->phase = CRN_FLIGHT_DOOMED;
-    flight->retries = 0;
-    flight->retry_at_us = UINT64_MAX;
-    return action;
 }
 
 /* Declined, timed out or not committed. */
@@ -156,22 +189,6 @@ static void on_start(struct crn_coordinator *c, const struct crn_coordinator_eve
     go_on(c, event->now_us, out);
 }
 
-/* They are of no use any more; whoever asked for them is served by this newer one. One that is full
- * can be replaced by a full one only. */
-static void subsume_older(struct crn_coordinator *c, struct crn_flight *flight,
-                          struct crn_actions *out)
-{
-    for (struct crn_flight *older = c->flights; older < flight; older++) {
-        if (older->phase != CRN_FLIGHT_ACKING || older->savepoint || (older->full && !flight->full))
-            continue;
-        older->subsumed = true;
-        if (older->ticket > flight->ticket)
-            flight->ticket = older->ticket;
-        older->ticket = 0;
-        cancel(older, CRN_CANCEL_SUBSUMED, out)->by = flight->id;
-    }
-}
-
 static void on_ack(struct crn_coordinator *c, const struct crn_coordinator_event *event,
                    struct crn_actions *out)
 {
@@ -183,8 +200,6 @@ static void on_ack(struct crn_coordinator *c, const struct crn_coordinator_event
     if (++flight->ack_count < c->task_count)
         return;
     flight->phase = CRN_FLIGHT_READY;
-    if (!flight->savepoint)
-        subsume_older(c, flight, out);
     go_on(c, event->now_us, out);
 }
 

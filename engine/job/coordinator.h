@@ -30,7 +30,8 @@
  * are of no use any more. Who asked for one of those is served by the newer one. Savepoints are
  * neither subsumed nor do they subsume; a checkpoint waits for an older savepoint. One that is full
  * is subsumed by a full one only: who asked for it would be served by less, and a job whose full
- * checkpoints take longer than its interval would never get one. READY has no deadline.
+ * checkpoints take longer than its interval would never get one. While such a one is ACKING,
+ * those before it are not subsumed either. READY has no deadline.
  *
  * Beginning, while neither closing nor failed: a checkpoint that was asked for; else a savepoint
  * that waits and a periodic checkpoint that is due take turns. At most max_concurrent checkpoints
@@ -153,10 +154,9 @@ struct crn_action {
     bool stop;                     /* with which the job stops */
     enum crn_cancel_reason reason; /* CANCEL */
     uint64_t by;                   /* CANCEL: the subsuming checkpoint */
-    /* COMPLETE, ABORTED, BEGIN: requests up to this one are served by it; 0: none. */
-    uint64_t ticket;
-    /* BEGIN: of these only the ones after it; older attempts in flight serve the others. */
-    uint64_t after_ticket;
+    /* BEGIN, COMPLETE, ABORTED: it serves the requests after `after_ticket` up to `ticket` that
+     * nobody has served yet; others in flight serve the others. Both 0: none. */
+    uint64_t ticket, after_ticket;
 };
 #define CRN_ACTIONS_MAX 40
 struct crn_actions {
@@ -175,7 +175,7 @@ struct crn_flight {
     uint8_t *acked; /* task_count bytes of the caller's */
     uint64_t deadline_us, retry_at_us;
     uint32_t retries;
-    uint64_t ticket; /* requests up to this one that no older attempt serves */
+    uint64_t ticket, after_ticket; /* as in its actions */
 };
 
 struct crn_coordinator_settings {

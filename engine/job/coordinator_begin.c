@@ -45,13 +45,16 @@ static void begin_checkpoint(struct crn_coordinator *c, uint64_t now_us, struct 
     struct crn_flight *flight = crn_flights_add(c);
     flight->full = full;
     flight->deadline_us = crn_later_us(now_us, c->settings.timeout_us);
-    flight->ticket = c->requested > c->taken ? c->requested : 0;
-    crn_flight_act(flight, out, CRN_ACTION_BEGIN)->after_ticket = c->taken;
+    if (c->requested > c->taken) {
+        flight->ticket = c->requested;
+        flight->after_ticket = c->taken;
+    }
     c->taken = c->requested;
     c->requested_full = false;
     c->last_was_savepoint = false;
     if (c->settings.interval_us > 0)
         c->next_periodic_us = crn_later_us(now_us, c->settings.interval_us);
+    crn_flight_act(flight, out, CRN_ACTION_BEGIN);
 }
 
 static void begin_savepoint(struct crn_coordinator *c, uint64_t now_us, struct crn_actions *out)

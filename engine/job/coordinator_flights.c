@@ -102,6 +102,7 @@ struct crn_action *crn_flight_act(const struct crn_flight *flight, struct crn_ac
         action->savepoint = flight->savepoint;
         action->stop = flight->stop;
         action->ticket = flight->ticket;
+        action->after_ticket = flight->after_ticket;
     }
     return action;
 }
