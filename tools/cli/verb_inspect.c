@@ -36,6 +36,8 @@ static void print_record(const cairn_snapshot *snapshot, const char *directory,
            is_savepoint ? cli_format_name(record->format) : "",
            is_savepoint ? " savepoint" : "checkpoint", record->id, safe_job,
            cli_style_off(CLI_BOLD));
+    if (record->is_stop)
+        printf(", which was stopped with it");
     if (strcmp(job, directory) != 0)
         printf(" in directory %s", safe_directory);
     putchar('\n');
