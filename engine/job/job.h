@@ -45,14 +45,16 @@ struct crn_origin {
     cairn_store *store;
     const char *prefix;
     const struct crn_file *file;
-    bool is_hint; /* of a savepoint, which is the user's: what is there now may be anything */
+    bool is_hint;   /* of a savepoint, which is the user's: what is there now may be anything */
+    bool is_source; /* of what the job was started from: until that is released */
 };
 
 /* The part of one attempt that concerns one task. */
 struct crn_part {
     struct crn_attempt *attempt;
     struct cairn_task *task;
-    struct crn_part *next; /* in task->runtime->requested; guarded by job->lock */
+    /* In task->runtime->requested, later in attempt->acks; guarded by job->lock. */
+    struct crn_part *next;
     /* Written by the task's thread at the barrier, then by pool threads one after another; read by
      * the driver once acked. */
     struct crn_barrier barrier;
@@ -72,7 +74,6 @@ struct crn_part {
     /* Guarded by job->lock. */
     bool taken; /* the task is in, or past, its barrier */
     bool acked;
-    bool reported;    /* the driver has seen the ack */
     bool has_base;    /* the two below are chosen: by the capture, and constant from then on */
     uint64_t base_id; /* checkpoint in the log whose objects it may reference; 0: none */
     const struct crn_subtask *base; /* this task's files in it; NULL: none */
@@ -93,8 +94,9 @@ struct crn_attempt {
     struct crn_part *parts; /* one per task, same order as job->tasks */
     size_t part_count;
     /* Guarded by job->lock. */
-    uint32_t running; /* barriers, captures and uploads that have not ended */
-    bool declined;    /* reason and code are set */
+    uint32_t running;      /* barriers, captures and uploads that have not ended */
+    struct crn_part *acks; /* that the driver has not seen yet */
+    bool declined;         /* reason and code are set */
     bool decline_reported;
     bool drain_reported;
     cairn_error *error; /* why it was declined */
@@ -104,6 +106,7 @@ struct crn_attempt {
     struct crn_record *record; /* for the log, once built */
     cairn_error *log_error;    /* why the log could not be told the outcome so far */
     bool in_doubt;             /* it may stand in the log: a try had no known outcome */
+    bool subsumed;             /* no failure: a newer one was faster */
 };
 
 struct crn_task_runtime {
@@ -214,6 +217,7 @@ struct cairn_job {
     struct crn_cond wake_waiters;
     struct cairn_task **tasks;
     size_t task_count;
+    size_t finished_count; /* of them, whose input has ended */
     uint32_t next_ordinal;
     bool started, closing, closed, fenced;
     cairn_error *fence_error; /* set with fenced */
@@ -232,9 +236,10 @@ struct cairn_job {
     uint64_t base_id; /* newest confirmed checkpoint that increments build on; 0: none */
     /* log_start of a record whose commit is not settled: no part may choose a base below it. */
     uint64_t committing_start;
-    uint32_t stops;         /* savepoints to stop with that are asked for and have not failed */
-    enum crn_ending ending; /* the first one stands */
-    cairn_error *end_error; /* why, for who asks afterwards; NULL: there is nothing to say */
+    uint32_t stops;            /* savepoints to stop with that are asked for and have not failed */
+    enum crn_ending ending;    /* the first one stands */
+    cairn_error *end_error;    /* why, for who asks afterwards; NULL: there is nothing to say */
+    cairn_error *last_failure; /* of a checkpoint, among those that tolerable_failures counts */
 
     /* Driver only (job.c before the driver starts). */
     bool driver_running;
@@ -320,8 +325,8 @@ int crn_flight_choose_base(struct crn_part *part, cairn_error **reterr);
 /* Lowest checkpoint that an attempt in flight but `except` builds on, or yet may; 0: none. */
 uint64_t crn_flight_lowest_base_locked(const struct cairn_job *job,
                                        const struct crn_attempt *except);
-/* Waiters whose request is served by `ticket` get their outcome. */
-void crn_outcome_settle_waiters(struct cairn_job *job, uint64_t ticket, int code,
+/* Waiters whose tickets are above `after`, up to `ticket`, get their outcome. */
+void crn_outcome_settle_waiters(struct cairn_job *job, uint64_t after, uint64_t ticket, int code,
                                 const cairn_error *error);
 const char *crn_outcome_word(const struct crn_attempt *attempt); /* what it is */
 /* publish.c: the driver's dealings with the log. */

@@ -67,74 +67,7 @@ static void take_event_locked(struct crn_task_runtime *runtime, cairn_event *ret
         atomic_fetch_and(&runtime->pending, ~(unsigned)CRN_PENDING_EVENT);
 }
 
-/* What belongs to the checkpoint besides the database: copied here, in the task's thread. */
-static int describe_part(struct crn_part *part, cairn_error **reterr)
-{
-    struct cairn_task *task = part->task;
-    struct crn_subtask *subtask = &part->described->subtasks[0];
-    CRN_TRY(crn_operator_states_encode(task->operators, &part->operator_state, reterr));
-    CRN_TRY(crn_keyed_describe(task, part->described, reterr));
-    CRN_TRY(crn_operator_states_describe(task->operators, part->described, reterr));
-    subtask->info.index = task->options.subtask;
-    subtask->info.key_group_first = task->key_group_first;
-    subtask->info.key_group_last = task->key_group_last;
-    memcpy(subtask->info.generation, task->runtime->generation, sizeof subtask->info.generation);
-    const char *kind = crn_attempt_is_dump(part->attempt) ? CRN_FILE_KIND_CANONICAL
-                                                          : task->job->backend->file_kind;
-    if (crn_record_set_text(&subtask->info.backend, kind) < 0)
-        return crn_err_nomem(reterr);
-    return 0;
-}
-
-static int take_barrier(struct crn_part *part, cairn_error **reterr)
-{
-    struct cairn_task *task = part->task;
-    const cairn_task_options *o = &task->options;
-    if (o->before_barrier != NULL) {
-        int r = o->before_barrier(o->context, task, part->attempt->id);
-        if (r < 0)
-            return crn_err_fail(reterr, r, NULL,
-                                "the service's before_barrier declined with %s (%d)",
-                                cairn_error_name(r), r);
-    }
-    CRN_TRY(describe_part(part, reterr));
-    if (crn_attempt_is_dump(part->attempt))
-        return task->db->ops->snapshot(task->db, &part->snapshot, reterr);
-    return task->db->ops->barrier(task->db, &part->barrier, reterr);
-}
-
-static int run_barrier(struct crn_part *part, cairn_event *ret_event)
-{
-    struct cairn_task *task = part->task;
-    struct crn_task_runtime *runtime = task->runtime;
-    struct crn_attempt *attempt = part->attempt;
-    cairn_error *error = NULL;
-    uint64_t began_us = crn_now_us();
-    uint64_t id = attempt->id;
-    int r = take_barrier(part, &error);
-    uint64_t took_us = crn_now_us() - began_us;
-    runtime->barriers++;
-    runtime->barrier_last_us = took_us;
-    if (took_us > runtime->barrier_max_us)
-        runtime->barrier_max_us = took_us;
-    if (r < 0) {
-        crn_err_prefix(&error, "operator '%s' subtask %u", task->uid, task->options.subtask);
-        crn_attempt_decline(attempt, r, error);
-        crn_attempt_leave(attempt);
-        *ret_event = (cairn_event){0};
-        return 0; /* the ABORTED event follows */
-    }
-    struct crn_subtask *subtask = &part->described->subtasks[0];
-    subtask->info.barrier_us = took_us;
-    subtask->info.sequence = part->barrier.sequence;
-    if (attempt->savepoint != NULL)
-        crn_savepoint_barrier_taken(attempt);
-    crn_part_captured_begin(part);
-    *ret_event = (cairn_event){.type = CAIRN_EVENT_BARRIER, .checkpoint_id = id};
-    return 0;
-}
-
-static int not_pollable(struct cairn_task *task, cairn_error **reterr)
+int crn_task_check_pollable(struct cairn_task *task, cairn_error **reterr)
 {
     struct crn_task_runtime *runtime = task->runtime;
     unsigned pending = atomic_load(&runtime->pending);
@@ -157,31 +90,25 @@ static int not_pollable(struct cairn_task *task, cairn_error **reterr)
     return 0;
 }
 
-/* This task has been asked for a barrier: it is in it from now on. */
-static struct crn_part *take_request_locked(struct crn_task_runtime *runtime)
-{
-    struct crn_part *part = CRN_TAKE(runtime->requested);
-    part->taken = true;
-    part->attempt->running++;
-    atomic_fetch_and(&runtime->pending, ~(unsigned)CRN_PENDING_BARRIER);
-    return part;
-}
-
 static int poll_slow(struct cairn_task *task, cairn_event *ret_event, cairn_error **reterr)
 {
     struct cairn_job *job = task->job;
     struct crn_task_runtime *runtime = task->runtime;
     struct crn_part *part = NULL;
-    CRN_TRY(not_pollable(task, reterr));
+    CRN_TRY(crn_task_check_pollable(task, reterr));
     *ret_event = (cairn_event){0};
     crn_mutex_lock(&job->lock);
     if (runtime->mailbox_count > 0) {
         take_event_locked(runtime, ret_event);
-    } else if (runtime->requested != NULL) {
-        part = take_request_locked(runtime);
+    } else {
+        part = crn_flight_next_locked(task);
+        if (part != NULL)
+            crn_flight_take_locked(part);
     }
     crn_mutex_unlock(&job->lock);
-    return part == NULL ? 0 : run_barrier(part, ret_event);
+    if (part != NULL)
+        *ret_event = crn_barrier_run(part);
+    return 0;
 }
 
 int cairn_task_poll(cairn_task *task, cairn_event *ret_event, cairn_error **reterr)
@@ -204,7 +131,7 @@ int cairn_task_wait(cairn_task *task, uint64_t timeout_ms, cairn_event *ret_even
         return crn_err_fail(reterr, CAIRN_EINVAL, NULL, "task or ret_event is NULL");
     struct cairn_job *job = task->job;
     struct crn_task_runtime *runtime = task->runtime;
-    CRN_TRY(not_pollable(task, reterr));
+    CRN_TRY(crn_task_check_pollable(task, reterr));
     uint64_t deadline_us = crn_now_us();
     deadline_us = timeout_ms > (UINT64_MAX - deadline_us) / 1000 ? UINT64_MAX
                                                                  : deadline_us + timeout_ms * 1000;
@@ -225,18 +152,18 @@ static void unlink_waiter_locked(struct cairn_job *job, const struct crn_waiter 
         }
 }
 
-/* The barrier of whatever is in flight, if this task has not taken it. The lock is released while
+/* The next barrier that this task is asked for. The lock is released while
  * it runs; its failure becomes the attempt's outcome. */
 static bool take_barrier_in_turn(struct cairn_task *task)
 {
     struct cairn_job *job = task->job;
     crn_mutex_assert_held(&job->lock);
-    if (task->runtime->requested == NULL)
+    struct crn_part *part = crn_flight_next_locked(task);
+    if (part == NULL)
         return false;
-    struct crn_part *part = take_request_locked(task->runtime);
-    cairn_event event;
+    crn_flight_take_locked(part);
     crn_mutex_unlock(&job->lock);
-    (void)run_barrier(part, &event);
+    (void)crn_barrier_run(part); /* who called it knows; its failure becomes the attempt's */
     crn_mutex_lock(&job->lock);
     return true;
 }
@@ -249,7 +176,7 @@ int cairn_task_checkpoint(cairn_task *task, const cairn_trigger_options *options
     struct cairn_job *job = task->job;
     struct crn_task_runtime *runtime = task->runtime;
     struct crn_waiter waiter = {0};
-    CRN_TRY(not_pollable(task, reterr));
+    CRN_TRY(crn_task_check_pollable(task, reterr));
     CRN_TRY(crn_job_request(job, options, &waiter, reterr));
     crn_mutex_lock(&job->lock);
     while (!waiter.done && !(atomic_load(&runtime->pending) & CRN_PENDING_STOPPED))
@@ -259,7 +186,7 @@ int cairn_task_checkpoint(cairn_task *task, const cairn_trigger_options *options
     if (!done)
         unlink_waiter_locked(job, &waiter);
     crn_mutex_unlock(&job->lock);
-    return done ? crn_waiter_outcome(&waiter, ret_info, reterr) : not_pollable(task, reterr);
+    return done ? crn_waiter_outcome(&waiter, ret_info, reterr) : crn_task_check_pollable(task, reterr);
 }
 
 int cairn_task_savepoint(cairn_task *task, const cairn_savepoint_options *options,
@@ -269,7 +196,7 @@ int cairn_task_savepoint(cairn_task *task, const cairn_savepoint_options *option
         return crn_err_fail(reterr, CAIRN_EINVAL, NULL, "task is NULL");
     struct cairn_job *job = task->job;
     struct cairn_savepoint_handle *handle = NULL;
-    CRN_TRY(not_pollable(task, reterr));
+    CRN_TRY(crn_task_check_pollable(task, reterr));
     CRN_TRY(crn_savepoint_request(job, options, &handle, reterr));
     crn_mutex_lock(&job->lock);
     /* Also when the task was stopped: the handle ends, and a store that was lent is in use till

@@ -358,8 +358,9 @@ void crn_savepoint_tell_overdue(struct cairn_job *job, int code, const cairn_err
     crn_mutex_lock(&job->lock);
     for (struct cairn_savepoint_handle *h = job->savepoints; h != NULL; h = h->next)
         crn_savepoint_note_overdue(h, code, error);
-    if (job->attempt->savepoint != NULL)
-        crn_savepoint_note_overdue(job->attempt->savepoint->handle, code, error);
+    for (size_t i = 0; i < job->attempt_count; i++)
+        if (job->attempts[i]->savepoint != NULL)
+            crn_savepoint_note_overdue(job->attempts[i]->savepoint->handle, code, error);
     crn_mutex_unlock(&job->lock);
     wake_tasks(job);
 }
