@@ -16,7 +16,7 @@
  *
  * Lock: job->lock for the job's list of tasks. Crash: local files only.
  */
-#include "engine/job/job.h"
+#include "engine/job/barrier.h"
 
 #include "base/file.h"
 #include "base/text.h"
@@ -273,6 +273,7 @@ void crn_task_unref(struct cairn_task *task)
     crn_cond_done(&runtime->wake);
     cairn_error_free(runtime->stop_error);
     free(runtime->directory);
+    crn_finish_free(runtime);
     free(runtime);
     free(task);
     crn_job_unref(job);

@@ -1,32 +1,37 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The safe point of a task's own thread: poll, the barrier, the mailbox.
+ * The safe point of a task's own thread: poll, the mailbox, the turn of the barrier (barrier.c).
  *
- * poll() costs one atomic load when runtime->pending is zero. Else, in this order: a stop (fenced,
- * or the state backend failed) is reported for ever; waiting events are delivered, oldest first, so
- * that COMPLETED n is seen before the barrier of n + 1; then the barrier is taken.
+ * poll() costs one atomic load when runtime->pending is zero. Else, in this order: an end (fenced,
+ * cancelled, failed) is reported for ever; waiting events are delivered, oldest first, so that
+ * COMPLETED n is seen before the barrier of n + 1; then the barrier is taken. STOPPED is the last
+ * event: after it the job has ended for this task.
  *
- * The barrier (P2, P3): before_barrier callback, operator state and descriptors copied, the state
- * backend's barrier (a memtable switch; for a canonical savepoint a snapshot), then the rest goes
- * to the pool (attempt.c). Nothing in it waits for a flush, a link or an upload.
- *
- * Lock: job->lock for the mailbox and the hand-over; never held while the callback or the backend
+ * Lock: job->lock for the mailbox and the hand-over; never held while a callback or the backend
  * runs.
  */
-#include "engine/savepoint/savepoint.h"
+#include "engine/job/barrier.h"
 
 #include "engine/options.h"
+#include "engine/savepoint/savepoint.h"
 
 #include <string.h>
 
 /* A full mailbox makes room by forgetting the oldest ABORTED, else the oldest event: a later
- * COMPLETED stands for what was before it. */
+ * COMPLETED stands for what was before it. But a task that was to stop waits for the outcome. */
 static size_t least_needed(const struct crn_task_runtime *runtime)
 {
-    for (size_t i = 0; i < runtime->mailbox_count; i++)
-        if (runtime->mailbox[i].type == CAIRN_EVENT_ABORTED)
+    size_t oldest = runtime->mailbox_count;
+    for (size_t i = 0; i < runtime->mailbox_count; i++) {
+        const cairn_event *event = &runtime->mailbox[i];
+        if (event->checkpoint_id == runtime->stopping_id)
+            continue;
+        if (event->type == CAIRN_EVENT_ABORTED)
             return i;
-    return 0;
+        if (oldest == runtime->mailbox_count)
+            oldest = i;
+    }
+    return oldest < runtime->mailbox_count ? oldest : 0;
 }
 
 static void drop_event(struct crn_task_runtime *runtime, size_t i)
@@ -186,7 +191,8 @@ int cairn_task_checkpoint(cairn_task *task, const cairn_trigger_options *options
     if (!done)
         unlink_waiter_locked(job, &waiter);
     crn_mutex_unlock(&job->lock);
-    return done ? crn_waiter_outcome(&waiter, ret_info, reterr) : crn_task_check_pollable(task, reterr);
+    return done ? crn_waiter_outcome(&waiter, ret_info, reterr)
+                : crn_task_check_pollable(task, reterr);
 }
 
 int cairn_task_savepoint(cairn_task *task, const cairn_savepoint_options *options,
