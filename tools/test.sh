@@ -82,7 +82,7 @@ ninja -C "$build" -j "$(nproc)" || give_up "the build failed"
 
 export ASAN_OPTIONS=${ASAN_OPTIONS:-abort_on_error=0:detect_stack_use_after_return=1}
 export UBSAN_OPTIONS=${UBSAN_OPTIONS:-halt_on_error=1:print_stacktrace=1}
-export TSAN_OPTIONS=${TSAN_OPTIONS:-halt_on_error=1:suppressions=$root/tools/lint/tsan.supp}
+export TSAN_OPTIONS=${TSAN_OPTIONS:-halt_on_error=1:history_size=7:ignore_noninstrumented_modules=1:suppressions=$root/tools/lint/tsan.supp}
 runner=()
 slower=1
 if [ -n "$sanitize" ]; then

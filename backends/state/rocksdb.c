@@ -99,6 +99,7 @@ static void state_free(struct crn_state *state)
         return;
     if (state->family)
         rocksdb_column_family_handle_destroy(state->family);
+    (void)atomic_load_explicit(&state->looks, memory_order_acquire);
     free(state->name);
     free(state);
 }

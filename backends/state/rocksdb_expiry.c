@@ -31,7 +31,7 @@
 
 /* One compaction's filter: RocksDB copies a changed value out of `kept` before the next call. */
 struct expiry {
-    const struct crn_state *state;
+    struct crn_state *state;
     uint64_t changes; /* the state's when the compaction began */
     struct cairn_buffer kept;
 };
@@ -42,9 +42,15 @@ static const char *expiry_name(void *context)
     return "cairn.expiry";
 }
 
+static void look_away(struct crn_state *state)
+{
+    atomic_fetch_add_explicit(&state->looks, 1, memory_order_release);
+}
+
 static void expiry_destroy(void *context)
 {
     struct expiry *expiry = context;
+    look_away(expiry->state);
     crn_buf_done(&expiry->kept);
     free(expiry);
 }
@@ -88,14 +94,16 @@ static bool is_settled(const struct crn_state *state)
 static rocksdb_compactionfilter_t *expiry_create(void *context,
                                                  rocksdb_compactionfiltercontext_t *compaction)
 {
-    const struct crn_state *state = context;
+    struct crn_state *state = context;
     uint64_t changes = atomic_load(&state->expiry_changes);
     (void)compaction;
-    if (!atomic_load(&state->has_ttl) || atomic_load(&state->ttl_ms) == 0 || !is_settled(state))
+    const bool wanted =
+        atomic_load(&state->has_ttl) && atomic_load(&state->ttl_ms) > 0 && is_settled(state);
+    struct expiry *expiry = wanted ? calloc(1, sizeof(*expiry)) : NULL;
+    if (!expiry) {
+        look_away(state);
         return NULL;
-    struct expiry *expiry = calloc(1, sizeof(*expiry));
-    if (!expiry)
-        return NULL;
+    }
     expiry->state = state;
     expiry->changes = changes;
     return rocksdb_compactionfilter_create(expiry, expiry_destroy, expiry_filter, expiry_name);

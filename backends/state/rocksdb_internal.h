@@ -28,6 +28,10 @@ struct crn_state {
     _Atomic uint64_t ttl_ms;
     _Atomic uint64_t expiry_changes;
     _Atomic uint64_t rewritten_sequence; /* the last write of a change; 0: there was none */
+    /* Released by a compaction when it looks at the state for the last time, acquired before the
+     * state is freed. RocksDB's own locks order the two as well; this says so to whoever checks us
+     * without seeing those. */
+    _Atomic uint64_t looks;
     /* writer's thread only */
     uint64_t credit; /* bytes that may be written before its memtable is looked at again */
 };

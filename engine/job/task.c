@@ -259,6 +259,7 @@ void crn_task_unref(struct cairn_task *task)
     struct crn_task_runtime *runtime = task->runtime;
     if (atomic_fetch_sub(&runtime->refs, 1) != 1)
         return;
+    crn_participants_free(task);
     crn_keyed_free_all(task);
     crn_operator_states_free(task->operators);
     for (size_t i = 0; i < task->stored_count; i++)
@@ -466,6 +467,7 @@ void cairn_task_close(cairn_task *task)
     if (task == NULL)
         return;
     struct cairn_job *job = task->job;
+    crn_participants_close(task);
     crn_mutex_lock(&job->lock);
     if (!job->closing)
         leave_attempts_locked(job, task);

@@ -7,6 +7,7 @@
 #include "backends/state/values.h"
 #include "base/buffer.h"
 #include "base/error.h"
+#include "engine/job/participant.h"
 #include "manifest/manifest.h"
 #include <stdatomic.h>
 
@@ -62,6 +63,7 @@ struct cairn_task {
     struct crn_keyed *keyed; /* registered */
     struct crn_operator_states *operators;
     struct cairn_iterator *iterators; /* open ones */
+    struct crn_participant *participants; /* sinks, in the order of opening; they go with the task */
     const char *half_rewritten; /* a state that could not be registered; its values are of no use */
     bool finished; /* cairn_task_finish(): its state stays as it is */
     bool has_key;

@@ -64,12 +64,30 @@ void crn_task_stop_locked(struct cairn_task *task, int code, const cairn_error *
     crn_cond_broadcast(&runtime->wake);
 }
 
-static void take_event_locked(struct crn_task_runtime *runtime, cairn_event *ret)
+/* The oldest event, which participants see first: it leaves the mailbox when all of them are
+ * content. Meanwhile a full mailbox may have lost it to a newer one. */
+static int deliver_event(struct cairn_task *task, const cairn_event *event, cairn_error **reterr)
 {
-    *ret = runtime->mailbox[0];
-    drop_event(runtime, 0);
+    struct crn_task_runtime *runtime = task->runtime;
+    int r = crn_participants_event(task, event, reterr);
+    if (r < 0)
+        crn_err_prefix(reterr, "operator '%s' subtask %u", task->uid, task->options.subtask);
+    CRN_TRY(r);
+    if (task->finished && task->participants != NULL)
+        crn_finish_refresh(task);
+    crn_mutex_lock(&task->job->lock);
+    for (size_t i = 0; i < runtime->mailbox_count; i++)
+        if (runtime->mailbox[i].type == event->type &&
+            runtime->mailbox[i].checkpoint_id == event->checkpoint_id) {
+            drop_event(runtime, i);
+            break;
+        }
     if (runtime->mailbox_count == 0)
         atomic_fetch_and(&runtime->pending, ~(unsigned)CRN_PENDING_EVENT);
+    if (event->type == CAIRN_EVENT_STOPPED)
+        crn_task_stop_locked(task, CAIRN_ECLOSED, task->job->end_error);
+    crn_mutex_unlock(&task->job->lock);
+    return 0;
 }
 
 int crn_task_check_pollable(struct cairn_task *task, cairn_error **reterr)
@@ -101,18 +119,21 @@ static int poll_slow(struct cairn_task *task, cairn_event *ret_event, cairn_erro
     struct crn_task_runtime *runtime = task->runtime;
     struct crn_part *part = NULL;
     CRN_TRY(crn_task_check_pollable(task, reterr));
-    *ret_event = (cairn_event){0};
+    cairn_event event = {0};
     crn_mutex_lock(&job->lock);
     if (runtime->mailbox_count > 0) {
-        take_event_locked(runtime, ret_event);
-    } else {
+        event = runtime->mailbox[0];
+    } else if (!runtime->finished) {
         part = crn_flight_next_locked(task);
         if (part != NULL)
             crn_flight_take_locked(part);
     }
     crn_mutex_unlock(&job->lock);
-    if (part != NULL)
-        *ret_event = crn_barrier_run(part);
+    if (event.type != CAIRN_EVENT_NONE)
+        CRN_TRY(deliver_event(task, &event, reterr));
+    else if (part != NULL)
+        event = crn_barrier_run(part);
+    *ret_event = event;
     return 0;
 }
 
@@ -163,7 +184,7 @@ static bool take_barrier_in_turn(struct cairn_task *task)
 {
     struct cairn_job *job = task->job;
     crn_mutex_assert_held(&job->lock);
-    struct crn_part *part = crn_flight_next_locked(task);
+    struct crn_part *part = task->finished ? NULL : crn_flight_next_locked(task);
     if (part == NULL)
         return false;
     crn_flight_take_locked(part);

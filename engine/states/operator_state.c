@@ -23,6 +23,11 @@ struct cairn_broadcast {
     struct crn_operator_state state;
 };
 
+struct crn_operator_state *crn_operator_state_of(cairn_operator_list *list)
+{
+    return &list->state;
+}
+
 int crn_operator_states_new(struct crn_operator_states **ret, cairn_error **reterr)
 {
     struct crn_operator_states *states = calloc(1, sizeof(*states));

@@ -28,6 +28,8 @@ struct crn_operator_states {
     size_t count, capacity;
 };
 
+/* What a public handle stands for. */
+struct crn_operator_state *crn_operator_state_of(cairn_operator_list *list);
 /* NULL: not there. */
 struct crn_operator_state *crn_operator_states_find(const struct crn_operator_states *states,
                                                     const char *name);

@@ -10,12 +10,19 @@
  * them, as does `cairn help settings`.
  *   file         YAML: "checkpoint.interval: 10s", or nested ("checkpoint:" and "interval: 10s" below it). An
  *                unknown name, a name that comes twice and a value that does not fit are errors with the line.
+ *                One document of at most 64 KiB; no lists, aliases, anchors or tags.
  *   environment  CAIRN_ and the name in capitals, with '_' for '.' and '-': CAIRN_CHECKPOINT_INTERVAL=10s. A
- *                variable that begins with CAIRN_ and is none of these is left alone.
+ *                variable that begins with CAIRN_ and is none of these is left alone; an empty one counts as
+ *                none. A program with more rights than its caller (setuid) sees none at all.
  * Later calls override earlier ones: load the file first, then the environment, as cairn_settings_load() does.
  *
  * VALUES. Durations: a number with ms, s, min or h ("500ms"; 0 needs none). Sizes: a number of bytes, or with KiB,
- * MiB, GiB. Truth: true or false. Choices: the words that the list gives.
+ * MiB, GiB. Truth: true or false. Choices: the words that the list gives. 0 means none, not the default: where
+ * there must be some it is refused.
+ *
+ * control.token-file is read when it is set. Its mode may let nobody else than owner and group read it, and the
+ * group not write (0600 and 0640 are fine, 0644 is CAIRN_EACCES); a line's end after the token is not part of it.
+ * Setting it unsets control.token, and the other way round.
  *
  * A settings object is used by one thread at a time.
  */
@@ -33,12 +40,13 @@ CAIRN_API CAIRN_MUST_CHECK int cairn_settings_load(const char *path, cairn_setti
                                                    cairn_error **reterr);
 /** No settings. */
 CAIRN_API CAIRN_MUST_CHECK int cairn_settings_new(cairn_settings **ret_settings, cairn_error **reterr);
-/** @return as cairn_settings_load(). After a failure nothing of the file is set. */
+/** @return as cairn_settings_load(). After a failure nothing of the file, or of the environment, is set. */
 CAIRN_API CAIRN_MUST_CHECK int cairn_settings_read_file(cairn_settings *settings, const char *path,
                                                         cairn_error **reterr);
 CAIRN_API CAIRN_MUST_CHECK int cairn_settings_read_environment(cairn_settings *settings,
                                                                cairn_error **reterr);
-/** Set one. value NULL: unset it. @return 0, CAIRN_EINVAL (no such name, or no such value). */
+/** Set one. value NULL: unset it. @return 0, CAIRN_EINVAL (no such name, or no such value); of
+ * control.token-file also CAIRN_ENOTFOUND, CAIRN_EACCES, CAIRN_EIO. */
 CAIRN_API CAIRN_MUST_CHECK int cairn_settings_set(cairn_settings *settings, const char *name,
                                                   const char *value, cairn_error **reterr);
 /** The value of one, as it was given; NULL: it is not set. Valid until it is set again. */

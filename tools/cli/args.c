@@ -12,10 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum value_type { FLAG, TEXT, TEXTS, NUMBER64, NUMBER32 };
+enum value_type { FLAG, TEXT, TEXTS, NUMBER64, NUMBER32, MILLISECONDS };
 
 static const struct option_spec {
-    enum cli_option_set bit;
+    uint64_t bit;
     const char *name;
     char letter; /* 0: none */
     enum value_type type;
@@ -67,6 +67,25 @@ static const struct option_spec {
      "leave a state of an operator out"},
     {CLI_MAX_PARALLELISM, "max-parallelism", 0, TEXTS, offsetof(struct cli_args, max_parallelism),
      "UID=N", "give an operator another number of key groups"},
+    {CLI_TYPE, "type", 't', TEXT, offsetof(struct cli_args, type), "TYPE",
+     "canonical (default) or native"},
+    {CLI_DETACHED, "detached", 'd', FLAG, offsetof(struct cli_args, detached), NULL,
+     "print the trigger's id and do not wait"},
+    {CLI_STATUS, "status", 0, TEXT, offsetof(struct cli_args, status), "TRIGGER",
+     "ask how a trigger stands"},
+    {CLI_DRAIN, "drain", 0, FLAG, offsetof(struct cli_args, drain), NULL,
+     "let the job send on what it is still gathering: it is not to be continued"},
+    {CLI_SAVEPOINT, "savepoint", 's', FLAG, offsetof(struct cli_args, savepoint), NULL,
+     "take a savepoint first; without one the job goes on"},
+    {CLI_ONCE, "once", '1', FLAG, offsetof(struct cli_args, once), NULL, "print once and end"},
+    {CLI_INTERVAL, "interval", 'i', MILLISECONDS, offsetof(struct cli_args, interval_ms), "SECONDS",
+     "time between two looks; default 1"},
+    {CLI_TIMEOUT, "timeout", 0, MILLISECONDS, offsetof(struct cli_args, timeout_ms), "SECONDS",
+     "how long to wait for its end; default: for ever"},
+    {CLI_RUN_DIR, "run-dir", 0, TEXT, offsetof(struct cli_args, run_dir), "DIR",
+     "where the jobs' sockets are; default as for the service"},
+    {CLI_TOKEN, "token-file", 0, TEXT, offsetof(struct cli_args, token), "FILE",
+     "holds the token for a job on TCP; else $CAIRN_CONTROL_TOKEN"},
     {CLI_JSON, "json", 0, FLAG, offsetof(struct cli_args, json), NULL, "one JSON document"},
 };
 
@@ -84,6 +103,14 @@ static const char *find_help(const struct cli_verb *verb, const struct option_sp
     if (spec->bit == CLI_ALL)
         return is_verb(verb, "ls") ? "also what is known from history only"
                                    : "also the files that both have";
+    if (spec->bit == CLI_JOB && (verb->options & CLI_RUN_DIR))
+        return "which job: its name, unix:/path or http://host:port";
+    if (spec->bit == CLI_FULL && is_verb(verb, "checkpoint"))
+        return "upload every file anew";
+    if (spec->bit == CLI_LIMIT && is_verb(verb, "status"))
+        return "show N of the latest checkpoints; default 8";
+    if (spec->bit == CLI_DETACHED && !is_verb(verb, "savepoint"))
+        return "do not wait for its end";
     if (spec->bit == CLI_FORMAT)
         return is_verb(verb, "export") ? "jsonl (default) or csv" : "canonical (default) or native";
     if (spec->bit == CLI_TO && !is_verb(verb, "restore"))
@@ -134,6 +161,21 @@ static int parse_number(const char *text, uint64_t max, uint64_t *ret)
     return 0;
 }
 
+/* Seconds, with a fraction if need be. */
+static int set_milliseconds(const struct option_spec *spec, const char *value, uint64_t *ret,
+                            cairn_error **reterr)
+{
+    char *end;
+    errno = 0;
+    double seconds = strtod(value, &end);
+    if (value[0] < '0' || value[0] > '9' || *end || errno || !(seconds >= 0.05 && seconds <= 1e9))
+        return cli_raise(reterr, CAIRN_EINVAL,
+                         "--%s '%s' is not a number of seconds from 0.05 to 1000000000", spec->name,
+                         value);
+    *ret = (uint64_t)(seconds * 1000);
+    return 0;
+}
+
 static int set_option(const struct option_spec *spec, const char *value, struct cli_args *args,
                       cairn_error **reterr)
 {
@@ -141,6 +183,8 @@ static int set_option(const struct option_spec *spec, const char *value, struct 
     uint64_t number = 0;
     uint64_t max = spec->type == NUMBER32 ? MAX_NUMBER32 : UINT64_MAX;
     switch (spec->type) {
+    case MILLISECONDS:
+        return set_milliseconds(spec, value, (uint64_t *)field, reterr);
     case FLAG:
         *(bool *)field = true;
         return 0;
@@ -196,10 +240,11 @@ static void fill_tables(const struct cli_verb *verb, struct getopt_tables *ret)
     ret->shorts[shorts] = '\0';
 }
 
-static const struct option_spec *find_letter(int letter)
+/* Verbs may have the same letter for different options. */
+static const struct option_spec *find_letter(const struct cli_verb *verb, int letter)
 {
     for (size_t i = 0; i < CLI_COUNT(specs); i++) {
-        if (specs[i].letter == letter)
+        if (specs[i].letter == letter && (verb->options & specs[i].bit))
             return &specs[i];
     }
     return NULL;
@@ -223,11 +268,25 @@ static int take_words(const struct cli_verb *verb, char **words, int count, stru
     return 0;
 }
 
+/* What is behind "--" is another program's. Returns how many arguments are ours. */
+static int split_command(const struct cli_verb *verb, int argc, char **argv, struct cli_args *args)
+{
+    for (int i = 1; verb->takes_command && i < argc; i++) {
+        if (strcmp(argv[i], "--") == 0) {
+            args->command = argv + i + 1;
+            args->command_count = argc - i - 1;
+            return i;
+        }
+    }
+    return argc;
+}
+
 int cli_args_parse(const struct cli_verb *verb, int argc, char **argv, struct cli_args *ret,
                    cairn_error **reterr)
 {
     struct getopt_tables tables;
     struct cli_args args = {0};
+    argc = split_command(verb, argc, argv, &args);
     fill_tables(verb, &tables);
     opterr = 0;
     optind = 1;
@@ -247,7 +306,7 @@ int cli_args_parse(const struct cli_verb *verb, int argc, char **argv, struct cl
             return cli_raise(reterr, CAIRN_EINVAL, "'%s' has no option '%s'", verb->name,
                              argv[optind - 1]);
         }
-        spec = c <= (int)CLI_COUNT(specs) ? &specs[c - 1] : find_letter(c);
+        spec = c <= (int)CLI_COUNT(specs) ? &specs[c - 1] : find_letter(verb, c);
         int r = spec ? set_option(spec, optarg, &args, reterr) : 0;
         if (r < 0)
             return r;

@@ -23,33 +23,42 @@
 
 /* --- args.c: the command line --- */
 
-enum cli_option_set {
-    CLI_JOB = 1 << 0,
-    CLI_JSON = 1 << 1,
-    CLI_ALL = 1 << 2,
-    CLI_FILES = 1 << 3,
-    CLI_FULL = 1 << 4,
-    CLI_OPERATOR = 1 << 5,
-    CLI_STATE = 1 << 6,
-    CLI_KEY = 1 << 7,
-    CLI_LIMIT = 1 << 8,
-    CLI_DRY_RUN = 1 << 9,
-    CLI_KEEP_IN_FLIGHT = 1 << 10,
-    CLI_TO = 1 << 11,
-    CLI_LINK = 1 << 12,
-    CLI_THREADS = 1 << 13,
-    CLI_YES = 1 << 14,
-    CLI_FORCE = 1 << 15,
-    CLI_ENTRIES = 1 << 16,
-    CLI_OPERATORS = 1 << 17,
-    CLI_BACKEND = 1 << 18,
-    CLI_FORMAT = 1 << 19,
-    CLI_RENAME = 1 << 20,
-    CLI_DROP_OPERATOR = 1 << 21,
-    CLI_DROP_STATE = 1 << 22,
-    CLI_MAX_PARALLELISM = 1 << 23,
-    CLI_PARTIAL = 1 << 24
-};
+/* Sets of options: a bit for each. */
+#define CLI_JOB (UINT64_C(1) << 0)
+#define CLI_JSON (UINT64_C(1) << 1)
+#define CLI_ALL (UINT64_C(1) << 2)
+#define CLI_FILES (UINT64_C(1) << 3)
+#define CLI_FULL (UINT64_C(1) << 4)
+#define CLI_OPERATOR (UINT64_C(1) << 5)
+#define CLI_STATE (UINT64_C(1) << 6)
+#define CLI_KEY (UINT64_C(1) << 7)
+#define CLI_LIMIT (UINT64_C(1) << 8)
+#define CLI_DRY_RUN (UINT64_C(1) << 9)
+#define CLI_KEEP_IN_FLIGHT (UINT64_C(1) << 10)
+#define CLI_TO (UINT64_C(1) << 11)
+#define CLI_LINK (UINT64_C(1) << 12)
+#define CLI_THREADS (UINT64_C(1) << 13)
+#define CLI_YES (UINT64_C(1) << 14)
+#define CLI_FORCE (UINT64_C(1) << 15)
+#define CLI_ENTRIES (UINT64_C(1) << 16)
+#define CLI_OPERATORS (UINT64_C(1) << 17)
+#define CLI_BACKEND (UINT64_C(1) << 18)
+#define CLI_FORMAT (UINT64_C(1) << 19)
+#define CLI_RENAME (UINT64_C(1) << 20)
+#define CLI_DROP_OPERATOR (UINT64_C(1) << 21)
+#define CLI_DROP_STATE (UINT64_C(1) << 22)
+#define CLI_MAX_PARALLELISM (UINT64_C(1) << 23)
+#define CLI_PARTIAL (UINT64_C(1) << 24)
+#define CLI_DETACHED (UINT64_C(1) << 25)
+#define CLI_TYPE (UINT64_C(1) << 26)
+#define CLI_DRAIN (UINT64_C(1) << 27)
+#define CLI_STATUS (UINT64_C(1) << 28)
+#define CLI_RUN_DIR (UINT64_C(1) << 29)
+#define CLI_TOKEN (UINT64_C(1) << 30)
+#define CLI_SAVEPOINT (UINT64_C(1) << 31)
+#define CLI_INTERVAL (UINT64_C(1) << 32)
+#define CLI_ONCE (UINT64_C(1) << 33)
+#define CLI_TIMEOUT (UINT64_C(1) << 34)
 
 /* Of an option that may be given several times. */
 #define CLI_MAX_TEXTS 64
@@ -67,16 +76,24 @@ struct cli_args {
     struct cli_texts rename, drop_operator, drop_state, max_parallelism;
     uint64_t limit; /* 0: none */
     uint32_t threads;
+    /* Of running jobs. */
+    bool detached, drain, savepoint, once;
+    const char *type, *status, *run_dir, *token;
+    uint64_t interval_ms, timeout_ms; /* 0: the default */
+    /* Words after "--", of a verb that takes a command. */
+    char **command;
+    int command_count;
 };
 
 struct cli_verb {
     const char *name;
     const char *words; /* as in the usage line: "PATH [ID]" */
     int min_words, max_words;
-    unsigned options; /* which ones it takes */
+    uint64_t options; /* which ones it takes */
     int (*run)(const struct cli_args *args, cairn_error **reterr);
     const char *summary;
     const char *details;
+    bool takes_command; /* after "--" */
 };
 
 /* The verb's own arguments, argv[0] being its name. CAIRN_EINVAL says what is wrong. */
@@ -112,6 +129,13 @@ int cli_export(const struct cli_args *args, cairn_error **reterr);
 int cli_import(const struct cli_args *args, cairn_error **reterr);
 int cli_edit(const struct cli_args *args, cairn_error **reterr);
 int cli_convert(const struct cli_args *args, cairn_error **reterr);
+int cli_list(const struct cli_args *args, cairn_error **reterr);
+int cli_status(const struct cli_args *args, cairn_error **reterr);
+int cli_checkpoint(const struct cli_args *args, cairn_error **reterr);
+int cli_savepoint(const struct cli_args *args, cairn_error **reterr);
+int cli_stop(const struct cli_args *args, cairn_error **reterr);
+int cli_cancel(const struct cli_args *args, cairn_error **reterr);
+int cli_top(const struct cli_args *args, cairn_error **reterr);
 /* verb_diff_entries.c: `diff --entries` */
 int cli_diff_entries(const struct cli_args *args, cairn_error **reterr);
 

@@ -6,6 +6,9 @@
 #include "tools/cli/cli.h"
 #include <string.h>
 
+/* Of verbs that ask a running job. */
+#define RUNNING (CLI_JOB | CLI_RUN_DIR | CLI_TOKEN | CLI_JSON)
+
 const struct cli_verb cli_verbs[] = {
     {"jobs", "STORE", 1, 1, CLI_JSON, cli_jobs, "list the jobs of a store",
      "For each job its newest complete checkpoint, how old it is, and how much it would restore.\n"
@@ -91,6 +94,31 @@ const struct cli_verb cli_verbs[] = {
      "Its manifest first, so that it is none any more, then its files and its directory. Run it "
      "again\n"
      "if it was interrupted. Refuses everything that is not a savepoint.\n"},
+    {"list", "", 0, 0, CLI_RUN_DIR | CLI_TOKEN | CLI_JSON, cli_list,
+     "list the jobs that run on this machine",
+     "Those whose control endpoint is a socket in the run directory and answers.\n"},
+    {"status", "[JOB]", 0, 1, RUNNING | CLI_LIMIT, cli_status, "show how a running job is",
+     "Its state, its tasks, what is in flight and its latest checkpoints. JOB is a name, "
+     "unix:/path or\n"
+     "http://host:port, and may be left out if only one job runs.\n"},
+    {"checkpoint", "[JOB]", 0, 1, RUNNING | CLI_FULL | CLI_DETACHED | CLI_TIMEOUT, cli_checkpoint,
+     "let a running job take a checkpoint", "Waits for its end and tells what it cost.\n"},
+    {"savepoint", "[TARGET]", 0, 1, RUNNING | CLI_TYPE | CLI_DETACHED | CLI_STATUS | CLI_TIMEOUT,
+     cli_savepoint, "let a running job take a savepoint",
+     "TARGET is the store in which its directory is made; without it the job's own setting "
+     "counts.\n"
+     "Prints where it is.\n"},
+    {"stop", "[TARGET]", 0, 1, RUNNING | CLI_TYPE | CLI_DRAIN | CLI_DETACHED | CLI_TIMEOUT,
+     cli_stop, "stop a running job with a savepoint",
+     "Its tasks process nothing after the savepoint, and its sinks commit with it. The next start "
+     "goes\n"
+     "on from there. If the savepoint fails the job goes on.\n"},
+    {"cancel", "[TARGET]", 0, 1, RUNNING | CLI_SAVEPOINT | CLI_TYPE | CLI_DETACHED | CLI_TIMEOUT,
+     cli_cancel, "end a running job",
+     "Without a checkpoint; what it keeps of the earlier ones is for its own settings to say.\n"},
+    {"top", "[JOB]", 0, 1, RUNNING | CLI_INTERVAL | CLI_ONCE, cli_top,
+     "watch a running job in the terminal",
+     "Tasks with their throughput, what is in flight, the latest checkpoints. q ends it.\n"},
 };
 const size_t cli_verb_count = CLI_COUNT(cli_verbs);
 
@@ -103,16 +131,29 @@ const struct cli_verb *cli_verb_find(const char *name)
     return NULL;
 }
 
+/* The verbs that ask a running job, or the others. */
+static void list_verbs(FILE *to, bool running)
+{
+    for (size_t i = 0; i < cli_verb_count; i++) {
+        if (((cli_verbs[i].options & CLI_RUN_DIR) != 0) == running)
+            fprintf(to, "  %-10s %-12s  %s\n", cli_verbs[i].name, cli_verbs[i].words,
+                    cli_verbs[i].summary);
+    }
+}
+
 void cli_help_all(FILE *to)
 {
-    fputs("usage: cairn VERB [options] PATH ...\n\n", to);
-    for (size_t i = 0; i < cli_verb_count; i++)
-        fprintf(to, "  %-8s %-12s  %s\n", cli_verbs[i].name, cli_verbs[i].words,
-                cli_verbs[i].summary);
-    fprintf(to, "  %-8s %-12s  %s\n", "help", "[VERB]", "show this, or all about a verb");
+    fputs("usage: cairn VERB [options] PATH ...\n\nsnapshots in a store:\n", to);
+    list_verbs(to, false);
+    fputs("\nrunning jobs:\n", to);
+    list_verbs(to, true);
+    fputs("\n", to);
+    fprintf(to, "  %-10s %-12s  %s\n", "help", "[VERB]", "show this, or all about a verb");
     fputs("\nPATH is a store (a directory, or file:///...), or the directory of one job or "
           "savepoint, or a\n"
           "MANIFEST-chk file in it. ID is the number of a checkpoint, or latest.\n"
+          "JOB is the name of a job that runs on this machine, unix:/path or http://host:port; it\n"
+          "may be left out if only one runs.\n"
           "With --json a verb prints a JSON document; export has formats of its own instead.\n"
           "Exit status: 0 ok, 1 internal error, 2 usage, 3 not there or changed, 4 damaged data, 5 "
           "try again,\n"

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Rounds through the participants of a task, which see its barriers and events.
+ *
+ * Order matters twice. barrier() runs after the service's before_barrier, which may still write to
+ * a sink, and before operator state is encoded, which has to contain what a sink prepares (P2).
+ * event() runs before poll gives the event away: when the service learns that a checkpoint is
+ * complete, its output is visible.
+ *
+ * The list belongs to the task's own thread: no locks.
+ */
+#include "engine/job/participant.h"
+
+#include "base/cleanup.h"
+#include "engine/job/task.h"
+
+void crn_participant_add(struct cairn_task *task, struct crn_participant *p)
+{
+    struct crn_participant **last = &task->participants;
+    while (*last != NULL)
+        last = &(*last)->next;
+    p->next = NULL;
+    *last = p;
+}
+
+int crn_participants_barrier(struct cairn_task *task, uint64_t checkpoint_id, cairn_error **reterr)
+{
+    for (struct crn_participant *p = task->participants; p != NULL; p = p->next)
+        CRN_TRY(p->barrier(p, checkpoint_id, reterr));
+    return 0;
+}
+
+int crn_participants_event(struct cairn_task *task, const cairn_event *event, cairn_error **reterr)
+{
+    for (struct crn_participant *p = task->participants; p != NULL; p = p->next)
+        CRN_TRY(p->event(p, event, reterr));
+    return 0;
+}
+
+int crn_participants_finish(struct cairn_task *task, cairn_error **reterr)
+{
+    for (struct crn_participant *p = task->participants; p != NULL; p = p->next)
+        CRN_TRY(p->finish(p, reterr));
+    return 0;
+}
+
+void crn_participants_close(struct cairn_task *task)
+{
+    for (struct crn_participant *p = task->participants; p != NULL; p = p->next)
+        p->close(p);
+}
+
+void crn_participants_free(struct cairn_task *task)
+{
+    while (task->participants != NULL) {
+        struct crn_participant *p = task->participants;
+        task->participants = p->next;
+        p->free(p);
+    }
+}

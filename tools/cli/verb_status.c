@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* cairn status: how a running job is, and what its checkpoints were like lately. */
+
+#include "tools/cli/service.h"
+#include <string.h>
+
+#define HISTORY_ROWS 8
+
+static void print_label(const char *label)
+{
+    printf("%-12s  ", label);
+}
+
+static void print_checkpoint_line(struct json_object *last)
+{
+    print_label("checkpoint");
+    if (!last) {
+        printf("%snone yet%s\n", cli_style_on(CLI_WARN), cli_style_off(CLI_WARN));
+        return;
+    }
+    printf("%" PRIu64 ", %s, %s, %s new of %s\n", cli_answer_u64(last, "id"),
+           cli_answer_bool(last, "is_full") ? "full" : "incremental",
+           cli_age((int64_t)cli_answer_u64(last, "trigger_time_ms")).text,
+           cli_size(cli_answer_u64(last, "new_bytes")).text,
+           cli_size(cli_answer_u64(last, "full_bytes")).text);
+}
+
+static void print_job(const struct cli_service *service, struct json_object *job)
+{
+    struct json_object *counts = cli_answer_member(job, "counts");
+    struct json_object *restored = cli_answer_member(job, "restored");
+    CLI_AUTO_FREE char *name =
+        cli_text_quote(cli_answer_text(job, "name"), strlen(cli_answer_text(job, "name")));
+    CLI_AUTO_FREE char *state = cli_text_safe(cli_answer_text(job, "state"));
+    CLI_AUTO_FREE char *reason = cli_text_safe(cli_answer_text(job, "reason"));
+    CLI_AUTO_FREE char *host = cli_text_safe(cli_answer_text(job, "host"));
+    CLI_AUTO_FREE char *store = cli_text_safe(cli_answer_text(job, "store"));
+    CLI_AUTO_FREE char *address = cli_text_safe(service->address);
+    CLI_AUTO_FREE char *from = cli_text_safe(cli_answer_text(restored, "location"));
+    enum cli_style style = cli_job_state_style(state);
+    printf("job %s: %s%s%s%s%s\n", name, cli_style_on(style), state, cli_style_off(style),
+           *reason ? ": " : "", reason);
+    print_label("process");
+    printf("%" PRIu64 " on %s, started %s, epoch %" PRIu64 "\n", cli_answer_u64(job, "pid"), host,
+           cli_age((int64_t)cli_answer_u64(job, "start_time_ms")).text,
+           cli_answer_u64(job, "epoch"));
+    print_label("store");
+    printf("%s\n", *store ? store : "-");
+    print_label("address");
+    printf("%s\n", address);
+    print_label("started from");
+    if (restored)
+        printf("%s %" PRIu64 "%s%s\n", *from ? "snapshot" : "checkpoint",
+               cli_answer_u64(restored, "checkpoint_id"), *from ? ", " : "", from);
+    else
+        printf("nothing: its state was empty\n");
+    print_checkpoint_line(cli_answer_member(job, "last_checkpoint"));
+    uint64_t row = cli_answer_u64(counts, "failed_in_a_row");
+    print_label("since start");
+    printf("%" PRIu64 " complete, %" PRIu64 " failed", cli_answer_u64(counts, "completed"),
+           cli_answer_u64(counts, "failed"));
+    if (row > 0)
+        printf(", %s%" PRIu64 " of them in a row%s", cli_style_on(CLI_BAD), row,
+               cli_style_off(CLI_BAD));
+    printf("; %" PRIu64 " savepoints\n", cli_answer_u64(counts, "savepoints_completed"));
+}
+
+static void print_tasks(struct json_object *answer)
+{
+    static const struct cli_column columns[] = {
+        {"OPERATOR", false}, {"SUBTASK", true},  {"KEY GROUPS", true},
+        {"BARRIERS", true},  {"STALL", true},    {"MAX STALL", true},
+        {"HELD", true},      {"MEMTABLE", true}, {"STATE", false},
+    };
+    struct cli_table *table = cli_table_new(columns, CLI_COUNT(columns));
+    for (size_t i = 0; i < cli_answer_length(answer, "tasks"); i++) {
+        struct json_object *task = cli_answer_item(answer, "tasks", i);
+        struct json_object *gate = cli_answer_member(task, "gate");
+        CLI_AUTO_FREE char *uid = cli_text_safe(cli_answer_text(task, "uid"));
+        cli_table_cell(table, CLI_BOLD, "%s", uid);
+        cli_table_cell(table, CLI_PLAIN, "%" PRIu64 " of %" PRIu64, cli_answer_u64(task, "subtask"),
+                       cli_answer_u64(task, "parallelism"));
+        cli_table_cell(table, CLI_PLAIN, "%" PRIu64 "-%" PRIu64,
+                       cli_answer_u64(task, "key_group_first"),
+                       cli_answer_u64(task, "key_group_last"));
+        cli_table_cell(table, CLI_PLAIN, "%" PRIu64, cli_answer_u64(task, "barriers"));
+        cli_table_cell(table, CLI_PLAIN, "%s",
+                       cli_duration(cli_answer_u64(task, "stall_last_us")).text);
+        cli_table_cell(table, CLI_PLAIN, "%s",
+                       cli_duration(cli_answer_u64(task, "stall_max_us")).text);
+        cli_table_cell(table, CLI_PLAIN, "%s", cli_duration(cli_answer_u64(task, "hold_us")).text);
+        cli_table_cell(table, CLI_PLAIN, "%s",
+                       cli_size(cli_answer_u64(task, "memtable_bytes")).text);
+        cli_table_cell(table, CLI_PLAIN, "%s",
+                       cli_answer_bool(task, "is_finished")   ? "finished"
+                       : cli_answer_bool(gate, "is_aligning") ? "aligning"
+                                                              : "");
+    }
+    cli_table_print(table, 2);
+}
+
+static void print_in_flight(struct json_object *answer)
+{
+    for (size_t i = 0; i < cli_answer_length(answer, "in_flight"); i++) {
+        struct json_object *one = cli_answer_item(answer, "in_flight", i);
+        CLI_AUTO_FREE char *kind = cli_text_safe(cli_answer_text(one, "kind"));
+        CLI_AUTO_FREE char *phase = cli_text_safe(cli_answer_text(one, "phase"));
+        uint64_t total = cli_answer_u64(one, "total_bytes");
+        printf("  %s %" PRIu64 " in flight for %s: ", kind, cli_answer_u64(one, "id"),
+               cli_duration(cli_answer_u64(one, "age_us")).text);
+        if (strcmp(phase, "tasks") != 0)
+            printf("%s\n", phase);
+        else
+            printf("%" PRIu64 " tasks wait, %" PRIu64 " align, %" PRIu64 " capture, %" PRIu64
+                   " upload, %" PRIu64 " done; %s of %s sent\n",
+                   cli_answer_u64(one, "tasks_waiting"), cli_answer_u64(one, "tasks_aligning"),
+                   cli_answer_u64(one, "tasks_capturing"), cli_answer_u64(one, "tasks_uploading"),
+                   cli_answer_u64(one, "tasks_acked"),
+                   cli_size(cli_answer_u64(one, "done_bytes")).text,
+                   total ? cli_size(total).text : "?");
+    }
+}
+
+static enum cli_style outcome_style(const char *outcome)
+{
+    if (strcmp(outcome, "complete") == 0)
+        return CLI_GOOD;
+    return strcmp(outcome, "failed") == 0 ? CLI_BAD : CLI_DIM;
+}
+
+static void print_history(struct json_object *answer)
+{
+    static const struct cli_column columns[] = {
+        {"ID", true},    {"KIND", false}, {"OUTCOME", false}, {"TAKEN", true}, {"DURATION", true},
+        {"STALL", true}, {"FULL", true},  {"NEW", true},      {"", false},
+    };
+    struct cli_table *table = cli_table_new(columns, CLI_COUNT(columns));
+    for (size_t i = 0; i < cli_answer_length(answer, "history"); i++) {
+        struct json_object *one = cli_answer_item(answer, "history", i);
+        CLI_AUTO_FREE char *kind = cli_text_safe(cli_answer_text(one, "kind"));
+        CLI_AUTO_FREE char *outcome = cli_text_safe(cli_answer_text(one, "outcome"));
+        const char *more = cli_answer_text(one, "reason");
+        CLI_AUTO_FREE char *note = cli_text_safe(*more ? more : cli_answer_text(one, "location"));
+        bool complete = strcmp(outcome, "complete") == 0;
+        cli_table_cell(table, CLI_PLAIN, "%" PRIu64, cli_answer_u64(one, "id"));
+        cli_table_cell(table, CLI_PLAIN, "%s%s", cli_answer_bool(one, "is_full") ? "full " : "",
+                       kind);
+        cli_table_cell(table, outcome_style(outcome), "%s", outcome);
+        cli_table_cell(table, CLI_PLAIN, "%s",
+                       cli_age((int64_t)cli_answer_u64(one, "trigger_time_ms")).text);
+        cli_table_cell(table, CLI_PLAIN, "%s",
+                       cli_duration(cli_answer_u64(one, "duration_us")).text);
+        cli_table_cell(table, CLI_PLAIN, "%s",
+                       cli_duration(cli_answer_u64(one, "stall_max_us")).text);
+        cli_table_cell(table, CLI_PLAIN, "%s",
+                       complete ? cli_size(cli_answer_u64(one, "full_bytes")).text : "-");
+        cli_table_cell(table, CLI_PLAIN, "%s",
+                       complete ? cli_size(cli_answer_u64(one, "new_bytes")).text : "-");
+        cli_table_cell(table, CLI_PLAIN, "%s", note);
+    }
+    cli_table_print(table, 2);
+}
+
+int cli_status(const struct cli_args *args, cairn_error **reterr)
+{
+    CLI_AUTO_SERVICE struct cli_service service = {0};
+    CLI_AUTO_JSON struct json_object *job = NULL, *tasks = NULL, *checkpoints = NULL;
+    CLI_AUTO_FREE char *history =
+        cli_printf("/v1/checkpoints?limit=%" PRIu64, args->limit ? args->limit : HISTORY_ROWS);
+    int r = cli_service_find(args, args->words[0], &service, reterr);
+    if (r == 0)
+        r = cli_request(args, &service, "GET", "/v1/job", NULL, &job, reterr);
+    if (r == 0)
+        r = cli_request(args, &service, "GET", "/v1/tasks", NULL, &tasks, reterr);
+    if (r == 0)
+        r = cli_request(args, &service, "GET", history, NULL, &checkpoints, reterr);
+    if (r < 0)
+        return r;
+    if (args->json) {
+        struct json_object *document = cli_json_object();
+        cli_json_put_text(document, "address", service.address);
+        cli_json_put(document, "job", json_object_get(job));
+        cli_json_put(document, "tasks", json_object_get(cli_answer_member(tasks, "tasks")));
+        cli_json_put(document, "in_flight",
+                     json_object_get(cli_answer_member(checkpoints, "in_flight")));
+        cli_json_put(document, "history",
+                     json_object_get(cli_answer_member(checkpoints, "history")));
+        cli_json_print(document);
+        return 0;
+    }
+    print_job(&service, job);
+    printf("\n");
+    print_tasks(tasks);
+    printf("\n");
+    print_in_flight(checkpoints);
+    print_history(checkpoints);
+    return 0;
+}
