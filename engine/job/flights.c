@@ -4,7 +4,7 @@
  *
  * A task's barriers wait in runtime->requested, in order of id. One is due when no capture has the
  * database, which has room for one barrier at a time; CRN_PENDING_BARRIER says that one is, so that
- * poll costs nothing while none is.
+ * poll costs nothing while none is. Of a finished task the driver takes it (finish.c).
  *
  * What an increment may build on is chosen when it is captured: the newest checkpoint that is
  * confirmed then (P4). From that moment until the attempt is over its id is a floor for the log's
@@ -71,14 +71,15 @@ struct crn_part *crn_flight_next_locked(const struct cairn_task *task)
 static void refresh_task(struct cairn_task *task)
 {
     struct crn_task_runtime *runtime = task->runtime;
-    if (crn_flight_next_locked(task) == NULL) {
+    const bool is_due = crn_flight_next_locked(task) != NULL;
+    if (is_due && runtime->finished)
+        crn_cond_signal(&task->job->wake_driver); /* poll has nothing to do */
+    if (!is_due || runtime->finished) {
         atomic_fetch_and(&runtime->pending, ~(unsigned)CRN_PENDING_BARRIER);
         return;
     }
     atomic_fetch_or(&runtime->pending, CRN_PENDING_BARRIER);
     crn_cond_broadcast(&runtime->wake);
-    if (runtime->finished)
-        crn_cond_signal(&task->job->wake_driver);
 }
 
 void crn_flight_refresh_locked(struct cairn_job *job)
