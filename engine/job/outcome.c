@@ -149,7 +149,8 @@ static void complete_savepoint(struct cairn_job *job, struct crn_attempt *attemp
     crn_attempt_free(attempt);
 }
 
-static void complete_checkpoint(struct cairn_job *job, struct crn_attempt *attempt, uint64_t ticket)
+static void complete_checkpoint(struct cairn_job *job, struct crn_attempt *attempt,
+                                const struct crn_action *action)
 {
     const struct crn_record *record = job->joblog.entries[job->joblog.count - 1].record;
     cairn_checkpoint_info info;
@@ -167,7 +168,7 @@ static void complete_checkpoint(struct cairn_job *job, struct crn_attempt *attem
                                       .checkpoint_id = info.id,
                                       .subsumed_id = subsumed});
     release_source(job, info.id);
-    crn_outcome_settle_waiters(job, 0, ticket, 0, NULL);
+    crn_outcome_settle_waiters(job, action->after_ticket, action->ticket, 0, NULL);
     crn_garbage_remove(job);
     collect_if_wanted(job);
 }
@@ -178,7 +179,7 @@ void crn_outcome_complete(struct cairn_job *job, const struct crn_action *action
     if (action->savepoint)
         complete_savepoint(job, attempt);
     else
-        complete_checkpoint(job, attempt, action->ticket);
+        complete_checkpoint(job, attempt, action);
 }
 
 void crn_outcome_aborted(struct cairn_job *job, const struct crn_action *action)
@@ -195,7 +196,7 @@ void crn_outcome_aborted(struct cairn_job *job, const struct crn_action *action)
     crn_log_write(&job->log, attempt->subsumed ? CAIRN_LOG_INFO : CAIRN_LOG_WARNING,
                   crn_outcome_word(attempt), "%s", cairn_error_message(error));
     post_to_tasks(job, &(cairn_event){.type = CAIRN_EVENT_ABORTED, .checkpoint_id = attempt->id});
-    crn_outcome_settle_waiters(job, 0, action->ticket, CAIRN_EABORTED, error);
+    crn_outcome_settle_waiters(job, action->after_ticket, action->ticket, CAIRN_EABORTED, error);
 }
 
 /* The id stands as aborted and no upload runs: nothing can come to need these objects. */
