@@ -155,13 +155,13 @@ static void complete_checkpoint(struct cairn_job *job, struct crn_attempt *attem
     const struct crn_record *record = job->joblog.entries[job->joblog.count - 1].record;
     cairn_checkpoint_info info;
     crn_publish_info(&record->info, &info);
-    add_superseded(job, attempt);
-    uint64_t subsumed = crn_subsume(job);
     crn_mutex_lock(&job->lock);
     job->last = info;
     job->has_last = true;
     take_out_locked(job, attempt);
     crn_mutex_unlock(&job->lock);
+    add_superseded(job, attempt);
+    uint64_t subsumed = crn_subsume(job);
     crn_attempt_free(attempt);
     log_completed(job, &info);
     post_to_tasks(job, &(cairn_event){.type = CAIRN_EVENT_COMPLETED,
