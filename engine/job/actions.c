@@ -12,7 +12,6 @@
  * own (crn_driver_result), which the coordinator hears of after all actions of the step.
  */
 #include "engine/job/ending.h"
-#include "engine/job/ending.h"
 #include "engine/savepoint/savepoint.h"
 
 /* Times that somebody made as long as can be mean: never. */
@@ -76,7 +75,6 @@ static int begin_locked(struct cairn_job *job, const struct crn_action *action,
                                : attempt->started_us + attempt->timeout_us;
     crn_flight_add_locked(job, attempt);
     if (*obstacle == NULL) {
-        crn_ending_announce_locked(attempt);
         crn_ending_announce_locked(attempt);
         crn_flight_request_locked(attempt);
     } else {

@@ -64,6 +64,13 @@ void crn_task_stop_locked(struct cairn_task *task, int code, const cairn_error *
     crn_cond_broadcast(&runtime->wake);
 }
 
+static void remove_event_locked(struct crn_task_runtime *runtime, size_t i)
+{
+    drop_event(runtime, i);
+    if (runtime->mailbox_count == 0)
+        atomic_fetch_and(&runtime->pending, ~(unsigned)CRN_PENDING_EVENT);
+}
+
 /* The oldest event, which participants see first: it leaves the mailbox when all of them are
  * content. Meanwhile a full mailbox may have lost it to a newer one. */
 static int deliver_event(struct cairn_task *task, const cairn_event *event, cairn_error **reterr)
@@ -79,11 +86,9 @@ static int deliver_event(struct cairn_task *task, const cairn_event *event, cair
     for (size_t i = 0; i < runtime->mailbox_count; i++)
         if (runtime->mailbox[i].type == event->type &&
             runtime->mailbox[i].checkpoint_id == event->checkpoint_id) {
-            drop_event(runtime, i);
+            remove_event_locked(runtime, i);
             break;
         }
-    if (runtime->mailbox_count == 0)
-        atomic_fetch_and(&runtime->pending, ~(unsigned)CRN_PENDING_EVENT);
     if (event->type == CAIRN_EVENT_STOPPED)
         crn_task_stop_locked(task, CAIRN_ECLOSED, task->job->end_error);
     crn_mutex_unlock(&task->job->lock);
@@ -178,6 +183,17 @@ static void unlink_waiter_locked(struct cairn_job *job, const struct crn_waiter 
         }
 }
 
+/* It would come after the barrier that it is to announce. */
+static void forget_drain_locked(struct crn_task_runtime *runtime, uint64_t id)
+{
+    for (size_t i = 0; i < runtime->mailbox_count; i++)
+        if (runtime->mailbox[i].type == CAIRN_EVENT_DRAIN &&
+            runtime->mailbox[i].checkpoint_id == id) {
+            remove_event_locked(runtime, i);
+            return;
+        }
+}
+
 /* The next barrier that this task is asked for. The lock is released while
  * it runs; its failure becomes the attempt's outcome. */
 static bool take_barrier_in_turn(struct cairn_task *task)
@@ -188,6 +204,7 @@ static bool take_barrier_in_turn(struct cairn_task *task)
     if (part == NULL)
         return false;
     crn_flight_take_locked(part);
+    forget_drain_locked(task->runtime, part->attempt->id);
     crn_mutex_unlock(&job->lock);
     (void)crn_barrier_run(part); /* who called it knows; its failure becomes the attempt's */
     crn_mutex_lock(&job->lock);
