@@ -103,11 +103,13 @@ static int by_text(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* The head was read before the caller looked at the store, and only a writer that resolved an id
- * may reference its objects. So an object of a resolved id that nothing live references can never
- * be referenced again; one of an id above the head may be on its way into a checkpoint. */
-cairn_object_status crn_log_classify(const char *key, uint64_t head_id, uint64_t log_start,
-                                     const char *const *live_sorted, size_t live_count)
+/* The caller looked at the store before it read the log, and only the record of an id may bring its
+ * objects into the log. So an object of a resolved id that nothing live references can never be
+ * referenced again; one of an id above the head may be on its way into a checkpoint. Not if its
+ * writer has been fenced, though: that one resolves ids in order, and the fence has the next. */
+cairn_object_status crn_log_classify(const char *key, uint64_t head_id, uint64_t epoch,
+                                     uint64_t log_start, const char *const *live_sorted,
+                                     size_t live_count)
 {
     const struct crn_key_info info = crn_key_parse(key);
     switch (info.type) {
@@ -121,7 +123,7 @@ cairn_object_status crn_log_classify(const char *key, uint64_t head_id, uint64_t
     }
     if (live_count > 0 && bsearch(&key, live_sorted, live_count, sizeof(key), by_text) != NULL)
         return CAIRN_OBJECT_LIVE;
-    return info.id > head_id ? CAIRN_OBJECT_UNRESOLVED : CAIRN_OBJECT_DEAD;
+    return info.id > head_id && info.epoch >= epoch ? CAIRN_OBJECT_UNRESOLVED : CAIRN_OBJECT_DEAD;
 }
 
 /* Calls for every file that is an object of its own; `live` NULL only counts. */

@@ -57,6 +57,7 @@ struct crn_record {
     char *job;
     bool has_previous_hash;
     struct crn_hash128 previous_hash;
+    uint32_t ids_ahead; /* above it, that may have objects already: attempts in flight; 0: one */
     struct crn_operator *operators; /* of a checkpoint, or of a savepoint in its own directory */
     size_t operator_count, operator_capacity;
     struct crn_history *history;
@@ -186,11 +187,12 @@ uint64_t crn_log_next_start_without(size_t checkpoint_count, size_t unreadable_c
  * the oldest dropped above CRN_LIMIT_HISTORY. 0 or CAIRN_ENOMEM. */
 int crn_log_extend_history(struct crn_record *record, const struct crn_record *head);
 
-/* What garbage collection may do with a key, given the log's head and the sorted set of live keys.
- * A manifest below log_start is dead: no reader looks at it any more. One above the head is a
- * manifest: it is newer than what the caller read. */
-cairn_object_status crn_log_classify(const char *key, uint64_t head_id, uint64_t log_start,
-                                     const char *const *live_sorted, size_t live_count);
+/* What garbage collection may do with a key, given the log's head, its highest epoch and the sorted
+ * set of live keys. A manifest below log_start is dead: no reader looks at it any more. One above
+ * the head is a manifest: it is newer than what the caller read. */
+cairn_object_status crn_log_classify(const char *key, uint64_t head_id, uint64_t epoch,
+                                     uint64_t log_start, const char *const *live_sorted,
+                                     size_t live_count);
 
 /* Objects (not inlined) that a record references; pointers into the record, sorted bytewise and
  * unique across all given records. *ret is malloc'ed. */

@@ -144,7 +144,7 @@ static const char *const foreign_keys[] = {
 START_TEST(what_is_not_ours_is_foreign)
 {
     ck_assert_msg(crn_key_parse(foreign_keys[_i]).type == CRN_KEY_FOREIGN, "%s", foreign_keys[_i]);
-    ck_assert_int_eq(crn_log_classify(foreign_keys[_i], 9, 1, NULL, 0), CAIRN_OBJECT_FOREIGN);
+    ck_assert_int_eq(crn_log_classify(foreign_keys[_i], 9, 1, 1, NULL, 0), CAIRN_OBJECT_FOREIGN);
 }
 END_TEST
 
@@ -154,7 +154,7 @@ START_TEST(marks_are_known_and_left_alone)
     static const char *const marks[] = {CRN_MARK_CLAIMED, CRN_MARK_DISPOSING};
     for (size_t i = 0; i < CRN_COUNT(marks); i++) {
         ck_assert_int_eq(crn_key_parse(marks[i]).type, CRN_KEY_MARK);
-        ck_assert_int_eq(crn_log_classify(marks[i], 9, 1, NULL, 0), CAIRN_OBJECT_FOREIGN);
+        ck_assert_int_eq(crn_log_classify(marks[i], 9, 1, 1, NULL, 0), CAIRN_OBJECT_FOREIGN);
     }
 }
 END_TEST
@@ -539,13 +539,16 @@ START_TEST(only_dead_things_are_called_dead)
                 const cairn_object_status expected = is_live  ? CAIRN_OBJECT_LIVE
                                                      : id > 4 ? CAIRN_OBJECT_UNRESOLVED
                                                               : CAIRN_OBJECT_DEAD;
-                ck_assert_int_eq(crn_log_classify(key, 4, 3, live, CRN_COUNT(live)), expected);
-                ck_assert_int_eq(crn_log_classify(key, 0, 0, NULL, 0), CAIRN_OBJECT_UNRESOLVED);
+                ck_assert_int_eq(crn_log_classify(key, 4, 1, 3, live, CRN_COUNT(live)), expected);
+                ck_assert_int_eq(crn_log_classify(key, 0, 0, 0, NULL, 0), CAIRN_OBJECT_UNRESOLVED);
+                /* Its writer has been fenced. */
+                ck_assert_int_eq(crn_log_classify(key, 4, 2, 3, live, CRN_COUNT(live)),
+                                 is_live ? CAIRN_OBJECT_LIVE : CAIRN_OBJECT_DEAD);
             }
     for (uint64_t id = 1; id <= 6; id++) {
         char key[CRN_KEY_MAX];
         crn_key_manifest(key, id);
-        ck_assert_int_eq(crn_log_classify(key, 4, 3, live, CRN_COUNT(live)),
+        ck_assert_int_eq(crn_log_classify(key, 4, 2, 3, live, CRN_COUNT(live)),
                          id < 3 ? CAIRN_OBJECT_DEAD : CAIRN_OBJECT_MANIFEST);
     }
 }
@@ -574,7 +577,7 @@ START_TEST(live_objects_are_all_that_records_name)
                         if (object == NULL)
                             continue;
                         named++;
-                        ck_assert_int_eq(crn_log_classify(object, 0, 0, live, count),
+                        ck_assert_int_eq(crn_log_classify(object, 0, 0, 0, live, count),
                                          CAIRN_OBJECT_LIVE);
                     }
                 }

@@ -205,7 +205,7 @@ static void add_history(struct crn_record *record, size_t count)
     X(T6, set(&sub->info.backend, "canonical"))                                                    \
     X(T6, object->info.role = CAIRN_FILE_CANONICAL)                                                \
     X(F1, object->info.role = (cairn_file_role)0)                                                  \
-    X(F1, object->info.role = (cairn_file_role)5)                                                  \
+    X(F1, object->info.role = (cairn_file_role)6)                                                  \
     X(F2, set(&object->info.name, ""))                                                             \
     X(F2, set(&object->info.name, "."))                                                            \
     X(F2, set(&object->info.name, ".."))                                                           \

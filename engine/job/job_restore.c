@@ -316,18 +316,17 @@ static int check_is_job(const struct cairn_job *job, cairn_error **reterr)
 }
 
 /* With its top lost, what looks like an older job, or like none, is a damaged one: going on would
- * restore less than there was, and give out object names again. Objects of the next id may be of an
- * attempt that a crash cut short; but if the log shows that a newer record is lost, this is the
+ * restore less than there was, and give out object names again. Objects of the next ids may be of
+ * attempts that a crash cut short; but if the log shows that a newer record is lost, this is the
  * one, and who wants to go back has to say so. */
 static int judge_log(struct cairn_job *job, const struct crn_joblog_objects *objects,
                      cairn_error **reterr)
 {
     struct crn_joblog *log = &job->joblog;
-    const uint64_t head = log->head_id, newest = objects->last_id;
-    if (newest <= head || (newest - head == 1 && (head == 0 || wants_other_than_newest(job))))
+    if (log->head_id == 0)
+        return objects->last_id > 1 ? crn_joblog_fail_lost(job->name, objects, reterr) : 0;
+    if (!crn_joblog_has_lost_top(log, objects) && wants_other_than_newest(job))
         return 0;
-    if (head == 0)
-        return crn_joblog_fail_lost(job->name, objects, reterr);
     CRN_TRY(crn_joblog_judge_top(log, objects, reterr));
     return log->lost_top ? crn_joblog_require_whole(log, reterr) : 0;
 }

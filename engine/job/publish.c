@@ -57,6 +57,7 @@ int crn_publish_new_head(struct cairn_job *job, uint64_t id, cairn_record_kind k
     info->epoch = job->epoch;
     info->log_start = id;
     info->restored_id = job->restored_id;
+    record->ids_ahead = job->options.max_concurrent + 1; /* and a savepoint */
     info->pid = (uint64_t)getpid();
     info->commit_time_ms = job->options.now_ms(job->options.now_context);
     info->trigger_time_ms = info->commit_time_ms;
@@ -104,6 +105,7 @@ void crn_publish_append_head(struct cairn_job *job, struct crn_record *record,
     log->head_hash = *hash;
     log->log_start = record->info.log_start;
     log->epoch = record->info.epoch;
+    log->ids_ahead = record->ids_ahead;
 }
 
 void crn_publish_info(const cairn_record_info *record, cairn_checkpoint_info *ret)
