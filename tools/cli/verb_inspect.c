@@ -196,6 +196,7 @@ static struct json_object *subtask_json(const struct cli_args *args, const cairn
     cli_json_put_u64(o, "full_bytes", s->full_bytes);
     cli_json_put_u64(o, "new_bytes", s->new_bytes);
     cli_json_put_u64(o, "file_count", s->file_count);
+    cli_json_put_bool(o, "is_finished", s->is_finished);
     if (!args->files)
         return o;
     struct json_object *files = cli_json_array();
