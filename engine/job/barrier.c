@@ -67,7 +67,7 @@ static int take_finished(struct crn_part *part, cairn_error **reterr)
 }
 
 /* The rest is done in the background: the part may be gone right after this. */
-static int hand_over(struct crn_part *part, int r, cairn_error *error, uint64_t took_us)
+static int hand_over(struct crn_part *part, int r, cairn_error *error, uint64_t began_us)
 {
     struct crn_attempt *attempt = part->attempt;
     if (r < 0) {
@@ -79,7 +79,8 @@ static int hand_over(struct crn_part *part, int r, cairn_error *error, uint64_t 
         return r;
     }
     cairn_subtask_info *info = &part->described->subtasks[0].info;
-    info->barrier_us = took_us;
+    info->start_delay_us = began_us - attempt->started_us;
+    info->barrier_us = crn_now_us() - began_us;
     info->sequence = part->barrier.sequence;
     if (attempt->savepoint != NULL)
         crn_savepoint_barrier_taken(attempt);
@@ -112,7 +113,7 @@ cairn_event crn_barrier_run(struct crn_part *part)
     runtime->barrier_last_us = took_us;
     if (took_us > runtime->barrier_max_us)
         runtime->barrier_max_us = took_us;
-    return hand_over(part, r, error, took_us) < 0 ? (cairn_event){0} : event;
+    return hand_over(part, r, error, began_us) < 0 ? (cairn_event){0} : event;
 }
 
 void crn_barrier_run_finished(struct crn_part *part)
@@ -120,5 +121,5 @@ void crn_barrier_run_finished(struct crn_part *part)
     cairn_error *error = NULL;
     const uint64_t began_us = crn_now_us();
     int r = take_finished(part, &error);
-    (void)hand_over(part, r, error, crn_now_us() - began_us); /* a failure has been told */
+    (void)hand_over(part, r, error, began_us); /* a failure has been told */
 }
