@@ -107,10 +107,12 @@ void crn_ending_stopped(struct crn_attempt *attempt)
                        "goes on from there",
                        job->name, (unsigned long long)attempt->id, attempt->savepoint->location);
     crn_mutex_lock(&job->lock);
-    if (crn_ending_begin_locked(job, CRN_ENDING_STOPPED, error))
+    const bool has_stopped = crn_ending_begin_locked(job, CRN_ENDING_STOPPED, error);
+    if (has_stopped)
         post_locked(job, &(cairn_event){.type = CAIRN_EVENT_STOPPED, .checkpoint_id = attempt->id});
     crn_mutex_unlock(&job->lock);
-    crn_log_write(&job->log, CAIRN_LOG_INFO, "job", "%s", cairn_error_message(error));
+    if (has_stopped)
+        crn_log_write(&job->log, CAIRN_LOG_INFO, "job", "%s", cairn_error_message(error));
 }
 
 /* ------------------------------------------------------------------------------------------ *
