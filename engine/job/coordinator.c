@@ -65,7 +65,7 @@ static void subsume_acking(struct crn_coordinator *c, struct crn_actions *out)
         struct crn_flight *flight = &c->flights[i];
         if (flight->savepoint)
             continue;
-        if (flight->phase == CRN_FLIGHT_READY && ready == NULL)
+        if (flight->phase == CRN_FLIGHT_READY && (ready == NULL || (flight->full && !ready->full)))
             ready = flight;
         if (flight->phase != CRN_FLIGHT_ACKING || ready == NULL)
             continue;
