@@ -217,18 +217,10 @@ static uint64_t below(uint64_t *random, uint64_t limit)
     return next_random(random) % limit;
 }
 
-static const struct attempt *attempt_with(const struct world *w, uint64_t id)
-{
-    for (size_t i = 0; i < w->count; i++)
-        if (w->attempts[i].id == id)
-            return &w->attempts[i];
-    return NULL;
-}
-
 /* Could the driver send this now, and mean it? */
 static bool is_real(const struct world *w, const struct crn_coordinator_event *event)
 {
-    const struct attempt *a = attempt_with(w, event->id);
+    const struct attempt *a = world_find(w, event->id);
     if (a == NULL)
         return false;
     bool acking = !a->cancelled && !attempt_is_acked(w, a);

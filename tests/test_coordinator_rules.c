@@ -26,10 +26,10 @@ static struct crn_coordinator_settings concurrent(uint32_t max_concurrent)
 /* Everything by the id: positions change when an attempt is gone. */
 static size_t place_of(uint64_t id)
 {
-    for (size_t i = 0; i < w.count; i++)
-        if (w.attempts[i].id == id)
-            return i;
-    ck_abort_msg("attempt %d is not in flight", (int)id);
+    const struct attempt *attempt = world_find(&w, id);
+    if (attempt == NULL)
+        ck_abort_msg("attempt %d is not in flight", (int)id);
+    return (size_t)(attempt - w.attempts);
 }
 
 static void ack(uint64_t id)

@@ -19,6 +19,12 @@ static bool is_live(const struct attempt *attempt)
 
 static struct attempt *find(struct world *w, uint64_t id)
 {
+    const struct attempt *attempt = world_find(w, id);
+    return attempt != NULL ? &w->attempts[attempt - w->attempts] : NULL;
+}
+
+const struct attempt *world_find(const struct world *w, uint64_t id)
+{
     for (size_t i = 0; i < w->count; i++)
         if (w->attempts[i].id == id)
             return &w->attempts[i];
@@ -27,7 +33,7 @@ static struct attempt *find(struct world *w, uint64_t id)
 
 const struct attempt *world_oldest(const struct world *w)
 {
-    return find((struct world *)w, w->log_head + 1);
+    return world_find(w, w->log_head + 1);
 }
 
 static uint64_t sum_of(uint64_t a, uint64_t b)

@@ -110,6 +110,7 @@ void judge_action(struct world *w, const struct crn_action *action, const struct
                   const struct crn_coordinator_event *event);
 void judge_state(const struct world *w, const struct crn_coordinator_event *event);
 bool attempt_is_acked(const struct world *w, const struct attempt *attempt);
+const struct attempt *world_find(const struct world *w, uint64_t id); /* NULL: none */
 /* The unresolved attempt whose id is next in the log. NULL: none. */
 const struct attempt *world_oldest(const struct world *w);
 size_t world_unserved(const struct world *w);
