@@ -100,6 +100,11 @@ static inline bool crn_record_is_restorable(const struct crn_record *record)
             (record->info.location == NULL || record->info.location[0] == '\0'));
 }
 void crn_file_done(struct crn_file *file);
+/* Is it keyed state? Operator state and records in flight stand beside it. */
+static inline bool crn_file_is_keyed(const struct crn_file *file)
+{
+    return file->info.role != CAIRN_FILE_OPERATOR_STATE && file->info.role != CAIRN_FILE_IN_FLIGHT;
+}
 /* The last step before encoding, for records of every kind: sums sizes and counts from the files
  * upwards (full_bytes, new_bytes = what has checkpoint_id == the record's id, file_count,
  * new_file_count, barrier_max_us, ...; sums stop at UINT64_MAX), sets info.state from the kind,

@@ -11,6 +11,7 @@
  * Driver thread; store calls are made without the lock. What came of an action is an event of its
  * own (crn_driver_result), which the coordinator hears of after all actions of the step.
  */
+#include "engine/gate/gate.h"
 #include "engine/job/ending.h"
 #include "engine/savepoint/savepoint.h"
 
@@ -203,7 +204,7 @@ static void abort_id(struct crn_attempt *attempt)
  * Cancelling
  * ------------------------------------------------------------------------------------------ */
 
-static void describe_timeout(const struct crn_attempt *attempt, cairn_error **ret)
+static void describe_timeout(struct crn_attempt *attempt, cairn_error **ret)
 {
     size_t waiting = 0;
     const struct crn_part *late = NULL;
@@ -212,6 +213,7 @@ static void describe_timeout(const struct crn_attempt *attempt, cairn_error **re
             waiting++;
             late = &attempt->parts[i];
         }
+    attempt->failed_part = late;
     (void)crn_err_fail(ret, CAIRN_ETIMEOUT, NULL,
                        "timed out after %llu ms; %zu of %zu tasks had not acknowledged, one of "
                        "them '%s' subtask %u, which %s",
@@ -274,6 +276,7 @@ static void cancel(struct crn_attempt *attempt, const struct crn_action *action)
     atomic_store(&attempt->cancelled, true);
     crn_flight_withdraw_locked(attempt);
     crn_mutex_unlock(&job->lock);
+    crn_gates_forget(attempt);
 }
 
 void crn_action_carry_out(struct cairn_job *job, const struct crn_action *action)

@@ -18,6 +18,7 @@
 #include "engine/job/job.h"
 
 #include "base/file.h"
+#include "engine/gate/gate.h"
 #include "engine/savepoint/savepoint.h"
 
 #include <stdio.h>
@@ -56,6 +57,9 @@ int crn_attempt_new_locked(struct cairn_job *job, const struct crn_action *actio
         attempt->parts[i].attempt = attempt;
         attempt->parts[i].has_base = action->full; /* which is none */
         attempt->parts[i].task = job->tasks[i];
+        /* One of each is the capture's own: the part cannot finish while it still submits. */
+        atomic_init(&attempt->parts[i].uploads_left, 1);
+        atomic_init(&attempt->parts[i].dumps_left, 1);
         atomic_fetch_add(&job->tasks[i]->runtime->refs, 1);
         if (draft_part(&attempt->parts[i]) < 0) {
             crn_attempt_free(attempt);
@@ -76,6 +80,8 @@ void crn_attempt_free(struct crn_attempt *attempt)
             crn_task_unref(part->task);
         crn_record_free(part->draft);
         crn_buf_done(&part->operator_state);
+        crn_in_flight_done(&part->in_flight);
+        crn_file_done(&part->in_flight_file);
         free(part->staging);
         free(part->origins);
         free(part->dump_states);
@@ -91,6 +97,15 @@ void crn_attempt_free(struct crn_attempt *attempt)
     free(attempt);
 }
 
+cairn_barrier crn_attempt_barrier(const struct crn_attempt *attempt)
+{
+    return (cairn_barrier){
+        .checkpoint_id = attempt->id,
+        .trigger_time_ms = attempt->trigger_time_ms,
+        .flags = attempt->savepoint != NULL ? CAIRN_BARRIER_SAVEPOINT : 0,
+    };
+}
+
 bool crn_attempt_is_dump(const struct crn_attempt *attempt)
 {
     /* A backend whose own files are canonical has nothing else to give. */
@@ -98,7 +113,8 @@ bool crn_attempt_is_dump(const struct crn_attempt *attempt)
            strcmp(attempt->job->backend->file_kind, CRN_FILE_KIND_CANONICAL) != 0;
 }
 
-void crn_attempt_decline(struct crn_attempt *attempt, int code, cairn_error *error)
+static void decline(struct crn_attempt *attempt, const struct crn_part *part, int code,
+                    cairn_error *error)
 {
     struct cairn_job *job = attempt->job;
     crn_mutex_lock(&job->lock);
@@ -106,6 +122,7 @@ void crn_attempt_decline(struct crn_attempt *attempt, int code, cairn_error *err
         attempt->declined = true;
         if (attempt->error == NULL) {
             attempt->error = CRN_TAKE(error);
+            attempt->failed_part = part;
             if (attempt->error == NULL)
                 (void)crn_err_fail(&attempt->error, code, NULL, "%s", cairn_error_text(code));
         }
@@ -116,6 +133,18 @@ void crn_attempt_decline(struct crn_attempt *attempt, int code, cairn_error *err
     crn_cond_signal(&job->wake_driver);
     crn_mutex_unlock(&job->lock);
     cairn_error_free(error);
+}
+
+void crn_attempt_decline(struct crn_attempt *attempt, int code, cairn_error *error)
+{
+    decline(attempt, NULL, code, error);
+}
+
+void crn_part_decline(struct crn_part *part, int code, cairn_error *error)
+{
+    crn_err_prefix(&error, "operator '%s' subtask %u", part->task->uid,
+                   part->task->options.subtask);
+    decline(part->attempt, part, code, error);
 }
 
 void crn_attempt_enter(struct crn_attempt *attempt)
@@ -168,27 +197,31 @@ static void remove_staging(struct crn_part *part)
                       cairn_error_message(error));
 }
 
-static void part_failed(struct crn_part *part, int code, cairn_error *error)
-{
-    crn_err_prefix(&error, "operator '%s' subtask %u", part->task->uid,
-                   part->task->options.subtask);
-    crn_attempt_decline(part->attempt, code, error);
-}
-
 static void finish_part(struct crn_part *part)
 {
     struct crn_attempt *attempt = part->attempt;
     struct cairn_job *job = attempt->job;
+    cairn_error *error = NULL;
+    int r = crn_part_add_in_flight(part, &error);
+    if (r < 0)
+        crn_part_decline(part, r, error);
     remove_staging(part);
     part->described->subtasks[0].info.upload_us = crn_now_us() - part->upload_started_us;
     crn_mutex_lock(&job->lock);
     part->acked = !atomic_load(&attempt->cancelled);
     if (part->acked) {
+        atomic_store(&part->phase, CRN_PART_ACKED);
         part->next = attempt->acks;
         attempt->acks = part;
     }
     crn_cond_signal(&job->wake_driver);
     crn_mutex_unlock(&job->lock);
+}
+
+void crn_part_upload_ended(struct crn_part *part)
+{
+    if (atomic_fetch_sub(&part->uploads_left, 1) == 1)
+        finish_part(part);
 }
 
 struct upload_job {
@@ -225,9 +258,8 @@ static void upload_main(void *arg)
     if (r == 0)
         r = crn_upload_file(part, path, file, origin, &error);
     if (r < 0)
-        part_failed(part, r, error);
-    if (atomic_fetch_sub(&part->uploads_left, 1) == 1)
-        finish_part(part);
+        crn_part_decline(part, r, error);
+    crn_part_upload_ended(part);
     crn_attempt_leave(attempt);
 }
 
@@ -321,9 +353,12 @@ static int submit_uploads(struct crn_part *part, cairn_error **reterr)
     const struct crn_savepoint_run *run = part->attempt->savepoint;
     uint64_t bytes = 0;
     for (size_t i = 0; i < subtask->file_count; i++)
-        bytes += subtask->files[i].info.size;
-    if (run != NULL && part->snapshot == NULL)
-        atomic_fetch_add(&run->handle->total_bytes, bytes);
+        if (subtask->files[i].info.object == NULL)
+            bytes += subtask->files[i].info.size;
+    atomic_store(&part->phase, CRN_PART_UPLOADING);
+    if (part->snapshot == NULL)
+        atomic_fetch_add(run != NULL ? &run->handle->total_bytes : &part->attempt->total_bytes,
+                         bytes);
     for (size_t i = 0; i < subtask->file_count; i++)
         if (subtask->files[i].info.object == NULL)
             CRN_TRY(submit_upload(part, i, reterr));
@@ -371,16 +406,12 @@ static void capture_main(void *arg)
     struct crn_part *part = arg;
     struct crn_attempt *attempt = part->attempt;
     cairn_error *error = NULL;
-    /* One of uploads_left is the capture's own: the part cannot finish while uploads are queued. */
-    atomic_store(&part->uploads_left, 1);
-    atomic_store(&part->dumps_left, 1);
     int r = capture_part(part, &error);
     if (r < 0)
-        part_failed(part, r, error);
+        crn_part_decline(part, r, error);
     if (part->snapshot != NULL)
         crn_dump_done(part);
-    if (atomic_fetch_sub(&part->uploads_left, 1) == 1)
-        finish_part(part);
+    crn_part_upload_ended(part);
     crn_attempt_leave(attempt);
 }
 
@@ -398,6 +429,6 @@ void crn_part_captured_begin(struct crn_part *part)
         ops->release(part->task->db);
         crn_flight_captured(part);
     }
-    part_failed(part, crn_err_nomem(&error), error);
+    crn_part_decline(part, crn_err_nomem(&error), error);
     crn_attempt_leave(part->attempt);
 }

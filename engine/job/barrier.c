@@ -12,6 +12,7 @@
  */
 #include "engine/job/barrier.h"
 
+#include "engine/gate/gate.h"
 #include "engine/savepoint/savepoint.h"
 
 #include <string.h>
@@ -54,6 +55,8 @@ static int take(struct crn_part *part, cairn_error **reterr)
                                 "the service's before_barrier declined with %s (%d)",
                                 cairn_error_name(r), r);
     }
+    if (task->gate != NULL)
+        CRN_TRY(crn_gate_prepare(task->gate, part, reterr));
     CRN_TRY(crn_participants_barrier(task, part->attempt->id, reterr));
     CRN_TRY(crn_barrier_describe(task, part->described, &part->operator_state, reterr));
     return enter_database(part, reterr);
@@ -71,10 +74,8 @@ static int hand_over(struct crn_part *part, int r, cairn_error *error, uint64_t 
 {
     struct crn_attempt *attempt = part->attempt;
     if (r < 0) {
-        crn_err_prefix(&error, "operator '%s' subtask %u", part->task->uid,
-                       part->task->options.subtask);
         crn_flight_captured(part);
-        crn_attempt_decline(attempt, r, error);
+        crn_part_decline(part, r, error);
         crn_attempt_leave(attempt);
         return r;
     }
@@ -84,6 +85,7 @@ static int hand_over(struct crn_part *part, int r, cairn_error *error, uint64_t 
     info->sequence = part->barrier.sequence;
     if (attempt->savepoint != NULL)
         crn_savepoint_barrier_taken(attempt);
+    atomic_store(&part->phase, CRN_PART_CAPTURING);
     crn_part_captured_begin(part);
     return 0;
 }
@@ -95,25 +97,37 @@ static cairn_event event_of(const struct crn_attempt *attempt)
         .type = savepoint != NULL && savepoint->handle->stop ? CAIRN_EVENT_STOPPING
                                                              : CAIRN_EVENT_BARRIER,
         .checkpoint_id = attempt->id,
-        .barrier = {.checkpoint_id = attempt->id,
-                    .trigger_time_ms = attempt->trigger_time_ms,
-                    .flags = savepoint != NULL ? CAIRN_BARRIER_SAVEPOINT : 0},
+        .barrier = crn_attempt_barrier(attempt),
     };
+}
+
+static void note_stall(struct crn_task_runtime *runtime, uint64_t took_us)
+{
+    crn_figure_add(&runtime->barriers, 1);
+    crn_figure_set(&runtime->barrier_last_us, took_us);
+    if (took_us > crn_figure_get(&runtime->barrier_max_us))
+        crn_figure_set(&runtime->barrier_max_us, took_us);
 }
 
 cairn_event crn_barrier_run(struct crn_part *part)
 {
+    struct cairn_gate *gate = part->task->gate;
     struct crn_task_runtime *runtime = part->task->runtime;
     cairn_error *error = NULL;
     const cairn_event event = event_of(part->attempt);
     const uint64_t began_us = crn_now_us();
     int r = take(part, &error);
-    const uint64_t took_us = crn_now_us() - began_us;
-    runtime->barriers++;
-    runtime->barrier_last_us = took_us;
-    if (took_us > runtime->barrier_max_us)
-        runtime->barrier_max_us = took_us;
-    return hand_over(part, r, error, began_us) < 0 ? (cairn_event){0} : event;
+    note_stall(runtime, crn_now_us() - began_us);
+    if (r == 0 && gate != NULL)
+        crn_gate_taken(gate, part, began_us);
+    if (hand_over(part, r, error, began_us) < 0) {
+        if (gate != NULL)
+            crn_gate_not_taken(gate, event.checkpoint_id);
+        return (cairn_event){0};
+    }
+    if (gate != NULL)
+        crn_gate_turn(gate);
+    return event;
 }
 
 void crn_barrier_run_finished(struct crn_part *part)

@@ -4,7 +4,9 @@
  *
  * A task's barriers wait in runtime->requested, in order of id. One is due when no capture has the
  * database, which has room for one barrier at a time; CRN_PENDING_BARRIER says that one is, so that
- * poll costs nothing while none is. Of a finished task the driver takes it (finish.c).
+ * poll costs nothing while none is. A task with a gate takes the one whose barrier has come through
+ * its channels, and is told by CRN_PENDING_GATE to look. Of a finished task the driver takes it
+ * (finish.c).
  *
  * What an increment may build on is chosen when it is captured: the newest checkpoint that is
  * confirmed then (P4). From that moment until the attempt is over its id is a floor for the log's
@@ -58,19 +60,26 @@ static bool is_base_in_doubt(const struct cairn_job *job)
     return job->base_id != 0 && job->base_id < job->committing_start;
 }
 
-struct crn_part *crn_flight_next_locked(const struct cairn_task *task)
+bool crn_flight_is_free_locked(const struct cairn_task *task)
 {
-    const struct crn_task_runtime *runtime = task->runtime;
-    struct crn_part *part = runtime->requested;
     crn_mutex_assert_held(&task->job->lock);
-    if (part == NULL || runtime->capturing || (!part->has_base && is_base_in_doubt(task->job)))
-        return NULL;
-    return part;
+    return !task->runtime->capturing && !is_base_in_doubt(task->job);
 }
 
+struct crn_part *crn_flight_next_locked(const struct cairn_task *task)
+{
+    return crn_flight_is_free_locked(task) ? task->runtime->requested : NULL;
+}
+
+/* What the task is asked for, or whether it is free, has changed. */
 static void refresh_task(struct cairn_task *task)
 {
     struct crn_task_runtime *runtime = task->runtime;
+    if (task->gate != NULL && !runtime->finished) { /* which has to find out what is due */
+        atomic_fetch_or(&runtime->pending, CRN_PENDING_GATE);
+        crn_cond_broadcast(&runtime->wake);
+        return;
+    }
     const bool is_due = crn_flight_next_locked(task) != NULL;
     if (is_due && runtime->finished)
         crn_cond_signal(&task->job->wake_driver); /* poll has nothing to do */
@@ -85,7 +94,8 @@ static void refresh_task(struct cairn_task *task)
 void crn_flight_refresh_locked(struct cairn_job *job)
 {
     for (size_t i = 0; i < job->task_count; i++)
-        refresh_task(job->tasks[i]);
+        if (job->tasks[i]->runtime->requested != NULL)
+            refresh_task(job->tasks[i]);
 }
 
 void crn_flight_request_locked(struct crn_attempt *attempt)
@@ -101,32 +111,46 @@ void crn_flight_request_locked(struct crn_attempt *attempt)
     }
 }
 
-static void withdraw(struct crn_part *part)
+/* false: it was not there. */
+static bool withdraw(struct crn_part *part)
 {
     for (struct crn_part **p = &part->task->runtime->requested; *p != NULL; p = &(*p)->next)
         if (*p == part) {
             *p = CRN_TAKE(part->next);
             refresh_task(part->task);
-            return;
+            return true;
         }
+    return false;
 }
 
 void crn_flight_withdraw_locked(struct crn_attempt *attempt)
 {
     crn_mutex_assert_held(&attempt->job->lock);
     for (size_t i = 0; i < attempt->part_count; i++)
-        withdraw(&attempt->parts[i]);
+        (void)withdraw(&attempt->parts[i]); /* or it has been taken */
+}
+
+struct crn_part *crn_flight_refuse_locked(struct cairn_task *task, uint64_t id)
+{
+    struct crn_part *part = task->runtime->requested;
+    crn_mutex_assert_held(&task->job->lock);
+    while (part != NULL && part->attempt->id != id)
+        part = part->next;
+    if (part != NULL)
+        (void)withdraw(part); /* which finds it */
+    return part;
 }
 
 void crn_flight_take_locked(struct crn_part *part)
 {
     struct crn_task_runtime *runtime = part->task->runtime;
-    assert(runtime->requested == part && !runtime->capturing);
-    runtime->requested = CRN_TAKE(part->next);
+    assert(!runtime->capturing);
     runtime->capturing = true;
+    bool was_requested = withdraw(part);
+    assert(was_requested);
+    (void)was_requested;
     part->taken = true;
     part->attempt->running++;
-    refresh_task(part->task);
 }
 
 void crn_flight_captured(struct crn_part *part)

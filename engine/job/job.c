@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "base/text.h"
 #include "engine/backends.h"
+#include "engine/gate/gate.h"
 #include "engine/options.h"
 #include "engine/restore/source.h"
 #include "engine/states/keyed.h"
@@ -197,6 +198,7 @@ static int open_parts(struct cairn_job *job, cairn_error **reterr)
     CRN_TRY(crn_pool_new(job->options.transfer_threads, "cairn-transfer", &job->pool, reterr));
     CRN_TRY(crn_job_empty_local_dir(job, reterr));
     CRN_TRY(crn_job_take_over(job, reterr));
+    CRN_TRY(crn_recorder_open(job, &job->recorder, reterr));
     CRN_AUTO_ERROR cairn_error *error = NULL;
     if (crn_job_collect(job, false, &error) < 0) {
         job->gc_wanted = true;
@@ -254,6 +256,7 @@ void crn_job_unref(struct cairn_job *job)
 {
     if (atomic_fetch_sub(&job->refs, 1) != 1)
         return;
+    crn_recorder_free(job->recorder);
     crn_source_done(&job->source);
     crn_joblog_done(&job->joblog);
     for (size_t i = 0; i < job->garbage_count; i++)
@@ -360,6 +363,7 @@ static int start_locked(struct cairn_job *job, struct cairn_buffer *lost, cairn_
         return crn_err_fail(reterr, CAIRN_EINVAL, NULL, "job '%s' has no task", job->name);
     CRN_TRY(check_subtasks_locked(job, reterr));
     CRN_TRY(check_restored_locked(job, lost, reterr));
+    CRN_TRY(crn_gates_check_locked(job, reterr));
     free(job->acked); /* of a start that failed */
     job->acked = calloc(CRN_FLIGHTS_MAX, job->task_count);
     if (job->acked == NULL)

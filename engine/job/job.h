@@ -5,9 +5,11 @@
 #include "base/log.h"
 #include "base/thread.h"
 #include "cairn/store.h"
+#include "engine/gate/in_flight.h"
 #include "engine/job/coordinator.h"
 #include "engine/log/joblog.h"
 #include "engine/job/task.h"
+#include "engine/status/recorder.h"
 #include <stdatomic.h>
 
 /*
@@ -37,7 +39,9 @@ enum {
     CRN_PENDING_NOT_STARTED = 1,
     CRN_PENDING_BARRIER = 2,
     CRN_PENDING_EVENT = 4,
-    CRN_PENDING_STOPPED = 8 /* fenced or failed: see runtime->stop_code */
+    CRN_PENDING_STOPPED = 8, /* fenced or failed: see runtime->stop_code */
+    CRN_PENDING_GATE = 16,   /* the task's gate wants a turn */
+    CRN_PENDING_CLOCK = 32   /* its alignment may run out of time */
 };
 
 /* A stored object with the same bytes as a captured table. file NULL: none is known. */
@@ -71,12 +75,23 @@ struct crn_part {
     const char **dump_states; /* names, borrowed from `described` */
     size_t dump_state_count;
     atomic_uint dumps_left;
+    /* Of a task with a gate: records in flight, from the hand-over on, and their file. */
+    struct crn_in_flight in_flight;
+    struct crn_file in_flight_file;
     /* Guarded by job->lock. */
     bool taken; /* the task is in, or past, its barrier */
     bool acked;
     bool has_base;    /* the two below are chosen: by the capture, and constant from then on */
     uint64_t base_id; /* checkpoint in the log whose objects it may reference; 0: none */
     const struct crn_subtask *base; /* this task's files in it; NULL: none */
+    atomic_uint phase;              /* enum crn_part_phase: for who watches */
+};
+
+/* What recorder.c has noted of an attempt's end. */
+struct crn_attempt_end {
+    uint64_t at_us; /* 0: it has not ended */
+    int64_t time_ms;
+    bool told; /* that it was aborted */
 };
 
 struct crn_attempt {
@@ -99,14 +114,19 @@ struct crn_attempt {
     bool declined;         /* reason and code are set */
     bool decline_reported;
     bool drain_reported;
-    cairn_error *error; /* why it was declined */
-    char **uploaded;    /* keys (relative) that may exist in the store because of this attempt */
+    cairn_error *error;                 /* why it was declined */
+    const struct crn_part *failed_part; /* whose failure that is; NULL: no task's */
+    char **uploaded; /* keys (relative) that may exist in the store because of this attempt */
     size_t uploaded_count, uploaded_capacity;
     /* Driver only. */
-    struct crn_record *record; /* for the log, once built */
-    cairn_error *log_error;    /* why the log could not be told the outcome so far */
-    bool in_doubt;             /* it may stand in the log: a try had no known outcome */
-    bool subsumed;             /* no failure: a newer one was faster */
+    struct crn_record *record;  /* for the log, once built */
+    cairn_error *log_error;     /* why the log could not be told the outcome so far */
+    bool in_doubt;              /* it may stand in the log: a try had no known outcome */
+    bool subsumed;              /* no failure: a newer one was faster */
+    uint64_t commit_started_us; /* first try; 0: none yet */
+    struct crn_attempt_end end;
+    /* For who watches, any thread. */
+    atomic_uint_fast64_t done_bytes, total_bytes; /* of a checkpoint: sent, and to be sent */
 };
 
 struct crn_task_runtime {
@@ -133,8 +153,9 @@ struct crn_task_runtime {
     uint32_t mailbox_count; /* oldest first */
     int stop_code;
     cairn_error *stop_error;
-    /* Task's thread. */
-    uint64_t barriers, barrier_last_us, barrier_max_us;
+    uint32_t visitors; /* who looks at the database: it is not closed before they end */
+    /* Written by the task's thread, read by any. */
+    atomic_uint_fast64_t barriers, barrier_last_us, barrier_max_us;
 };
 
 /* Someone who waits for the outcome of a request. On the waiter's stack, linked under job->lock. */
@@ -207,6 +228,7 @@ struct cairn_job {
 
     atomic_uint_fast64_t next_object; /* running number of object names in this epoch */
     atomic_uint refs;                 /* the job itself and its tasks */
+    struct crn_recorder *recorder;    /* what became of its snapshots: engine/status/ */
 
     struct crn_mutex rate_lock; /* upload.c: token bucket */
     uint64_t rate_free_at_us;
@@ -312,8 +334,12 @@ void crn_flight_remove_locked(struct cairn_job *job, const struct crn_attempt *a
 /* Each task is asked for the attempt's barrier; or it is asked no more. */
 void crn_flight_request_locked(struct crn_attempt *attempt);
 void crn_flight_withdraw_locked(struct crn_attempt *attempt);
-/* The barrier that the task is to take now; NULL: none, or the database is being captured. */
+/* Could the task take a barrier now? Not while its database is captured. */
+bool crn_flight_is_free_locked(const struct cairn_task *task);
+/* The barrier that the task, if it has no gate, is to take now; NULL: none. */
 struct crn_part *crn_flight_next_locked(const struct cairn_task *task);
+/* The task is not going to take the barrier of `id`; NULL: it was not asked to. */
+struct crn_part *crn_flight_refuse_locked(struct cairn_task *task, uint64_t id);
 /* The task is in it from now on: until crn_flight_captured(), no other one is due. */
 void crn_flight_take_locked(struct crn_part *part);
 /* The database is free for the next barrier. Any thread, without the lock. */
@@ -357,12 +383,18 @@ void crn_publish_info(const cairn_record_info *record, cairn_checkpoint_info *re
 int crn_attempt_new_locked(struct cairn_job *job, const struct crn_action *action,
                            struct crn_attempt **ret, cairn_error **reterr);
 void crn_attempt_free(struct crn_attempt *attempt);
+/* What the attempt's barrier is between tasks. */
+cairn_barrier crn_attempt_barrier(const struct crn_attempt *attempt);
 /* Is the state taken as entries, and not as the database's files? */
 bool crn_attempt_is_dump(const struct crn_attempt *attempt);
 /* The barrier was taken: capture and upload in the background. Consumes one `running`. */
 void crn_part_captured_begin(struct crn_part *part);
+/* One of part->uploads_left has ended; after the last one the part is finished. */
+void crn_part_upload_ended(struct crn_part *part);
 /* First failure wins. Any thread, without the lock. Takes the error. */
 void crn_attempt_decline(struct crn_attempt *attempt, int code, cairn_error *error);
+/* The same for the task's reasons: its name is put in front. */
+void crn_part_decline(struct crn_part *part, int code, cairn_error *error);
 void crn_attempt_enter(struct crn_attempt *attempt);
 void crn_attempt_leave(struct crn_attempt *attempt);
 int crn_attempt_note_upload(struct crn_attempt *attempt, const char *key);
@@ -371,6 +403,9 @@ int crn_attempt_note_upload(struct crn_attempt *attempt, const char *key);
  * its bytes are nowhere else. */
 int crn_upload_file(struct crn_part *part, const char *path, struct crn_file *file,
                     const struct crn_origin *origin, cairn_error **reterr);
+/* The same for file->info.size bytes in memory. */
+int crn_upload_bytes(struct crn_part *part, const void *data, struct crn_file *file,
+                     cairn_error **reterr);
 /* origin.c: which tables need not be sent, and which can be copied by the store. Tables are the
  * first of the subtask's files; one with an object afterwards is referenced. */
 int crn_part_find_origins(struct crn_part *part, size_t tables, cairn_error **reterr);

@@ -58,18 +58,6 @@ const char *crn_outcome_word(const struct crn_attempt *attempt)
     return attempt->savepoint != NULL ? "savepoint" : "checkpoint";
 }
 
-static void log_completed(const struct cairn_job *job, const cairn_checkpoint_info *info)
-{
-    crn_log_write(&job->log, CAIRN_LOG_INFO, "checkpoint",
-                  "job '%s': checkpoint %llu complete (%s): stall %llu us, %llu ms, new %llu of "
-                  "%llu bytes, %llu of %llu files",
-                  job->name, (unsigned long long)info->id, info->is_full ? "full" : "incremental",
-                  (unsigned long long)info->barrier_max_us,
-                  (unsigned long long)info->duration_us / 1000, (unsigned long long)info->new_bytes,
-                  (unsigned long long)info->full_bytes, (unsigned long long)info->new_file_count,
-                  (unsigned long long)info->file_count);
-}
-
 /* Keys of uploads that were tried again under another name: dead once the id is resolved. */
 static void add_superseded(struct cairn_job *job, const struct crn_attempt *attempt)
 {
@@ -155,6 +143,7 @@ static void complete_checkpoint(struct cairn_job *job, struct crn_attempt *attem
     const struct crn_record *record = job->joblog.entries[job->joblog.count - 1].record;
     cairn_checkpoint_info info;
     crn_publish_info(&record->info, &info);
+    crn_recorder_complete(attempt, record);
     crn_mutex_lock(&job->lock);
     job->last = info;
     job->has_last = true;
@@ -163,7 +152,6 @@ static void complete_checkpoint(struct cairn_job *job, struct crn_attempt *attem
     add_superseded(job, attempt);
     uint64_t subsumed = crn_subsume(job);
     crn_attempt_free(attempt);
-    log_completed(job, &info);
     post_to_tasks(job, &(cairn_event){.type = CAIRN_EVENT_COMPLETED,
                                       .checkpoint_id = info.id,
                                       .subsumed_id = subsumed});
@@ -193,8 +181,7 @@ void crn_outcome_aborted(struct cairn_job *job, const struct crn_action *action)
                        "%s %llu of job '%s' was aborted: %s", crn_outcome_word(attempt),
                        (unsigned long long)attempt->id, job->name, why);
     crn_mutex_unlock(&job->lock);
-    crn_log_write(&job->log, attempt->subsumed ? CAIRN_LOG_INFO : CAIRN_LOG_WARNING,
-                  crn_outcome_word(attempt), "%s", cairn_error_message(error));
+    crn_recorder_aborted(attempt);
     post_to_tasks(job, &(cairn_event){.type = CAIRN_EVENT_ABORTED, .checkpoint_id = attempt->id});
     crn_outcome_settle_waiters(job, action->after_ticket, action->ticket, CAIRN_EABORTED, error);
 }
@@ -203,6 +190,7 @@ void crn_outcome_aborted(struct cairn_job *job, const struct crn_action *action)
 void crn_outcome_discard(struct cairn_job *job, const struct crn_action *action)
 {
     struct crn_attempt *attempt = find(job, action->id);
+    crn_recorder_over(attempt);
     for (size_t i = 0; i < attempt->uploaded_count && attempt->savepoint == NULL; i++)
         crn_garbage_add(job, attempt->uploaded[i]);
     crn_mutex_lock(&job->lock);
@@ -228,6 +216,7 @@ void crn_outcome_leave(struct cairn_job *job, const struct crn_action *action)
         attempt->error = crn_err_copy(job->fence_error);
     }
     crn_mutex_unlock(&job->lock);
+    crn_recorder_over(attempt);
     if (attempt->savepoint != NULL)
         crn_savepoint_discard(attempt, false);
     crn_attempt_free(attempt);

@@ -353,6 +353,8 @@ static enum crn_event_kind try_commit(struct crn_attempt *attempt, cairn_error *
     struct cairn_job *job = attempt->job;
     struct crn_record *found = NULL;
     struct crn_hash128 hash;
+    if (attempt->commit_started_us == 0)
+        attempt->commit_started_us = crn_now_us();
     enum crn_event_kind prepared = prepare_commit(attempt, reterr);
     if (prepared != CRN_EVENT_COMMIT_OK)
         return prepared;

@@ -20,6 +20,7 @@
 
 #include "base/file.h"
 #include "base/text.h"
+#include "engine/gate/gate.h"
 #include "engine/options.h"
 #include "engine/restore/match.h"
 #include "engine/restore/restore.h"
@@ -260,6 +261,7 @@ void crn_task_unref(struct cairn_task *task)
     if (atomic_fetch_sub(&runtime->refs, 1) != 1)
         return;
     crn_participants_free(task);
+    crn_gate_free(task->gate);
     crn_keyed_free_all(task);
     crn_operator_states_free(task->operators);
     for (size_t i = 0; i < task->stored_count; i++)
@@ -472,7 +474,7 @@ void cairn_task_close(cairn_task *task)
     if (!job->closing)
         leave_attempts_locked(job, task);
     /* A job that is closing shuts its tasks itself, and must be through with this one. */
-    while (job->closing && is_registered_locked(task))
+    while ((job->closing && is_registered_locked(task)) || task->runtime->visitors > 0)
         crn_cond_wait(&job->wake_waiters, &job->lock);
     crn_task_unregister_locked(task);
     crn_mutex_unlock(&job->lock);

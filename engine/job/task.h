@@ -57,12 +57,16 @@ struct cairn_task {
 
     atomic_bool open; /* false once the job or the task is closed: every call is CAIRN_ECLOSED */
 
+    /* Written by the writer's thread, read by any. */
+    atomic_uint_fast64_t keys_set;
+
     /* Writer's thread only. */
     cairn_state_info *stored; /* states known from the restored checkpoint, keyed and operator */
     size_t stored_count;
     struct crn_keyed *keyed; /* registered */
     struct crn_operator_states *operators;
     struct cairn_iterator *iterators; /* open ones */
+    struct cairn_gate *gate; /* of a task with several inputs; NULL: none; it goes with the task */
     struct crn_participant *participants; /* sinks, in the order of opening; they go with the task */
     const char *half_rewritten; /* a state that could not be registered; its values are of no use */
     bool finished; /* cairn_task_finish(): its state stays as it is */

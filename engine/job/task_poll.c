@@ -4,14 +4,16 @@
  *
  * poll() costs one atomic load when runtime->pending is zero. Else, in this order: an end (fenced,
  * cancelled, failed) is reported for ever; waiting events are delivered, oldest first, so that
- * COMPLETED n is seen before the barrier of n + 1; then the barrier is taken. STOPPED is the last
- * event: after it the job has ended for this task.
+ * COMPLETED n is seen before the barrier of n + 1; then the barrier is taken. A task with a gate
+ * takes the one that its gate says is due. STOPPED is the last event: after it the job has ended
+ * for this task.
  *
  * Lock: job->lock for the mailbox and the hand-over; never held while a callback or the backend
  * runs.
  */
 #include "engine/job/barrier.h"
 
+#include "engine/gate/gate.h"
 #include "engine/options.h"
 #include "engine/savepoint/savepoint.h"
 
@@ -118,6 +120,30 @@ int crn_task_check_pollable(struct cairn_task *task, cairn_error **reterr)
     return 0;
 }
 
+/* The barrier that the task is to take now; with a gate, the one that the gate says is due, which
+ * may have to be asked without the lock. NULL: none, or the driver takes it. */
+static struct crn_part *due_part_locked(struct cairn_task *task)
+{
+    struct crn_task_runtime *runtime = task->runtime;
+    struct cairn_gate *gate = task->gate;
+    crn_mutex_assert_held(&task->job->lock);
+    if (runtime->finished) { /* nobody asks its gate any more */
+        atomic_fetch_and(&runtime->pending, ~(unsigned)(CRN_PENDING_GATE | CRN_PENDING_CLOCK));
+        return NULL;
+    }
+    if (gate == NULL)
+        return crn_flight_next_locked(task);
+    while (atomic_load(&runtime->pending) & (CRN_PENDING_BARRIER | CRN_PENDING_GATE)) {
+        struct crn_part *part = crn_gate_due_locked(gate);
+        if (part != NULL)
+            return part;
+        crn_mutex_unlock(&task->job->lock);
+        crn_gate_turn(gate);
+        crn_mutex_lock(&task->job->lock);
+    }
+    return NULL;
+}
+
 static int poll_slow(struct cairn_task *task, cairn_event *ret_event, cairn_error **reterr)
 {
     struct cairn_job *job = task->job;
@@ -125,14 +151,16 @@ static int poll_slow(struct cairn_task *task, cairn_event *ret_event, cairn_erro
     struct crn_part *part = NULL;
     CRN_TRY(crn_task_check_pollable(task, reterr));
     cairn_event event = {0};
+    /* Also when an event is delivered first: what it tells of may have freed channels. */
+    if (task->gate != NULL && !task->finished && crn_gate_is_wanted(task->gate))
+        crn_gate_turn(task->gate);
     crn_mutex_lock(&job->lock);
-    if (runtime->mailbox_count > 0) {
+    if (runtime->mailbox_count > 0)
         event = runtime->mailbox[0];
-    } else if (!runtime->finished) {
-        part = crn_flight_next_locked(task);
-        if (part != NULL)
-            crn_flight_take_locked(part);
-    }
+    else
+        part = due_part_locked(task);
+    if (part != NULL)
+        crn_flight_take_locked(part);
     crn_mutex_unlock(&job->lock);
     if (event.type != CAIRN_EVENT_NONE)
         CRN_TRY(deliver_event(task, &event, reterr));
@@ -166,8 +194,11 @@ int cairn_task_wait(cairn_task *task, uint64_t timeout_ms, cairn_event *ret_even
     uint64_t deadline_us = crn_now_us();
     deadline_us = timeout_ms > (UINT64_MAX - deadline_us) / 1000 ? UINT64_MAX
                                                                  : deadline_us + timeout_ms * 1000;
+    if (task->gate != NULL && crn_gate_clock_us(task->gate) < deadline_us)
+        deadline_us = crn_gate_clock_us(task->gate);
     crn_mutex_lock(&job->lock);
-    while (atomic_load(&runtime->pending) == 0 && atomic_load(&task->open))
+    while ((atomic_load(&runtime->pending) & ~(unsigned)CRN_PENDING_CLOCK) == 0 &&
+           atomic_load(&task->open))
         if (!crn_cond_wait_until(&runtime->wake, &job->lock, deadline_us))
             break;
     crn_mutex_unlock(&job->lock);
@@ -194,13 +225,12 @@ static void forget_drain_locked(struct crn_task_runtime *runtime, uint64_t id)
         }
 }
 
-/* The next barrier that this task is asked for. The lock is released while
- * it runs; its failure becomes the attempt's outcome. */
+/* The next barrier that this task is asked for. The lock is released while it runs. */
 static bool take_barrier_in_turn(struct cairn_task *task)
 {
     struct cairn_job *job = task->job;
     crn_mutex_assert_held(&job->lock);
-    struct crn_part *part = task->finished ? NULL : crn_flight_next_locked(task);
+    struct crn_part *part = due_part_locked(task);
     if (part == NULL)
         return false;
     crn_flight_take_locked(part);
@@ -209,6 +239,17 @@ static bool take_barrier_in_turn(struct cairn_task *task)
     (void)crn_barrier_run(part); /* who called it knows; its failure becomes the attempt's */
     crn_mutex_lock(&job->lock);
     return true;
+}
+
+/* A barrier that comes through channels is not taken by a thread that does not read them. */
+static int check_takes_barriers(const struct cairn_task *task, cairn_error **reterr)
+{
+    if (task->gate == NULL || crn_gate_has_ended(task->gate))
+        return 0;
+    return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
+                        "operator '%s' subtask %u gets its barriers through its gate: ask for the "
+                        "snapshot in another thread, and go on reading the channels",
+                        task->uid, task->options.subtask);
 }
 
 int cairn_task_checkpoint(cairn_task *task, const cairn_trigger_options *options,
@@ -220,6 +261,7 @@ int cairn_task_checkpoint(cairn_task *task, const cairn_trigger_options *options
     struct crn_task_runtime *runtime = task->runtime;
     struct crn_waiter waiter = {0};
     CRN_TRY(crn_task_check_pollable(task, reterr));
+    CRN_TRY(check_takes_barriers(task, reterr));
     CRN_TRY(crn_job_request(job, options, &waiter, reterr));
     crn_mutex_lock(&job->lock);
     while (!waiter.done && !(atomic_load(&runtime->pending) & CRN_PENDING_STOPPED))
@@ -241,6 +283,7 @@ int cairn_task_savepoint(cairn_task *task, const cairn_savepoint_options *option
     struct cairn_job *job = task->job;
     struct cairn_savepoint_handle *handle = NULL;
     CRN_TRY(crn_task_check_pollable(task, reterr));
+    CRN_TRY(check_takes_barriers(task, reterr));
     CRN_TRY(crn_savepoint_request(job, options, &handle, reterr));
     crn_mutex_lock(&job->lock);
     /* Also when the task was stopped: the handle ends, and a store that was lent is in use till
@@ -268,9 +311,9 @@ int cairn_task_get_stats(cairn_task *task, cairn_task_stats *ret_stats, cairn_er
     const struct crn_task_runtime *runtime = task->runtime;
     cairn_task_stats stats = {
         .struct_size = sizeof stats,
-        .barriers = runtime->barriers,
-        .barrier_last_us = runtime->barrier_last_us,
-        .barrier_max_us = runtime->barrier_max_us,
+        .barriers = crn_figure_get(&runtime->barriers),
+        .barrier_last_us = crn_figure_get(&runtime->barrier_last_us),
+        .barrier_max_us = crn_figure_get(&runtime->barrier_max_us),
         .hold_count = state.hold_count,
         .hold_us = state.hold_us,
         .backpressure_us = state.backpressure_us,

@@ -239,15 +239,7 @@ void crn_savepoint_complete(struct crn_attempt *attempt)
     };
     remove_superseded(attempt);
     drop_intent(attempt);
-    crn_log_write(&attempt->job->log, CAIRN_LOG_INFO, "savepoint",
-                  "job '%s': savepoint %llu complete (%s): stall %llu us, %llu ms, %llu bytes in "
-                  "%llu files, %llu bytes linked, in '%s'",
-                  attempt->job->name, (unsigned long long)attempt->id,
-                  run->handle->format == CAIRN_NATIVE ? "native" : "canonical",
-                  (unsigned long long)info.barrier_max_us,
-                  (unsigned long long)info.duration_us / 1000, (unsigned long long)info.full_bytes,
-                  (unsigned long long)info.file_count, (unsigned long long)info.linked_bytes,
-                  run->location);
+    crn_recorder_complete(attempt, run->record);
     crn_savepoint_end(run->handle, 0, NULL, &info);
     wake_tasks(attempt->job);
 }

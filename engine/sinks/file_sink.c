@@ -79,24 +79,22 @@ static int create_hidden(cairn_file_sink *sink, struct crn_output_name *ret, boo
     struct stat st;
     CRN_TRY(crn_str_printf(&final, reterr, "%s-%llu-%u-%llu%s", sink->prefix,
                            (unsigned long long)sink->task->job->epoch, sink->task->options.subtask,
-                           (unsigned long long)sink->next_number++, sink->suffix));
+                           (unsigned long long)sink->next_number, sink->suffix));
     CRN_TRY(crn_output_name_make(&name, sink->directory, sink->tag, sink->task->job->epoch, final,
                                  reterr));
     CRN_TRY(crn_str_printf(&path, reterr, "%s/%s", sink->directory, name.hidden));
     CRN_TRY(crn_str_printf(&final_path, reterr, "%s/%s", sink->directory, name.final));
     int r = crn_output_create(&sink->file, path, &error);
-    if (r == CAIRN_EEXIST) {
-        *ret_taken = true;
-        return 0;
-    }
-    if (r < 0)
+    if (r < 0 && r != CAIRN_EEXIST)
         return crn_err_move(reterr, &error, r);
-    *ret_taken = lstat(final_path, &st) == 0 || errno != ENOENT;
-    if (*ret_taken) {
+    sink->next_number++;
+    *ret_taken = r == CAIRN_EEXIST || lstat(final_path, &st) == 0 || errno != ENOENT;
+    if (r == 0 && *ret_taken) {
         crn_output_close(&sink->file);
         (void)unlink(path); /* the sweep of a later run finds it else */
-        return 0;
     }
+    if (*ret_taken)
+        return 0;
     *ret = name;
     name = (struct crn_output_name){0};
     return 0;

@@ -9,6 +9,7 @@
  * mistake, and the next keyed call tells why.
  */
 
+#include "base/thread.h"
 #include "engine/states/keyed.h"
 
 int crn_task_check_unfinished(const struct cairn_task *task, cairn_error **reterr)
@@ -87,6 +88,7 @@ int cairn_task_set_key(cairn_task *task, const void *key, size_t size)
         return refuse(task, (struct crn_refused_key){.why = CRN_REFUSED_MEMORY});
     task->key_group = group;
     task->has_key = true;
+    crn_figure_add(&task->keys_set, 1);
     return 0;
 }
 

@@ -103,7 +103,7 @@ const char *crn_outcome_text(enum crn_outcome outcome);
 
 /* Of one task. Durations are zero for what it did not come to. */
 struct crn_ended_task {
-    const char *uid; /* in the same allocation */
+    const char *uid;
     uint32_t subtask;
     enum crn_part_phase phase; /* how far it came */
     bool is_finished;          /* its input had ended before */
@@ -134,8 +134,9 @@ struct crn_ended {
     uint32_t failed_subtask;
     int64_t trigger_time_ms, end_time_ms;
     uint64_t duration_us;
-    uint64_t stall_max_us, align_max_us, flush_max_us, capture_max_us, upload_max_us;
-    uint64_t commit_us; /* all tasks through to its record in the log */
+    uint64_t start_delay_max_us, stall_max_us, align_max_us; /* of the task that took longest */
+    uint64_t flush_max_us, capture_max_us, upload_max_us;
+    uint64_t commit_us; /* writing its record to the log, with all tries */
     uint64_t full_bytes, new_bytes, in_flight_bytes;
     uint64_t file_count, new_file_count;
     const struct crn_ended_task *tasks; /* large jobs: of the newest only */
@@ -163,7 +164,7 @@ struct crn_status_histograms {
  * The job
  * ------------------------------------------------------------------------------------------ */
 
-/* One option, by the name that it has as a setting. A secret's value is "***". */
+/* One option, by the name that it has as a setting; secrets are left out. */
 struct crn_status_option {
     const char *name; /* static */
     char *value;
@@ -180,8 +181,10 @@ struct crn_job_status {
     const char *library_version; /* static */
     const char *state_backend;   /* static */
     char *store;                 /* for people */
-    char *control_address;       /* "": none */
     char *stop_reason;           /* FAILED, FENCED: why; else "" */
+
+    uint64_t checkpoint_interval_ms; /* 0: none by themselves */
+    uint64_t checkpoint_timeout_ms;
 
     bool has_restored;
     char *restored_from; /* of another place than the job's own log; else "" */

@@ -229,7 +229,7 @@ void world_start(struct world *w)
  * Nothing gets stuck
  * ------------------------------------------------------------------------------------------ */
 
-static bool is_over(const struct world *w)
+bool world_is_over(const struct world *w)
 {
     if (w->close_sent)
         return w->closed;
@@ -239,7 +239,7 @@ static bool is_over(const struct world *w)
     return w->count == 0 && (w->fenced || w->stopped || heard);
 }
 
-static bool play_a_good_one(struct world *w)
+bool world_play_well(struct world *w)
 {
     static const unsigned good[] = {MOVE_COMMIT_OK, MOVE_ABORT_OK};
     for (unsigned i = 0; i < sizeof good / sizeof good[0]; i++)
@@ -262,9 +262,9 @@ void world_check_ends(const struct world *from)
 {
     struct world w;
     world_copy(&w, from);
-    for (unsigned steps = 0; steps < 400 && !is_over(&w); steps++)
-        must(play_a_good_one(&w), "stuck in phase %d with %zu attempts", (int)w.c.phase, w.count);
-    must(is_over(&w), "no end in sight in phase %d", (int)w.c.phase);
+    for (unsigned steps = 0; steps < GOOD_MOVES_MAX && !world_is_over(&w); steps++)
+        must(world_play_well(&w), "stuck in phase %d with %zu attempts", (int)w.c.phase, w.count);
+    must(world_is_over(&w), "no end in sight in phase %d", (int)w.c.phase);
 }
 
 void world_check_closes(const struct world *from)

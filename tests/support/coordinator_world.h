@@ -17,6 +17,7 @@
 #define RETRY_EARLIEST_US 10000u
 #define RETRY_LATEST_US 5000000u
 #define FIRST_ID 8u
+#define GOOD_MOVES_MAX 400u /* until it is over */
 
 /* As ck_assert_msg(), which tells the parent process where it is each time that it is passed. */
 #define must(condition, ...)                                                                       \
@@ -99,6 +100,10 @@ void world_start(struct world *w);
 void world_step(struct world *w, struct crn_coordinator_event event);
 bool world_can(const struct world *w, unsigned move);
 void world_play(struct world *w, unsigned move);
+/* Has everybody who asked an outcome, or has the job ended? */
+bool world_is_over(const struct world *w);
+/* Something that goes well. @return false: nothing can */
+bool world_play_well(struct world *w);
 /* From now on all goes well. Everybody who asked gets an outcome; if the job closes, it ends. */
 void world_check_ends(const struct world *w);
 /* The same, closing it first. */

@@ -245,7 +245,7 @@ char *cli_run_directory(const struct cli_args *args)
     return cli_printf("/tmp/cairn-%lu", (unsigned long)geteuid());
 }
 
-static bool is_address(const char *word)
+bool cli_service_is_address(const char *word)
 {
     return strncmp(word, "unix:", 5) == 0 || strncmp(word, "http://", 7) == 0;
 }
@@ -345,7 +345,7 @@ int cli_service_find(const struct cli_args *args, const char *word, struct cli_s
     *ret = (struct cli_service){0};
     if (args->job && word)
         return cli_raise(reterr, CAIRN_EINVAL, "'%s' and --job name two jobs", word);
-    if (wanted && is_address(wanted)) {
+    if (wanted && cli_service_is_address(wanted)) {
         ret->address = cli_printf("%s", wanted);
         while (ends_with(ret->address, "/"))
             ret->address[strlen(ret->address) - 1] = '\0';

@@ -20,6 +20,8 @@ struct cli_services {
 /* The job that --job or `word` (which may be NULL) names, by name or address; else the only one. */
 int cli_service_find(const struct cli_args *args, const char *word, struct cli_service *ret,
                      cairn_error **reterr);
+/* unix:/path or http://host:port, and no name. */
+bool cli_service_is_address(const char *word);
 void cli_service_done(struct cli_service *service);
 #define CLI_AUTO_SERVICE CLI_CLEANUP(cli_service_done)
 /* All that answer in the run directory, by name. */

@@ -2,11 +2,11 @@
 
 /*
  * cairn check: what would a service get from a snapshot? Its operators are described by a file
- * (what `inspect --json` prints will do, or {"operators": [...]} by hand), or by what a job or
- * savepoint has stored: its directory.
+ * (what `inspect --json` prints will do, or {"operators": [...]} by hand), by what a job or
+ * savepoint has stored: its directory, or by a service that runs.
  */
 
-#include "tools/cli/cli.h"
+#include "tools/cli/service.h"
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -134,6 +134,37 @@ static int plan_from_snapshot(const char *path, struct plan *plan, cairn_error *
     return r;
 }
 
+static int plan_from_service(const struct cli_args *args, struct plan *plan, cairn_error **reterr)
+{
+    CLI_AUTO_SERVICE struct cli_service service = {0};
+    struct cli_args asked = {.run_dir = args->run_dir, .token = args->token};
+    int r = cli_service_find(&asked, args->operators, &service, reterr);
+    if (r == 0)
+        r = cli_request(args, &service, "GET", "/v1/operators", NULL, &plan->document, reterr);
+    return r < 0 ? r : read_operators(plan->document, plan, reterr);
+}
+
+/* A path that is there, or an address, or else the name of a running job. */
+static int read_plan(const struct cli_args *args, struct plan *plan, cairn_error **reterr)
+{
+    struct stat file;
+    const char *what = args->operators;
+    if (stat(what, &file) == 0)
+        return S_ISREG(file.st_mode) ? plan_from_file(what, plan, reterr)
+                                     : plan_from_snapshot(what, plan, reterr);
+    if (cli_service_is_address(what))
+        return plan_from_service(args, plan, reterr);
+    if (strchr(what, '/'))
+        return plan_from_snapshot(what, plan, reterr);
+    CLI_AUTO_ERROR cairn_error *error = NULL;
+    int r = plan_from_service(args, plan, &error);
+    if (r != CAIRN_ENOTFOUND)
+        return r < 0 ? cli_raise(reterr, r, "%s", cairn_error_message(error)) : r;
+    cli_hint("`cairn list` shows the jobs that run here");
+    return cli_raise(reterr, CAIRN_ENOTFOUND,
+                     "'%s' is no file, no directory of a snapshot and no job that runs here", what);
+}
+
 static void make_planned(struct plan *plan)
 {
     plan->planned = cli_alloc((plan->count + 1) * sizeof(*plan->planned));
@@ -237,15 +268,12 @@ int cli_check(const struct cli_args *args, cairn_error **reterr)
     CLI_AUTO_TARGET struct cli_target target = {0};
     CLI_AUTO_SNAPSHOT cairn_snapshot *snapshot = NULL;
     CLI_CLEANUP(plan_done) struct plan plan = {0};
-    struct stat file;
     cairn_check_options options = CAIRN_CHECK_OPTIONS_INIT;
     if (!args->operators)
         return cli_raise(reterr, CAIRN_EINVAL, "'check' needs --operators FILE");
     int r = cli_snapshot_open(args, &target, &snapshot, reterr);
     if (r == 0)
-        r = stat(args->operators, &file) == 0 && S_ISREG(file.st_mode)
-                ? plan_from_file(args->operators, &plan, reterr)
-                : plan_from_snapshot(args->operators, &plan, reterr);
+        r = read_plan(args, &plan, reterr);
     if (r < 0)
         return r;
     make_planned(&plan);

@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The memory of a running job: counts, histograms and the last snapshots that ended, with figures
+ * of each task. What was before this run comes from the log (P9): its records and the history that
+ * the newest carries, so that a restart loses nothing of it but details.
+ *
+ * A snapshot that fails is told twice. As soon as its id stands as aborted it is counted, logged
+ * and remembered; the figures of its tasks are still being written then by the threads that bring
+ * it to its end. When these are through, what is remembered is replaced by the same with figures.
+ *
+ * Memory is bounded: entries by CRN_STATUS_ENDED_MAX, and of jobs with very many tasks only the
+ * newest entries keep these. One that there is no memory for is left out; it is in the log.
+ *
+ * Lock: recorder->lock, under which only memory is touched. A crash loses what is here, and the log
+ * has what is needed of it.
+ */
+#include "engine/status/recorder.h"
+
+#include "backends/storage/storage.h"
+#include "engine/savepoint/savepoint.h"
+#include "engine/status/ended.h"
+#include "engine/status/options.h"
+
+#include <string.h>
+
+/* Of all entries together: some 10 MB. */
+#define TASKS_KEPT_MAX 65536u
+
+struct crn_recorder {
+    /* Constant. */
+    int64_t start_time_ms;
+    char *store;
+    char *restored_from; /* "": the job's own log, or nothing */
+    struct crn_status_option *options;
+    size_t option_count;
+    const struct crn_ended **earlier; /* newest first */
+    size_t earlier_count;
+    /* Guarded by lock. */
+    struct crn_mutex lock;
+    const struct crn_ended *recent[CRN_STATUS_ENDED_MAX]; /* newest first */
+    size_t recent_count;
+    struct crn_status_counts counts;
+    struct crn_status_histograms histograms;
+};
+
+void crn_recorder_free(struct crn_recorder *recorder)
+{
+    if (recorder == NULL)
+        return;
+    for (size_t i = 0; i < recorder->recent_count; i++)
+        crn_ended_unref(recorder->recent[i]);
+    for (size_t i = 0; i < recorder->earlier_count; i++)
+        crn_ended_unref(recorder->earlier[i]);
+    free(recorder->earlier);
+    crn_status_options_free(recorder->options, recorder->option_count);
+    free(recorder->store);
+    free(recorder->restored_from);
+    crn_mutex_done(&recorder->lock);
+    free(recorder);
+}
+
+/* ------------------------------------------------------------------------------------------ *
+ * Earlier runs
+ * ------------------------------------------------------------------------------------------ */
+
+/* record NULL: its tasks are not known. */
+static int add_earlier(struct crn_recorder *recorder, const cairn_record_info *info,
+                       const struct crn_record *record)
+{
+    struct crn_ended ended;
+    struct crn_ended_task *tasks = NULL;
+    crn_ended_of_info(info, &ended);
+    ended.is_earlier = true;
+    int r = record != NULL && record->operator_count > 0
+                ? crn_ended_take_tasks(&ended, record, &tasks)
+                : 0;
+    const struct crn_ended *copy = r == 0 ? crn_ended_copy(&ended) : NULL;
+    free(tasks);
+    if (copy == NULL)
+        return CAIRN_ENOMEM;
+    recorder->earlier[recorder->earlier_count++] = copy;
+    return 0;
+}
+
+static int read_log(struct crn_recorder *recorder, const struct crn_joblog *log, uint64_t epoch)
+{
+    const struct crn_record *head = log->count > 0 ? log->entries[log->count - 1].record : NULL;
+    size_t history = head != NULL ? head->history_count : 0;
+    recorder->earlier = calloc(log->count + history + 1, sizeof(*recorder->earlier));
+    if (recorder->earlier == NULL)
+        return CAIRN_ENOMEM;
+    for (size_t i = log->count; i-- > 0;) {
+        const struct crn_record *record = log->entries[i].record;
+        if (record != NULL && record->info.epoch < epoch)
+            CRN_TRY(add_earlier(recorder, &record->info, record));
+    }
+    for (size_t i = history; i-- > 0;) {
+        const cairn_record_info *info = &head->history[i].info;
+        if (info->epoch < epoch && info->id < log->entries[0].id) /* the rest was in the log */
+            CRN_TRY(add_earlier(recorder, info, NULL));
+    }
+    return 0;
+}
+
+static void init(struct crn_recorder *recorder)
+{
+    struct crn_status_histograms *h = &recorder->histograms;
+    crn_mutex_init(&recorder->lock, CRN_RANK_LEAF);
+    crn_histogram_init(&h->duration_us, &crn_scale_duration_us);
+    crn_histogram_init(&h->stall_us, &crn_scale_stall_us);
+    crn_histogram_init(&h->align_us, &crn_scale_duration_us);
+    crn_histogram_init(&h->capture_us, &crn_scale_duration_us);
+    crn_histogram_init(&h->upload_us, &crn_scale_duration_us);
+    crn_histogram_init(&h->commit_us, &crn_scale_duration_us);
+    crn_histogram_init(&h->new_bytes, &crn_scale_bytes);
+}
+
+int crn_recorder_open(struct cairn_job *job, struct crn_recorder **ret, cairn_error **reterr)
+{
+    struct crn_recorder *recorder = calloc(1, sizeof *recorder);
+    if (recorder == NULL)
+        return crn_err_nomem(reterr);
+    init(recorder);
+    const char *root = crn_posix_store_root(job->store);
+    const char *uri = job->options.store_uri;
+    recorder->start_time_ms = job->options.now_ms(job->options.now_context);
+    int r = crn_str_printf(&recorder->store, NULL, "%s",
+                           root != NULL  ? root
+                           : uri != NULL ? uri
+                                         : "a store of the service's");
+    if (r == 0)
+        r = crn_str_printf(&recorder->restored_from, NULL, "%s",
+                           !job->source.is_foreign        ? ""
+                           : job->source.location != NULL ? job->source.location
+                                                          : job->source.name);
+    if (r == 0)
+        r = crn_status_options_new(&job->options, &recorder->options, &recorder->option_count);
+    if (r == 0)
+        r = read_log(recorder, &job->joblog, job->epoch);
+    if (r < 0) {
+        crn_recorder_free(recorder);
+        return crn_err_nomem(reterr);
+    }
+    *ret = recorder;
+    return 0;
+}
+
+/* ------------------------------------------------------------------------------------------ *
+ * This run
+ * ------------------------------------------------------------------------------------------ */
+
+static void describe_attempt(const struct crn_attempt *attempt, struct crn_ended *ret)
+{
+    const struct crn_savepoint_run *run = attempt->savepoint;
+    *ret = (struct crn_ended){
+        .id = attempt->id,
+        .epoch = attempt->job->epoch,
+        .kind = run != NULL ? CAIRN_RECORD_SAVEPOINT : CAIRN_RECORD_CHECKPOINT,
+        .is_full = attempt->full,
+        .format = run != NULL ? run->handle->format : CAIRN_CANONICAL,
+        .location = run != NULL && run->location != NULL ? run->location : "",
+        .reason = "",
+        .failed_uid = "",
+        .trigger_time_ms = attempt->trigger_time_ms,
+    };
+}
+
+static void set_end(struct crn_attempt *attempt, struct crn_ended *ended)
+{
+    const struct cairn_job *job = attempt->job;
+    if (attempt->end.at_us == 0) {
+        attempt->end.at_us = crn_now_us();
+        attempt->end.time_ms = job->options.now_ms(job->options.now_context);
+    }
+    ended->end_time_ms = attempt->end.time_ms;
+    ended->duration_us = attempt->end.at_us - attempt->started_us;
+    if (attempt->commit_started_us != 0)
+        ended->commit_us = attempt->end.at_us - attempt->commit_started_us;
+}
+
+/* Who was first with a reason; the job's end has none of its own. */
+static void set_failure(struct crn_attempt *attempt, struct crn_ended *ended, cairn_error **error)
+{
+    struct cairn_job *job = attempt->job;
+    crn_mutex_lock(&job->lock);
+    const struct crn_part *failed = attempt->failed_part;
+    *error = crn_err_copy(attempt->error);
+    crn_mutex_unlock(&job->lock);
+    int code = cairn_error_code(*error);
+    ended->outcome = code == 0 || code == CAIRN_ECLOSED || code == CAIRN_EFENCED
+                         ? CRN_OUTCOME_CANCELLED
+                         : CRN_OUTCOME_FAILED;
+    ended->reason = *error != NULL ? cairn_error_message(*error) : "the job was closed";
+    if (failed != NULL) {
+        ended->failed_uid = failed->task->uid;
+        ended->failed_subtask = failed->task->options.subtask;
+    }
+}
+
+static uint32_t count_acked(const struct crn_attempt *attempt)
+{
+    uint32_t acked = 0;
+    for (size_t i = 0; i < attempt->part_count; i++)
+        acked += atomic_load(&attempt->parts[i].phase) == CRN_PART_ACKED;
+    return acked;
+}
+
+/* The tasks of one that failed. with_figures: no thread works on the parts any more. What was to be
+ * its record has taken the figures out of them. */
+static struct crn_ended_task *tasks_of_parts(const struct crn_attempt *attempt, bool with_figures,
+                                             struct crn_ended *ended)
+{
+    struct crn_ended_task *tasks = calloc(attempt->part_count + 1, sizeof *tasks);
+    for (size_t i = 0; tasks != NULL && i < attempt->part_count; i++) {
+        const struct crn_part *part = &attempt->parts[i];
+        if (with_figures)
+            crn_ended_task_of(part->task->uid, &part->described->subtasks[0], attempt->id,
+                              &tasks[i]);
+        tasks[i].uid = part->task->uid;
+        tasks[i].subtask = part->task->options.subtask;
+        tasks[i].phase = (enum crn_part_phase)atomic_load(&part->phase);
+        crn_ended_add(ended, &tasks[i]);
+    }
+    ended->tasks = tasks;
+    ended->task_count = tasks != NULL ? attempt->part_count : 0;
+    return tasks;
+}
+
+/* Entries of large jobs lose their tasks, oldest first. */
+static void drop_tasks_locked(struct crn_recorder *recorder)
+{
+    size_t tasks = 0;
+    for (size_t i = 0; i < recorder->recent_count; i++) {
+        const struct crn_ended *ended = recorder->recent[i];
+        tasks += ended->task_count;
+        if (i == 0 || tasks <= TASKS_KEPT_MAX || ended->task_count == 0)
+            continue;
+        struct crn_ended without = *ended;
+        without.tasks = NULL;
+        without.task_count = 0;
+        const struct crn_ended *copy = crn_ended_copy(&without);
+        if (copy == NULL)
+            continue;
+        crn_ended_unref(ended);
+        recorder->recent[i] = copy;
+    }
+}
+
+static void remember_locked(struct crn_recorder *recorder, const struct crn_ended *ended)
+{
+    for (size_t i = 0; i < recorder->recent_count; i++)
+        if (recorder->recent[i]->id == ended->id) { /* the same, with figures */
+            crn_ended_unref(recorder->recent[i]);
+            recorder->recent[i] = ended;
+            return;
+        }
+    if (recorder->recent_count == CRN_STATUS_ENDED_MAX)
+        crn_ended_unref(recorder->recent[--recorder->recent_count]);
+    memmove(&recorder->recent[1], &recorder->recent[0],
+            recorder->recent_count * sizeof recorder->recent[0]);
+    recorder->recent[0] = ended;
+    recorder->recent_count++;
+    drop_tasks_locked(recorder);
+}
+
+static void count_locked(struct crn_recorder *recorder, const struct crn_ended *ended)
+{
+    struct crn_status_counts *counts = &recorder->counts;
+    bool is_complete = ended->outcome == CRN_OUTCOME_COMPLETE;
+    if (ended->kind == CAIRN_RECORD_SAVEPOINT) {
+        counts->savepoints_completed += is_complete;
+        counts->savepoints_failed += !is_complete;
+        return;
+    }
+    counts->completed += is_complete;
+    counts->failed += ended->outcome == CRN_OUTCOME_FAILED;
+    counts->subsumed += ended->outcome == CRN_OUTCOME_SUBSUMED;
+    counts->cancelled += ended->outcome == CRN_OUTCOME_CANCELLED;
+    if (is_complete)
+        counts->failed_in_row = 0;
+    else
+        counts->failed_in_row += ended->outcome == CRN_OUTCOME_FAILED;
+}
+
+static void measure_locked(struct crn_recorder *recorder, const struct crn_ended *ended)
+{
+    struct crn_status_histograms *h = &recorder->histograms;
+    crn_histogram_add(&h->duration_us, ended->duration_us);
+    crn_histogram_add(&h->commit_us, ended->commit_us);
+    crn_histogram_add(&h->new_bytes, ended->new_bytes);
+    for (size_t i = 0; i < ended->task_count; i++) {
+        const struct crn_ended_task *task = &ended->tasks[i];
+        crn_histogram_add(&h->stall_us, task->stall_us);
+        crn_histogram_add(&h->capture_us, task->flush_us + task->capture_us);
+        crn_histogram_add(&h->upload_us, task->upload_us);
+        if (task->align_us > 0)
+            crn_histogram_add(&h->align_us, task->align_us);
+    }
+}
+
+static void remember(struct crn_attempt *attempt, const struct crn_ended *ended, bool is_new)
+{
+    struct crn_recorder *recorder = attempt->job->recorder;
+    const struct crn_ended *copy = crn_ended_copy(ended);
+    crn_mutex_lock(&recorder->lock);
+    if (is_new)
+        count_locked(recorder, ended);
+    if (is_new && ended->outcome == CRN_OUTCOME_COMPLETE && ended->kind == CAIRN_RECORD_CHECKPOINT)
+        measure_locked(recorder, ended);
+    if (copy != NULL)
+        remember_locked(recorder, copy);
+    crn_mutex_unlock(&recorder->lock);
+}
+
+void crn_recorder_complete(struct crn_attempt *attempt, const struct crn_record *record)
+{
+    struct crn_ended ended;
+    CRN_AUTO_FREE struct crn_ended_task *tasks = NULL;
+    describe_attempt(attempt, &ended);
+    set_end(attempt, &ended);
+    ended.outcome = CRN_OUTCOME_COMPLETE;
+    ended.is_full = record->info.is_full != 0;
+    ended.is_stop = record->info.is_stop != 0;
+    (void)crn_ended_take_tasks(&ended, record, &tasks); /* without memory: no tasks */
+    remember(attempt, &ended, true);
+    const struct crn_savepoint_run *run = attempt->savepoint;
+    crn_tell_ended(&attempt->job->log, &ended, 0, (uint32_t)attempt->part_count,
+                   run != NULL ? atomic_load(&run->linked_bytes) : 0);
+}
+
+void crn_recorder_aborted(struct crn_attempt *attempt)
+{
+    struct crn_ended ended;
+    CRN_AUTO_ERROR cairn_error *error = NULL;
+    describe_attempt(attempt, &ended);
+    set_end(attempt, &ended);
+    set_failure(attempt, &ended, &error);
+    struct crn_ended_task *tasks = tasks_of_parts(attempt, false, &ended);
+    remember(attempt, &ended, true);
+    attempt->end.told = true;
+    crn_tell_ended(&attempt->job->log, &ended, cairn_error_code(error), count_acked(attempt), 0);
+    free(tasks);
+}
+
+void crn_recorder_over(struct crn_attempt *attempt)
+{
+    struct crn_ended ended;
+    CRN_AUTO_ERROR cairn_error *error = NULL;
+    CRN_AUTO_FREE struct crn_ended_task *tasks = NULL;
+    if (!attempt->end.told)
+        crn_recorder_aborted(attempt);
+    const struct crn_record *record =
+        attempt->savepoint != NULL ? attempt->savepoint->record : attempt->record;
+    describe_attempt(attempt, &ended);
+    set_end(attempt, &ended);
+    set_failure(attempt, &ended, &error);
+    if (record != NULL && record->operator_count > 0)
+        (void)crn_ended_take_tasks(&ended, record, &tasks); /* without memory: no tasks */
+    else
+        tasks = tasks_of_parts(attempt, true, &ended);
+    remember(attempt, &ended, false);
+}
+
+int crn_recorder_take(struct crn_recorder *recorder, struct crn_job_status *status,
+                      cairn_error **reterr)
+{
+    size_t room = CRN_STATUS_ENDED_MAX + recorder->earlier_count;
+    status->start_time_ms = recorder->start_time_ms;
+    status->store = crn_str_dup_n(recorder->store, strlen(recorder->store));
+    status->ended = calloc(room, sizeof(*status->ended));
+    status->restored_from = crn_str_dup_n(recorder->restored_from, strlen(recorder->restored_from));
+    if (status->store == NULL || status->restored_from == NULL || status->ended == NULL ||
+        crn_status_options_copy(recorder->options, recorder->option_count, &status->options) < 0)
+        return crn_err_nomem(reterr);
+    status->option_count = recorder->option_count;
+    crn_mutex_lock(&recorder->lock);
+    for (size_t i = 0; i < recorder->recent_count; i++)
+        status->ended[status->ended_count++] = crn_ended_ref(recorder->recent[i]);
+    status->counts = recorder->counts;
+    status->histograms = recorder->histograms;
+    crn_mutex_unlock(&recorder->lock);
+    for (size_t i = 0; i < recorder->earlier_count; i++)
+        status->ended[status->ended_count++] = crn_ended_ref(recorder->earlier[i]);
+    return 0;
+}

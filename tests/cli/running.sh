@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=sh disable=SC2154
+# Verbs for running jobs: a service of our own is found by its socket, watched, and given orders.
+CAIRN_RUN_DIR=$PWD/run
+export CAIRN_RUN_DIR
+
+# start NAME [stuck]: the service, in the background; waits until it is there. Its pid is in $service.
+start()
+{
+    "$SERVICE" "$PWD/data" "$@" >"said-$1" 2>&1 &
+    service=$!
+    until grep -q ready "said-$1"; do
+        kill -0 "$service" || { cat "said-$1"; exit 99; }
+        sleep 0.05
+    done
+}
+
+run cairn list
+run cairn status
+start orders
+run cairn checkpoint
+run cairn checkpoint --full orders
+json 'len(d["jobs"]), d["jobs"][0]["name"], d["jobs"][0]["state"], d["jobs"][0]["last_checkpoint"]["id"],
+      d["jobs"][0]["address"].startswith("unix:/")' list
+json 'd["job"]["name"], d["job"]["state"], [(t["uid"], t["subtask"]) for t in d["tasks"]],
+      [(h["id"], h["outcome"], h["is_full"]) for h in d["history"] if not h["is_earlier"]]' status orders
+address=$(cairn list --json | python3 -c 'import json,sys; print(json.load(sys.stdin)["jobs"][0]["address"])')
+json 'd["job"]["state"]' status "$address"
+json 'd["job"]["state"]' status -j orders
+cairn status | sed -E 's/ +/ /g' | grep -cE '^(job|process|store|address|started from|checkpoint|since start) '
+run cairn top --once --interval 0.1 >top.out
+grep -c '^count \|^total ' top.out
+
+# Savepoints: to a place of the caller's, as the job has it, detached.
+run cairn savepoint mine
+run cairn savepoint --type native
+trigger=$(cairn savepoint --detached)
+until cairn savepoint --status "$trigger" | grep -q complete; do sleep 0.05; done
+json 'd["type"], d["state"], d["snapshot"]["kind"]' savepoint --status "$trigger"
+run cairn ls data/savepoints
+echo 'not a directory' >file
+run cairn savepoint "$PWD/file"
+run cairn savepoint --type avro
+run cairn savepoint --status 99-99
+run cairn savepoint --status '../job'
+run cairn check --operators "$address" data/store
+
+# Two jobs, and one whose task never polls.
+orders=$service
+start stuck stuck
+run cairn status
+run cairn checkpoint --job stuck
+run cairn status nobody
+kill -9 "$service"
+wait "$service" 2>/dev/null
+run cairn list --json >list.json
+grep dead_sockets list.json
+
+# The end, both ways.
+run cairn stop mine
+wait "$orders"
+cat said-orders
+start orders
+json 'd["job"]["restored"]["checkpoint_id"], "mine" in d["job"]["restored"]["location"]' status orders
+run cairn cancel --type native
+run cairn cancel -s --type native
+wait "$service"
+tail -n 1 said-orders
+run cairn list
+run cairn checkpoint
