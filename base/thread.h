@@ -11,6 +11,7 @@
  * is asserted (thread-local stack), in release builds too: a check costs two loads. */
 enum crn_lock_rank {
     CRN_RANK_JOB = 1, /* engine: job, coordinator, tasks' mailboxes */
+    CRN_RANK_CONTROL, /* orders given through a job's control endpoint */
     CRN_RANK_STATE,   /* a state backend's own */
     CRN_RANK_STORE,   /* a store's own */
     CRN_RANK_POOL,    /* thread pool queue */

@@ -690,6 +690,25 @@ END_TEST
  * Bad input
  * ------------------------------------------------------------------------------------------ */
 
+/* The bytes of docs/format.md, "Prepared transactions" (P10), and back. */
+START_TEST(test_format)
+{
+    static const char expected[] = "\1\0\4/d/e.cairn-tmp-f74c85f4c3dd7733-7-out-7-0-3.txt";
+    CRN_AUTO_OUTPUT_NAME struct crn_output_name name = {0};
+    CRN_AUTO_OUTPUT_NAME struct crn_output_name again = {0};
+    CRN_AUTO_BUFFER struct cairn_buffer bytes = {0};
+    ck_ok(crn_output_name_make(&name, "/d/e", crn_output_tag("orders", "out", "files"), 7,
+                               "out-7-0-3.txt", reterr));
+    ck_assert_int_eq(crn_output_name_encode(&name, &bytes), 0);
+    ck_assert_uint_eq(bytes.size, sizeof expected - 1);
+    ck_assert_msg(memcmp(bytes.data, expected, bytes.size) == 0, "%s", name.hidden);
+    ck_ok(crn_output_name_decode(expected, sizeof expected - 1, &again, reterr));
+    ck_assert_str_eq(again.directory, "/d/e");
+    ck_assert_str_eq(again.hidden, name.hidden);
+    ck_assert_str_eq(again.final, "out-7-0-3.txt");
+}
+END_TEST
+
 /* A sink whose transactions have whatever description the test wants. */
 static const void *forged;
 static size_t forged_size;
@@ -844,6 +863,7 @@ int main(void)
     tcase_add_test(tc, test_failed_directory_sync);
     tcase_add_test(tc, test_not_ours_to_write);
     tcase_add_loop_test(tc, test_directory_gone, 0, 2);
+    tcase_add_test(tc, test_format);
     tcase_add_loop_test(tc, test_hostile_descriptions, 0, 16);
     tcase_add_test(tc, test_refused_options);
     tcase_add_test(tc, test_refusals);

@@ -469,6 +469,29 @@ START_TEST(test_sweep)
 }
 END_TEST
 
+/* The bytes of docs/format.md, "Prepared transactions" (P10). */
+START_TEST(test_format)
+{
+    struct service s;
+    cairn_operator_list *list;
+    const void *data;
+    size_t size;
+    open_service(&s, 1);
+    take_checkpoint(&s);
+    (void)write_to(&s, 0);
+    uint64_t id = take_checkpoint(&s);
+    close_service(&s);
+    open_tasks(&s, "job", 1);
+    ck_ok(cairn_operator_list_state(s.tasks[0], "out", CAIRN_SPLIT, CAIRN_BYTES, &list, reterr));
+    ck_assert_uint_eq(cairn_operator_list_size(list), 1);
+    ck_assert_int_eq(cairn_operator_list_at(list, 0, &data, &size), 0);
+    ck_assert_uint_eq(id, 3); /* after the fence and the first checkpoint */
+    ck_assert_uint_eq(size, 13);
+    ck_assert_int_eq(memcmp(data, "\1\0\0\0\0\0\0\0\3tx-0", 13), 0);
+    close_service(&s);
+}
+END_TEST
+
 /* ------------------------------------------------------------------------------------------ *
  * Calls that fail
  * ------------------------------------------------------------------------------------------ */
@@ -766,6 +789,7 @@ int main(void)
     tcase_add_loop_test(tc, test_savepoint, 0, 2);
     tcase_add_test(tc, test_rescale);
     tcase_add_test(tc, test_sweep);
+    tcase_add_test(tc, test_format);
     tcase_add_loop_test(tc, test_begin_fails, 0, 2);
     tcase_add_loop_test(tc, test_prepare_fails, 0, 2);
     tcase_add_loop_test(tc, test_commit_fails, 0, 2);

@@ -13,6 +13,7 @@
 #include "engine/control/server.h"
 
 #include "engine/job/job.h"
+#include "engine/status/fields.h"
 
 #include <errno.h>
 #include <string.h>
@@ -100,6 +101,12 @@ void crn_control_announce(struct crn_control *control)
     crn_mutex_lock(&control->lock);
     control->address = CRN_TAKE(control->endpoint.address);
     crn_mutex_unlock(&control->lock);
+    struct crn_fields fields;
+    crn_fields_of(CRN_FACTS(.told = CRN_TOLD_CONTROL_OPEN), &fields);
+    crn_fields_text(&fields, CRN_FIELD_ADDRESS, control->address);
+    crn_fields_write(&control->job->log, CAIRN_LOG_INFO, "control", &fields,
+                     "job '%s': the control endpoint is at '%s'", control->job->name,
+                     control->address);
 }
 
 static void enter(struct crn_control *control, enum crn_control_phase phase)

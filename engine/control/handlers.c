@@ -159,12 +159,12 @@ static int take_order(struct crn_control *control, enum crn_order_kind kind, con
     if (is_full)
         reply->status = 429;
     CRN_TRY(r);
-    const char *path = "/v1/triggers/";
-    (void)snprintf(reply->location, sizeof reply->location, "%s%" PRIu64 "-%" PRIu64, path,
-                   control->job->epoch, number);
+    char id[CRN_TRIGGER_ID_SIZE];
+    crn_trigger_id(&control->triggers, number, id);
+    (void)snprintf(reply->location, sizeof reply->location, "/v1/triggers/%s", id);
     reply->status = 202;
     crn_json_begin(out, NULL, '{');
-    crn_json_text(out, "trigger_id", reply->location + strlen(path));
+    crn_json_text(out, "trigger_id", id);
     crn_json_text(out, "location", reply->location);
     crn_json_end(out, '}');
     return 0;

@@ -15,6 +15,9 @@
 
 #include "engine/control/trigger.h"
 #include "engine/job/job.h"
+#include "engine/status/fields.h"
+
+#include <stdio.h>
 
 #define LATELY_US ((uint64_t)2000000) /* who asks again and again, does so within this time */
 
@@ -45,6 +48,29 @@ static struct crn_trigger *find_locked(struct crn_triggers *triggers, uint64_t n
 {
     struct crn_trigger *trigger = triggers->table[number % CRN_TRIGGERS_KEPT];
     return trigger != NULL && trigger->number == number ? trigger : NULL;
+}
+
+void crn_trigger_id(const struct crn_triggers *triggers, uint64_t number,
+                    char ret[CRN_TRIGGER_ID_SIZE])
+{
+    (void)snprintf(ret, CRN_TRIGGER_ID_SIZE, "%" PRIu64 "-%" PRIu64, triggers->job->epoch, number);
+}
+
+/* A line of the job's log: no lock is held. error NULL: nothing has failed. */
+static void tell(const struct crn_trigger *trigger, enum crn_told told, const char *words,
+                 const cairn_error *error)
+{
+    const struct crn_triggers *triggers = trigger->triggers;
+    const char *what = crn_order_word(trigger->order.kind);
+    char id[CRN_TRIGGER_ID_SIZE];
+    struct crn_fields fields;
+    crn_trigger_id(triggers, trigger->number, id);
+    crn_fields_of(CRN_FACTS(.told = told, .error = error), &fields);
+    crn_fields_text(&fields, CRN_FIELD_TRIGGER_ID, id);
+    crn_fields_text(&fields, CRN_FIELD_TYPE, what);
+    crn_fields_write(&triggers->job->log, error != NULL ? CAIRN_LOG_WARNING : CAIRN_LOG_INFO,
+                     "control", &fields, "job '%s': order %s (%s) %s%s%s", triggers->job->name, id,
+                     what, words, error != NULL ? ": " : "", cairn_error_message(error));
 }
 
 /* ------------------------------------------------------------------------------------------ *
@@ -113,6 +139,10 @@ static int take_savepoint(struct crn_trigger *trigger, cairn_error **reterr)
 static void end(struct crn_trigger *trigger, int code, cairn_error *error)
 {
     struct crn_triggers *triggers = trigger->triggers;
+    if (code < 0)
+        tell(trigger, CRN_TOLD_ORDER_FAILED, "failed", error);
+    else
+        tell(trigger, CRN_TOLD_ORDER_COMPLETED, "completed", NULL);
     crn_mutex_lock(&triggers->lock);
     trigger->code = code;
     trigger->error = error;
@@ -130,6 +160,7 @@ static void *run(void *arg)
     struct crn_trigger *trigger = arg;
     cairn_error *error = NULL;
     int r = 0;
+    tell(trigger, CRN_TOLD_ORDER_ACCEPTED, "accepted", NULL);
     if (trigger->order.kind == CRN_ORDER_CHECKPOINT)
         r = take_checkpoint(trigger, &error);
     else if (trigger->order.has_savepoint)

@@ -62,7 +62,10 @@ int crn_triggers_write(struct crn_triggers *triggers, uint64_t number,
 void crn_triggers_write_all(struct crn_triggers *triggers, const struct crn_job_status *status,
                             struct crn_json_out *out);
 
-/* "<epoch>-<number>". CAIRN_EINVAL: it is not of this form. */
+/* "<epoch>-<number>", and back. CAIRN_EINVAL: it is not of this form. */
+#define CRN_TRIGGER_ID_SIZE 44u
+void crn_trigger_id(const struct crn_triggers *triggers, uint64_t number,
+                    char ret[CRN_TRIGGER_ID_SIZE]);
 int crn_trigger_id_parse(const char *text, uint64_t *ret_epoch, uint64_t *ret_number);
 
 #endif

@@ -7,9 +7,6 @@
  */
 #include "engine/control/trigger.h"
 #include "engine/control/view.h"
-#include "engine/job/job.h"
-
-#include <stdio.h>
 
 /* The checkpoint that serves the order: the first that began after it. NULL: none has begun. */
 static const struct crn_status_snapshot *find_running(const struct crn_trigger *trigger,
@@ -82,7 +79,7 @@ static const char *state_of(const struct crn_trigger *trigger, bool is_running)
 static void write_locked(struct crn_trigger *trigger, const struct crn_job_status *status,
                          const char *key, struct crn_json_out *out)
 {
-    char id[48];
+    char id[CRN_TRIGGER_ID_SIZE];
     cairn_savepoint_info savepoint = trigger->savepoint;
     savepoint.struct_size = sizeof savepoint;
     if (trigger->handle != NULL && cairn_savepoint_status(trigger->handle, &savepoint, NULL) < 0)
@@ -91,8 +88,7 @@ static void write_locked(struct crn_trigger *trigger, const struct crn_job_statu
         trigger->order.kind == CRN_ORDER_CHECKPOINT && !trigger->is_over
             ? find_running(trigger, status)
             : NULL;
-    (void)snprintf(id, sizeof id, "%" PRIu64 "-%" PRIu64, trigger->triggers->job->epoch,
-                   trigger->number);
+    crn_trigger_id(trigger->triggers, trigger->number, id);
     crn_json_begin(out, key, '{');
     crn_json_text(out, "trigger_id", id);
     crn_json_text(out, "type", crn_order_word(trigger->order.kind));

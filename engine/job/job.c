@@ -19,6 +19,7 @@
 #include "engine/options.h"
 #include "engine/restore/source.h"
 #include "engine/states/keyed.h"
+#include "engine/status/fields.h"
 #include "engine/stores.h"
 
 #include <string.h>
@@ -182,10 +183,11 @@ static int open_parts(struct cairn_job *job, cairn_error **reterr)
         CRN_TRY(cairn_store_open(job->options.store_uri, &job->store, reterr));
         job->owns_store = true;
         if (crn_posix_store_is_new(job->store))
-            crn_log_write(&job->log, CAIRN_LOG_WARNING, "job",
-                          "job '%s': the store '%s' was not there: it has been created and is "
-                          "empty",
-                          job->name, crn_posix_store_root(job->store));
+            crn_tell(&job->log, CAIRN_LOG_WARNING, "job",
+                     CRN_FACTS(.told = CRN_TOLD_STORE_CREATED,
+                               .location = crn_posix_store_root(job->store)),
+                     "job '%s': the store '%s' was not there: it has been created and is empty",
+                     job->name, crn_posix_store_root(job->store));
     }
     CRN_TRY(crn_job_lock_local_dir(job, reterr)); /* before the store is asked anything */
     CRN_TRY(crn_store_check_is_root(job->store, reterr));
@@ -202,10 +204,10 @@ static int open_parts(struct cairn_job *job, cairn_error **reterr)
     CRN_AUTO_ERROR cairn_error *error = NULL;
     if (crn_job_collect(job, false, &error) < 0) {
         job->gc_wanted = true;
-        crn_log_write(&job->log, CAIRN_LOG_WARNING, "job",
-                      "job '%s': leftovers were not removed, tried again after the next "
-                      "checkpoint: %s",
-                      job->name, cairn_error_message(error));
+        crn_tell(&job->log, CAIRN_LOG_WARNING, "job",
+                 CRN_FACTS(.told = CRN_TOLD_LEFTOVERS_STAY, .error = error),
+                 "job '%s': leftovers were not removed, tried again after the next checkpoint: %s",
+                 job->name, cairn_error_message(error));
     }
     return 0;
 }
@@ -385,9 +387,10 @@ int cairn_job_start(cairn_job *job, cairn_error **reterr)
     int r = start_locked(job, &lost, reterr);
     crn_mutex_unlock(&job->lock);
     if (r == 0 && lost.size > 0)
-        crn_log_write(&job->log, CAIRN_LOG_WARNING, "job",
-                      "job '%s': dropping the state of operators without a task: %s", job->name,
-                      (const char *)lost.data);
+        crn_tell(&job->log, CAIRN_LOG_WARNING, "job",
+                 CRN_FACTS(.told = CRN_TOLD_STATE_DROPPED, .reason = (const char *)lost.data),
+                 "job '%s': dropping the state of operators without a task: %s", job->name,
+                 (const char *)lost.data);
     return r;
 }
 

@@ -6,7 +6,7 @@
  * The value is the struct's bytes, which is good enough for an example that only ever runs here;
  * cairn_struct_serializer() is for values that are to be read elsewhere and to change over time.
  */
-#include "pipeline.h"
+#include "examples/pipeline/pipeline.h"
 
 #include <string.h>
 

@@ -3,7 +3,7 @@
  * Counts what readers of DIR/output see: every order has to be on a statement, and on one only; a
  * customer's statements are numbered without gaps, and their totals are those of their orders.
  */
-#include "pipeline.h"
+#include "examples/pipeline/pipeline.h"
 
 #include <dirent.h>
 #include <inttypes.h>

@@ -12,7 +12,7 @@
  * Kill it, start it again with the same command, or with another parallelism: it goes on from the
  * newest checkpoint. When it has come to the end, --check counts what is in DIR/output.
  */
-#include "pipeline.h"
+#include "examples/pipeline/pipeline.h"
 
 #include <getopt.h>
 #include <inttypes.h>

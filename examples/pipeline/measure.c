@@ -5,7 +5,7 @@
  * A round without has one checkpoint, too, at its end, which is not in its time: what is timed is
  * from the first order to the last statement that came to the sink.
  */
-#include "pipeline.h"
+#include "examples/pipeline/pipeline.h"
 
 #include <ftw.h>
 #include <inttypes.h>

@@ -6,7 +6,7 @@
  * and process it. That is all there is to a consistent cut: which channels wait, and when this
  * task's state is taken, the gate and poll know.
  */
-#include "pipeline.h"
+#include "examples/pipeline/pipeline.h"
 
 #include <string.h>
 

@@ -7,7 +7,7 @@
  * queue does not keep it from arriving; and a reader can ask for records in front of a barrier
  * without taking them out, which is what unaligned checkpoints want to know.
  */
-#include "pipeline.h"
+#include "examples/pipeline/pipeline.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -111,7 +111,10 @@ int inbox_take(struct inbox *in, const cairn_gate *gate, struct message *ret)
         c->count--;
         c->records -= ret->type == MESSAGE_RECORD;
         in->turn = (uint32_t)channel + 1;
-        pthread_cond_broadcast(&in->writable);
+        /* Not for each single place: a writer that waits is worth waking when there is some room.
+         */
+        if (ret->type != MESSAGE_RECORD || c->records == ROOM / 2)
+            pthread_cond_broadcast(&in->writable);
     }
     pthread_mutex_unlock(&in->lock);
     return channel;

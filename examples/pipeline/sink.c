@@ -4,7 +4,7 @@
  * the checkpoint that its lines belong to is complete. Whoever reads DIR/output sees whole files
  * only, and each line in one of them.
  */
-#include "pipeline.h"
+#include "examples/pipeline/pipeline.h"
 
 #include <inttypes.h>
 #include <string.h>

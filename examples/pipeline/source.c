@@ -5,7 +5,7 @@
  * makes it exactly once is this: the position is operator state, stored in the barrier, so a
  * checkpoint has it as of the very record that the barrier was sent behind.
  */
-#include "pipeline.h"
+#include "examples/pipeline/pipeline.h"
 
 #include <time.h>
 

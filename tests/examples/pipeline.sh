@@ -29,11 +29,11 @@ count()
 # One life: killed up to 200 ms after it has begun to work, or while it starts.
 live()
 {
-    local dir=$1 mode=$2 out pid line code
+    local dir=$1 mode=$2 out pid code
     exec {out}< <(exec "$pipeline" --dir "$dir" --records "$records" --mode "$mode" \
         --parallelism "$parallelism" --customers 50 --interval-ms 15 --rate 4000 2>>"$dir/log")
     pid=$!
-    ((RANDOM % 4 == 0)) || read -r -t 60 -u "$out" line
+    ((RANDOM % 4 == 0)) || read -r -t 60 -u "$out" _
     sleep "0.$(printf %03d $((RANDOM % 200)))"
     kill -KILL "$pid" 2>/dev/null
     wait "$pid" 2>/dev/null

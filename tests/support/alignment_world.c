@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* The surroundings of an alignment, and the oracle of where each record has to be; see
+ * alignment_world.h. */
 #include "tests/support/alignment_world.h"
 
 #include <string.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* A job whose network is the test; see gate_rig.h. */
 #include "tests/support/gate_rig.h"
 
 #include "cairn/inspect.h"

@@ -45,7 +45,7 @@ struct supervisor {
     sigset_t original; /* mask that the child gets back */
     pid_t child;       /* 0: none runs */
     int status;        /* of the last child, from waitpid() */
-    int exec_errno;    /* why the last child could not become the command; 0: it did */
+    int exec_errno;    /* why there was no service at the last start; 0: there was */
     uint64_t started_us;
     int stop; /* the signal that asked for the end; 0: none did */
     bool hung_up;
@@ -172,35 +172,40 @@ static _Noreturn void become(const struct supervisor *s, pid_t parent, int pipe_
     _exit(n < 0 || why == ENOENT ? NOT_FOUND : NOT_EXECUTABLE);
 }
 
-/* Returns when the child is the command, or has told why it cannot be. */
-static int spawn(struct supervisor *s, cairn_error **reterr)
+/* Why the child could not become the command; 0: it did. */
+static int read_failure(int pipe_fd)
+{
+    int why = 0;
+    ssize_t n;
+    while ((n = read(pipe_fd, &why, sizeof(why))) < 0 && errno == EINTR)
+        continue;
+    return n == (ssize_t)sizeof(why) ? why : 0;
+}
+
+/* Returns when the child is the command, or it is known why there is none. */
+static void spawn(struct supervisor *s)
 {
     int fds[2];
     pid_t parent = getpid();
     (void)fflush(NULL);
-    if (pipe2(fds, O_CLOEXEC) < 0)
-        return cli_raise(reterr, CAIRN_EIO, "cannot make a pipe: %s", strerror(errno));
     s->started_us = now_us();
+    s->status = W_EXITCODE(NOT_EXECUTABLE, 0); /* until there is a child to ask */
     s->exec_errno = 0;
-    pid_t pid = fork();
-    if (pid < 0) {
-        int why = errno;
-        close(fds[0]);
-        close(fds[1]);
-        return cli_raise(reterr, why == ENOMEM ? CAIRN_ENOMEM : CAIRN_EIO,
-                         "cannot start a process: %s", strerror(why));
+    if (pipe2(fds, O_CLOEXEC) < 0) {
+        s->exec_errno = errno;
+        return;
     }
+    pid_t pid = fork();
     if (pid == 0)
         become(s, parent, fds[1]);
-    s->child = pid;
+    if (pid < 0)
+        s->exec_errno = errno;
+    else
+        s->child = pid;
     close(fds[1]);
-    ssize_t n;
-    while ((n = read(fds[0], &s->exec_errno, sizeof(s->exec_errno))) < 0 && errno == EINTR)
-        continue;
-    if (n != (ssize_t)sizeof(s->exec_errno))
-        s->exec_errno = 0;
+    if (pid > 0)
+        s->exec_errno = read_failure(fds[0]);
     close(fds[0]);
-    return 0;
 }
 
 /* --- the service's life --- */
@@ -228,8 +233,9 @@ static bool judge(struct supervisor *s, pid_t child, uint64_t *ret_delay_ms)
     struct cli_restart *restart = s->restart;
     uint64_t run_us = now_us() - s->started_us;
     CLI_AUTO_FREE char *end = describe_end(s);
-    CLI_AUTO_FREE char *what =
-        cli_printf("(process %d) %s after %s", (int)child, end, cli_duration(run_us).text);
+    CLI_AUTO_FREE char *what = s->exec_errno ? cli_printf("%s", end)
+                                             : cli_printf("(process %d) %s after %s", (int)child,
+                                                          end, cli_duration(run_us).text);
     bool failed = s->exec_errno || exit_status(s) != 0;
     if (s->hung_up && exit_status(s) == 128 + SIGHUP)
         s->stop = SIGHUP;
@@ -265,9 +271,7 @@ static int run(struct supervisor *s, cairn_error **reterr)
 {
     for (bool first = true;; first = false) {
         uint64_t delay_ms = 0;
-        int r = spawn(s, reterr);
-        if (r < 0)
-            return r;
+        spawn(s);
         pid_t child = s->child;
         if (!s->exec_errno)
             say(s, "runs as process %d", (int)child);
