@@ -78,7 +78,7 @@ CAIRN_API CAIRN_MUST_CHECK int cairn_two_phase_current(cairn_two_phase *sink,
 typedef struct cairn_file_sink_options {
     uint32_t struct_size;
     const char *directory;   /* where files appear; made when missing. Several tasks may share it */
-    const char *prefix;      /* of file names; NULL: the operator's uid. Operators that share a directory need
+    const char *prefix;      /* of file names; NULL: the operator's uid. Sinks that share a directory need
                                 different ones. No '/', not starting with '.' */
     const char *suffix;      /* such as ".jsonl"; NULL: none. No '/' */
     uint64_t max_file_bytes; /* a file that has reached this is followed by another; 0: one file per barrier */

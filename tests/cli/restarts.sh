@@ -28,7 +28,7 @@ in_background()
 }
 await()
 {
-    for _ in $(seq 500); do
+    for _ in $(seq 2000); do
         [ -s "$1" ] && return
         sleep 0.01
     done
@@ -66,10 +66,10 @@ turns
 supervised --restart none -- ./turns.sh 'exit 41'
 turns
 supervised --restart none -- ./turns.sh 'kill -TERM $$'
-# A run that lasts long enough begins the row anew: with one restart in a row, three are made.
+# A run that lasts long enough begins the row anew: with one restart in a row, two are made.
 turns
-supervised --restart 1 --backoff fixed --delay 1ms --reset-after 150ms -- ./turns.sh 'sleep 0.2; exit 1' \
-    'sleep 0.2; exit 1' 'sleep 0.2; exit 1' 'exit 7' 'exit 8'
+supervised --restart 1 --backoff fixed --delay 1ms --reset-after 1s -- ./turns.sh 'sleep 1; exit 1' \
+    'sleep 1; exit 1' 'exit 7' 'exit 8'
 # The program is gone when it is to be started again.
 cp turns.sh gone.sh
 turns

@@ -63,6 +63,7 @@ survives()
         fi
         live "$dir" "$mode" || return 1
         count "$dir"
+        grep -q statements "$dir/check" || { echo "# the output could not be counted"; return 1; }
         if [ "$mode" != at-least-once ] && [ "$twice" -ne 0 ]; then
             echo "# after life $i: $(cat "$dir/check")"
             return 1

@@ -141,9 +141,13 @@ supervised_wordcount()
     shift 2
     rm -f counts
     "$build/tools/cairn" run --backoff fixed --delay 20ms "$@" -- "$build/examples/wordcount" --dir "$dir" \
-        --input text --output counts --interval-ms 30 --words-per-sec "${rate:-60000}" >out 2>log &
+        --input text --output counts --interval-ms 30 --words-per-sec "${rate:-30000}" >out 2>log &
     supervisor=$!
     for ((i = 1; i <= kills; i++)); do
+        until [ "$(grep -c 'runs as process' log)" = "$i" ]; do
+            kill -0 $supervisor || { cat log; return 1; }
+            sleep 0.02
+        done
         sleep 0.3
         service=$(sed -n 's/.*runs as process //p' log | tail -1)
         kill -KILL "$service" || { cat log; return 1; }
