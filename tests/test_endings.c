@@ -119,6 +119,61 @@ static void check_is_stop(cairn_store *store, const char *name, uint64_t id, boo
 }
 
 /* ------------------------------------------------------------------------------------------ *
+ * A process that dies
+ * ------------------------------------------------------------------------------------------ */
+
+/* What it tells this one: its state as of its newest checkpoint, and at its end. NULL: it is this
+ * one. */
+static struct oracle *shown;
+
+static void open_directory(const char *path, cairn_store **ret)
+{
+    cairn_store *inner = NULL;
+    ck_ok(crn_posix_store_open(path, CRN_TRANSFER_AUTO, true, &inner, reterr));
+    ck_ok(crn_fault_store_open(inner, ret, reterr));
+}
+
+/* Both stores are directories from now on, so that they outlive a process; in memory, if there is
+ * such a place. */
+static void be_on_disk(void)
+{
+    CRN_AUTO_FREE char *saved = fixture_dir(&f, "saved");
+    cairn_store_close(f.store);
+    cairn_store_close(target);
+    open_directory(f.store_dir, &f.store);
+    open_directory(saved, &target);
+    f.options.store = f.store;
+    f.options.savepoint_store = target;
+    shown =
+        mmap(NULL, 2 * sizeof *shown, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    ck_assert(shown != MAP_FAILED);
+}
+
+/* No job is open in this process while another one does this, and dies. Then the stores are as it
+ * left them. */
+static void run_and_die(void (*live)(struct crn_fault_plan), struct crn_fault_plan plan)
+{
+    CRN_AUTO_FREE char *saved = fixture_dir(&f, "saved");
+    const pid_t child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0) {
+        live(plan);
+        _exit(0);
+    }
+    int status = 0;
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert((WIFEXITED(status) && WEXITSTATUS(status) == 0) ||
+              (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL));
+    cairn_store_close(f.store);
+    cairn_store_close(target);
+    open_directory(f.store_dir, &f.store);
+    open_directory(saved, &target);
+    f.options.store = f.store;
+    if (f.options.savepoint_store != NULL)
+        f.options.savepoint_store = target;
+}
+
+/* ------------------------------------------------------------------------------------------ *
  * Stop with savepoint
  * ------------------------------------------------------------------------------------------ */
 
@@ -357,6 +412,71 @@ START_TEST(a_stop_survives_a_fault_in_the_jobs_store)
 }
 END_TEST
 
+static bool kills_target;
+
+static void stop_and_die(struct crn_fault_plan plan)
+{
+    open_job();
+    mutate();
+    checkpoint();
+    shown[0] = oracle;
+    mutate();
+    shown[1] = oracle;
+    followers_start(&followers, &s);
+    crn_fault_store_arm(kills_target ? target : f.store, &plan);
+    (void)stop(true, NULL, NULL); /* or it was killed */
+    followers_wait(&followers);
+    subject_close(&s);
+}
+
+static bool was_stopped(void)
+{
+    cairn_log *log = NULL;
+    ck_ok(cairn_log_open(f.store, "job", &log, reterr));
+    const bool is_stop = cairn_log_at(log, cairn_log_size(log) - 1)->is_stop != 0;
+    cairn_log_close(log);
+    return is_stop;
+}
+
+/* SIGKILL right before or after the k-th operation on either store. Where the log stands, there the
+ * next start goes on, and what is no savepoint is removed by it (P6). */
+START_TEST(a_stop_that_is_killed_has_happened_or_not)
+{
+    be_on_disk();
+    CRN_AUTO_FREE char *saved = fixture_dir(&f, "saved");
+    kills_target = _i % 4 >= 2;
+    if (!kills_target) { /* a store that is lent has no name by which the next start could find it
+                          */
+        f.options.savepoint_store = NULL;
+        f.options.savepoint_uri = saved;
+    }
+    run_and_die(stop_and_die,
+                (struct crn_fault_plan){.ops = CRN_FAULT_ANY,
+                                        .mode = _i % 2 == 0 ? CRN_FAULT_KILL : CRN_FAULT_KILL_AFTER,
+                                        .at = (uint64_t)_i / 4 + 1});
+    const bool has_happened = was_stopped();
+    open_job();
+    const char *why = oracle_compare(&shown[has_happened], &s);
+    ck_assert_msg(why == NULL, "%s", why);
+    oracle = shown[has_happened];
+    mutate();
+    checkpoint();
+    subject_close(&s);
+    store_check_tidy(f.store, "job");
+    oracle_check_store(&oracle, &f, f.store, "job");
+    /* A manifest without a pointer is a savepoint, too: the user's. */
+    char **names = NULL;
+    size_t count = 0;
+    ck_ok(cairn_store_jobs(target, &names, &count, reterr));
+    ck_assert_uint_le(count, 1);
+    ck_assert_uint_ge(count, has_happened);
+    if (count == 0 && !kills_target)
+        ck_assert_uint_eq(store_count(target, ""), 0);
+    cairn_names_free(names, count);
+    ck_assert_int_eq(munmap(shown, 2 * sizeof *shown), 0);
+}
+END_TEST
+
 /* ------------------------------------------------------------------------------------------ *
  * Cancelled and failed
  * ------------------------------------------------------------------------------------------ */
@@ -565,8 +685,6 @@ static void check_all_or_nothing(void)
     oracle_check_store(&oracle, &f, f.store, "job");
 }
 
-static struct oracle *shown; /* for another process; NULL: there is none */
-
 static void cancel_and_remove(struct crn_fault_plan plan)
 {
     f.options.on_cancel = CAIRN_DELETE;
@@ -577,7 +695,7 @@ static void cancel_and_remove(struct crn_fault_plan plan)
         checkpoint();
     }
     if (shown != NULL)
-        *shown = oracle;
+        shown[0] = oracle;
     fixture_arm(&f, plan);
     ck_ok(cairn_job_cancel(s.job, reterr));
     subject_close(&s);
@@ -598,42 +716,16 @@ START_TEST(a_removal_that_fails_is_all_or_nothing)
 }
 END_TEST
 
-static void open_store(void)
-{
-    cairn_store *inner = NULL;
-    ck_ok(crn_posix_store_open(f.store_dir, CRN_TRANSFER_AUTO, true, &inner, reterr));
-    ck_ok(crn_fault_store_open(inner, &f.store, reterr));
-    f.options.store = f.store;
-}
-
-/* SIGKILL right before or after the k-th operation of the end. The store is a directory, and no job
- * is open in this process while the other one dies. */
 START_TEST(a_removal_that_is_killed_is_all_or_nothing)
 {
-    const struct crn_state_backend fake = f.backend;
-    fixture_done(&f);
-    fixture_init(&f, true);
-    f.backend = fake;
-    shown = mmap(NULL, sizeof *shown, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    ck_assert(shown != MAP_FAILED);
-    const pid_t child = fork();
-    ck_assert_int_ge(child, 0);
-    if (child == 0) {
-        cancel_and_remove(
-            (struct crn_fault_plan){.ops = CRN_FAULT_ANY,
-                                    .mode = _i % 2 == 0 ? CRN_FAULT_KILL : CRN_FAULT_KILL_AFTER,
-                                    .at = (uint64_t)_i / 2 + 1});
-        _exit(0);
-    }
-    int status = 0;
-    ck_assert_int_eq(waitpid(child, &status, 0), child);
-    ck_assert((WIFEXITED(status) && WEXITSTATUS(status) == 0) ||
-              (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL));
-    cairn_store_close(f.store);
-    open_store(); /* what the child has not written does not show */
-    oracle = *shown;
+    be_on_disk();
+    run_and_die(cancel_and_remove,
+                (struct crn_fault_plan){.ops = CRN_FAULT_ANY,
+                                        .mode = _i % 2 == 0 ? CRN_FAULT_KILL : CRN_FAULT_KILL_AFTER,
+                                        .at = (uint64_t)_i / 2 + 1});
+    oracle = shown[0];
     check_all_or_nothing();
-    ck_assert_int_eq(munmap(shown, sizeof *shown), 0);
+    ck_assert_int_eq(munmap(shown, 2 * sizeof *shown), 0);
 }
 END_TEST
 
@@ -652,6 +744,7 @@ int main(void)
     tcase_add_test(tcase, the_outcome_of_a_stop_is_not_crowded_out);
     tcase_add_loop_test(tcase, a_stop_survives_a_fault_in_its_target, 0, 3 * 14);
     tcase_add_loop_test(tcase, a_stop_survives_a_fault_in_the_jobs_store, 0, 3 * 10);
+    tcase_add_loop_test(tcase, a_stop_that_is_killed_has_happened_or_not, 0, 4 * 12);
     suite_add_tcase(suite, tcase);
     tcase = tcase_create("end");
     tcase_set_timeout(tcase, 60);

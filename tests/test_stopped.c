@@ -311,7 +311,6 @@ END_TEST
 START_TEST(another_one_in_its_place_is_refused)
 {
     CRN_AUTO_FREE char *other_root = fixture_dir(&f, "other");
-    CRN_AUTO_FREE char *other = NULL;
     live_and_stop();
     const cairn_savepoint_info first = info;
     cairn_store *store = f.options.store;
@@ -334,7 +333,6 @@ END_TEST
 START_TEST(a_damaged_one_is_an_error)
 {
     CRN_AUTO_FREE char *path = NULL;
-    CRN_AUTO_BUFFER struct cairn_buffer bytes = {0};
     live_and_stop();
     ck_ok(crn_str_printf(&path, reterr, "%s/MANIFEST-chk%llu", info.location,
                          (unsigned long long)info.id));
