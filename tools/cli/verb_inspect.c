@@ -36,13 +36,13 @@ static void print_record(const cairn_snapshot *snapshot, const char *directory,
            is_savepoint ? cli_format_name(record->format) : "",
            is_savepoint ? " savepoint" : "checkpoint", record->id, safe_job,
            cli_style_off(CLI_BOLD));
-    if (record->is_stop)
-        printf(", which was stopped with it");
     if (strcmp(job, directory) != 0)
         printf(" in directory %s", safe_directory);
     putchar('\n');
     printf("  taken     %s, %s\n", cli_time(record->trigger_time_ms).text,
            cli_age(record->trigger_time_ms).text);
+    if (record->is_stop)
+        puts("  stop      the job was stopped with it");
     printf("  took      %s, longest stall %s\n", cli_duration(record->duration_us).text,
            cli_duration(record->barrier_max_us).text);
     printf("  holds     %s in %s %s", cli_size(record->full_bytes).text,
