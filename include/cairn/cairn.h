@@ -435,8 +435,8 @@ typedef struct cairn_trigger_options {
 } cairn_trigger_options;
 #define CAIRN_TRIGGER_OPTIONS_INIT {sizeof(cairn_trigger_options), 0}
 
-/** Ask for a checkpoint and return at once. It starts when none is in flight, whatever min_pause_ms
- * is; several requests that wait become one, full if any of them is. Tasks learn of the outcome by
+/** Ask for a checkpoint and return at once. It starts when fewer than max_concurrent are in flight,
+ * whatever min_pause_ms is; several requests that wait become one, full if any of them is. Tasks learn of the outcome by
  * poll.
  * @return 0, CAIRN_EINVAL (not started), CAIRN_EFENCED, CAIRN_ECLOSED (also if it was stopped),
  *         CAIRN_ECANCELED, CAIRN_EFAILED. */

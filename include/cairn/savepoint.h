@@ -44,7 +44,7 @@ typedef struct cairn_savepoint_options {
     {sizeof(cairn_savepoint_options), 0, 0, (cairn_savepoint_format)0, 0, 0, 0, 0}
 
 typedef enum cairn_savepoint_phase {
-    CAIRN_SAVEPOINT_WAITING = 0,   /* another snapshot is in flight, or not every task has polled */
+    CAIRN_SAVEPOINT_WAITING = 0,   /* another savepoint is in flight, or not every task has polled */
     CAIRN_SAVEPOINT_WRITING = 1,
     CAIRN_SAVEPOINT_COMPLETE = 2,
     CAIRN_SAVEPOINT_FAILED = 3     /* nothing of it is left that could be taken for a savepoint, unless
@@ -72,8 +72,8 @@ typedef struct cairn_savepoint_info {
      0, 0, 0, {0}}
 
 /** Ask for a savepoint and return at once. It is taken from the same kind of barrier as a checkpoint;
- * the writers go on meanwhile, and are not held back for a canonical one. Savepoints wait for their turn:
- * one snapshot of a job is in flight at a time, a requested checkpoint goes first.
+ * the writers go on meanwhile, and are not held back for a canonical one. One savepoint of a job
+ * is in flight at a time, besides its checkpoints; the others wait for their turn.
  *
  * The directory appears whole: its manifest is the last object that is written. It belongs to the caller,
  * can be moved or copied anywhere, and no checkpoint shares a file with it. Sinks do not commit for it:
