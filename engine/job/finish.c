@@ -15,6 +15,7 @@
  */
 #include "engine/job/barrier.h"
 
+#include "engine/gate/gate.h"
 #include "engine/states/keyed.h"
 
 #include <string.h>
@@ -63,6 +64,24 @@ static int new_final(struct cairn_task *task, struct crn_final **ret, cairn_erro
  * Finishing, in the task's thread
  * ------------------------------------------------------------------------------------------ */
 
+/* What comes out of a gate is input, too. */
+static int check_gate(struct cairn_task *task, cairn_error **reterr)
+{
+    struct cairn_gate *gate = task->gate;
+    if (gate == NULL)
+        return 0;
+    if (gate->restored_left > 0)
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
+                            "%llu records in flight of the restored checkpoint are not fetched: "
+                            "call cairn_gate_restored() until there are no more",
+                            (unsigned long long)gate->restored_left);
+    if (!crn_gate_has_ended(gate))
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
+                            "a channel of its gate has not ended: see cairn_gate_end()");
+    crn_gate_turn(gate); /* what a checkpoint still waited for is there */
+    return 0;
+}
+
 /* Sources store their positions in the callback, and sinks prepare: for the last time. */
 static int take_last_turn(struct cairn_task *task, cairn_error **reterr)
 {
@@ -98,7 +117,9 @@ int cairn_task_finish(cairn_task *task, cairn_error **reterr)
     CRN_TRY(crn_task_check_pollable(task, reterr));
     if (task->finished)
         return 0;
-    int r = take_last_turn(task, reterr);
+    int r = check_gate(task, reterr);
+    if (r == 0)
+        r = take_last_turn(task, reterr);
     if (r == 0)
         r = new_final(task, &final, reterr);
     if (r < 0) {

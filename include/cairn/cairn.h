@@ -624,8 +624,9 @@ CAIRN_API CAIRN_MUST_CHECK int cairn_task_wait(cairn_task *task, uint64_t timeou
  * for them; its events, but for BARRIER and STOPPING, go on to be delivered. A two-phase sink still needs the
  * next COMPLETED to commit what it has. The task stays open: its state is part of the job. Started again from
  * such a checkpoint it has that state, and may go on, or find that its input is at its end and finish again.
- * @return 0 (also the second time), CAIRN_EINVAL (not started), CAIRN_ENOMEM, what poll gives once the job has
- *         ended, or what before_barrier or a sink's prepare gave: then it has not finished. */
+ * @return 0 (also the second time), CAIRN_EINVAL (not started, or its gate still has channels that have not
+ *         ended, or restored records), CAIRN_ENOMEM, what poll gives once the job has ended, or what
+ *         before_barrier or a sink's prepare gave. Then it has not finished. */
 CAIRN_API CAIRN_MUST_CHECK int cairn_task_finish(cairn_task *task, cairn_error **reterr);
 /** Take a checkpoint from a task's own thread and wait for its end, taking this task's barriers here.
  * Their events do not come to poll, so this is not for a task that feeds gates; other events stay for the next
