@@ -15,7 +15,7 @@
  *   STOPPED --START--> RUNNING --CLOSE--> CLOSING --nothing in flight--> CLOSED
  *                         |  a record of another writer            |
  *                         +--> FENCED --CLOSE----------------------+
- * and each attempt in flight, oldest first, ids ascending without gaps:
+ * and each attempt in flight, oldest first, ids ascending, those of unresolved ones without gaps:
  *   ACKING --all tasks acked--> READY --older ones resolved--> COMMITTING --> gone (complete)
  *     |  decline, timeout, subsumed, closing: CANCEL                | taken, failed
  *     v                                                             v
@@ -107,7 +107,7 @@ enum crn_event_kind {
     CRN_EVENT_COMMIT_FAILED,  /* it did not happen */
     CRN_EVENT_ABORT_OK,       /* the aborted record (ours or another's) stands */
     CRN_EVENT_ABORT_FAILED,   /* it does not stand yet, or that is not known */
-    CRN_EVENT_DRAINED,        /* id: no upload of the attempt runs any more */
+    CRN_EVENT_DRAINED,        /* id: cancelled, and no upload of the attempt runs any more */
     CRN_EVENT_CLOSE
 };
 
