@@ -832,6 +832,38 @@ START_TEST(test_bad_calls)
 END_TEST
 
 /* A task whose channels have ended is a source: it may take a checkpoint in its own thread. */
+/* Also of what was restored or is still in flight: then the driver takes its barriers. */
+START_TEST(test_finish_when_all_has_come_out)
+{
+    struct rig rig;
+    struct pump pump = {0};
+    set_unaligned(0);
+    rig_open(&f, 1, &plain, &rig);
+    cairn_barrier barrier = rig_trigger(&rig);
+    rig_barrier(&rig, 0, 0, &barrier);
+    rig_wait(rig.tasks[0], CAIRN_EVENT_BARRIER);
+    rig_record(&rig, 0, 1, 1);
+    rig_end(&rig, 0, 0);
+    ck_fails(cairn_task_finish(rig.tasks[0], reterr), CAIRN_EINVAL, "has not ended");
+    rig_end(&rig, 0, 1); /* so the record is all that was in flight */
+    ck_ok(cairn_task_finish(rig.tasks[0], reterr));
+    rig_wait(rig.tasks[0], CAIRN_EVENT_COMPLETED);
+    rig_close(&rig);
+
+    rig_open(&f, 1, &plain, &rig);
+    rig_end(&rig, 0, 0);
+    rig_end(&rig, 0, 1);
+    ck_fails(cairn_task_finish(rig.tasks[0], reterr), CAIRN_EINVAL, "not fetched");
+    rig_expect_restored(&rig, 0, VALUES(1, 1));
+    ck_ok(cairn_task_finish(rig.tasks[0], reterr));
+    pump_start(&pump, &rig.source, 1);
+    ck_ok(cairn_job_checkpoint(rig.job, NULL, NULL, reterr));
+    pump_stop(&pump);
+    rig_wait(rig.tasks[0], CAIRN_EVENT_COMPLETED);
+    rig_close(&rig);
+}
+END_TEST
+
 START_TEST(test_own_checkpoint_after_the_end)
 {
     struct rig rig;
@@ -910,6 +942,7 @@ static Suite *gate_suite(void)
     tcase_add_test(tcase, test_bad_options);
     tcase_add_test(tcase, test_bad_calls);
     tcase_add_test(tcase, test_own_checkpoint_after_the_end);
+    tcase_add_test(tcase, test_finish_when_all_has_come_out);
     tcase_add_test(tcase, test_encoded_barriers);
     suite_add_tcase(suite, tcase);
     return suite;

@@ -126,13 +126,9 @@ void crn_gate_refuse(struct cairn_gate *gate, uint64_t id, int code, cairn_error
 {
     struct cairn_job *job = gate->task->job;
     crn_mutex_lock(&job->lock);
-    struct crn_part *part = gate->task->runtime->requested;
-    if (part != NULL && part->attempt->id == id) {
-        gate->task->runtime->requested = NULL;
+    struct crn_part *part = crn_flight_refuse_locked(gate->task, id);
+    if (part != NULL)
         part->attempt->running++;
-    } else {
-        part = NULL;
-    }
     crn_mutex_unlock(&job->lock);
     if (part != NULL) {
         crn_part_decline(part, code, CRN_TAKE(error));

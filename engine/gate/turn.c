@@ -94,6 +94,17 @@ static uint64_t find_aligning(const struct crn_alignment *a)
     return 0;
 }
 
+/* A barrier is due. While an earlier capture has the database poll could not take it, and is called
+ * when that is over (flights.c). */
+static void call_when_free(struct cairn_gate *gate)
+{
+    struct cairn_job *job = gate->task->job;
+    crn_mutex_lock(&job->lock);
+    if (crn_flight_is_free_locked(gate->task))
+        atomic_fetch_or(&gate->task->runtime->pending, CRN_PENDING_GATE);
+    crn_mutex_unlock(&job->lock);
+}
+
 static void update_pending(struct cairn_gate *gate)
 {
     struct crn_task_runtime *runtime = gate->task->runtime;
@@ -101,7 +112,7 @@ static void update_pending(struct cairn_gate *gate)
     crn_figure_set(&gate->figures.aligning_id, find_aligning(&gate->alignment));
     if (crn_alignment_due(&gate->alignment) != 0) {
         gate->hold |= CRN_GATE_HOLD_DUE;
-        atomic_fetch_or(&runtime->pending, CRN_PENDING_GATE);
+        call_when_free(gate);
     } else {
         gate->hold &= ~(unsigned)CRN_GATE_HOLD_DUE;
     }
@@ -153,7 +164,9 @@ void crn_gate_step(struct cairn_gate *gate, const struct crn_alignment_event *ev
 static struct crn_part *find_request_locked(const struct cairn_gate *gate, uint64_t id)
 {
     struct crn_part *part = gate->task->runtime->requested;
-    return part != NULL && part->attempt->id == id ? part : NULL;
+    while (part != NULL && part->attempt->id != id)
+        part = part->next;
+    return part;
 }
 
 static void withdraw(struct cairn_gate *gate, uint64_t id)
@@ -198,14 +211,15 @@ static void read_wishes_locked(struct cairn_gate *gate, struct wishes *ret)
         if (!is_wanted)
             ret->gone[ret->gone_count++] = a->entries[i].id;
     }
-    const struct crn_part *part = runtime->requested;
-    if (part == NULL || part->attempt->id <= a->newest_id)
-        return;
-    ret->are_savepoints[ret->wanted_count] = part->attempt->savepoint != NULL;
-    ret->wanted[ret->wanted_count++] = (struct crn_gate_times){
-        .id = part->attempt->id,
-        .deadline_us = deadline_of(part->attempt),
-    };
+    for (const struct crn_part *part = runtime->requested; part != NULL; part = part->next) {
+        if (part->attempt->id <= a->newest_id)
+            continue;
+        ret->are_savepoints[ret->wanted_count] = part->attempt->savepoint != NULL;
+        ret->wanted[ret->wanted_count++] = (struct crn_gate_times){
+            .id = part->attempt->id,
+            .deadline_us = deadline_of(part->attempt),
+        };
+    }
 }
 
 /* What follows may have to tell the job something, so it is done without the lock. */
@@ -276,7 +290,7 @@ struct crn_part *crn_gate_due_locked(const struct cairn_gate *gate)
 {
     uint64_t id = crn_alignment_due(&gate->alignment);
     crn_mutex_assert_held(&gate->task->job->lock);
-    return id == 0 ? NULL : find_request_locked(gate, id);
+    return id == 0 || !crn_flight_is_free_locked(gate->task) ? NULL : find_request_locked(gate, id);
 }
 
 /* ------------------------------------------------------------------------------------------ *

@@ -8,7 +8,7 @@
  * stores are referenced, the rest is new (P4; origin.c). Upload: one pool job per new file, largest
  * first; small ones are inlined. Acknowledgement: when the last upload of the task has ended. A
  * canonical savepoint has no capture: the files are planned (dump.c), and each is written by the
- * pool job that uploads it.
+ * pool job that uploads it. Several attempts may be at it at a time, but one capture per database.
  *
  * attempt->running counts barriers, captures and uploads that have not ended; the driver deletes
  * what was uploaded only when it is zero (P5). A part is written by one thread at a time: the
@@ -49,13 +49,13 @@ int crn_attempt_new_locked(struct cairn_job *job, const struct crn_action *actio
     attempt->job = job;
     attempt->id = action->id;
     attempt->full = action->full;
-    attempt->ticket = action->ticket;
     attempt->store = job->store;
     attempt->prefix = job->name;
     attempt->started_us = crn_now_us();
     attempt->part_count = job->task_count;
     for (size_t i = 0; i < job->task_count; i++) {
         attempt->parts[i].attempt = attempt;
+        attempt->parts[i].has_base = action->full; /* which is none */
         attempt->parts[i].task = job->tasks[i];
         /* One of each is the capture's own: the part cannot finish while it still submits. */
         atomic_init(&attempt->parts[i].uploads_left, 1);
@@ -129,6 +129,7 @@ static void decline(struct crn_attempt *attempt, const struct crn_part *part, in
     }
     /* Only now: what ends early because of it must not be taken for the reason. */
     atomic_store(&attempt->cancelled, true);
+    crn_flight_withdraw_locked(attempt);
     crn_cond_signal(&job->wake_driver);
     crn_mutex_unlock(&job->lock);
     cairn_error_free(error);
@@ -208,8 +209,11 @@ static void finish_part(struct crn_part *part)
     part->described->subtasks[0].info.upload_us = crn_now_us() - part->upload_started_us;
     crn_mutex_lock(&job->lock);
     part->acked = !atomic_load(&attempt->cancelled);
-    if (part->acked)
+    if (part->acked) {
         atomic_store(&part->phase, CRN_PART_ACKED);
+        part->next = attempt->acks;
+        attempt->acks = part;
+    }
     crn_cond_signal(&job->wake_driver);
     crn_mutex_unlock(&job->lock);
 }
@@ -373,6 +377,7 @@ static int capture_files(struct crn_part *part, cairn_error **reterr)
         r = task->db->ops->capture(task->db, &part->barrier, part->staging, &attempt->cancelled,
                                    &capture, reterr);
     task->db->ops->release(task->db);
+    crn_flight_captured(part);
     part->upload_started_us = crn_now_us();
     if (r == 0)
         r = take_captured(part, &capture, &tables, reterr);
@@ -412,14 +417,18 @@ static void capture_main(void *arg)
 
 void crn_part_captured_begin(struct crn_part *part)
 {
+    if (part->snapshot != NULL) /* which holds nothing but itself */
+        crn_flight_captured(part);
     if (crn_pool_submit(part->attempt->job->capture_pool, 0, capture_main, part) == 0)
         return;
     const struct crn_state_ops *ops = part->task->db->ops;
     cairn_error *error = NULL;
-    if (part->snapshot != NULL)
+    if (part->snapshot != NULL) {
         ops->release_snapshot(part->snapshot);
-    else
+    } else {
         ops->release(part->task->db);
+        crn_flight_captured(part);
+    }
     crn_part_decline(part, crn_err_nomem(&error), error);
     crn_attempt_leave(part->attempt);
 }

@@ -77,6 +77,42 @@ static int check_restore_options(const struct cairn_job *job, cairn_error **rete
     return 0;
 }
 
+/* When checkpoints are taken, and what they promise. */
+static int check_checkpoint_options(const struct cairn_job *job, cairn_error **reterr)
+{
+    const cairn_job_options *o = &job->options;
+    if (o->max_concurrent > CRN_CONCURRENT_MAX)
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
+                            "job '%s': max_concurrent is %u, at most %u", job->name,
+                            o->max_concurrent, CRN_CONCURRENT_MAX);
+    if ((unsigned)o->checkpoint_mode > CAIRN_AT_LEAST_ONCE)
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL, "job '%s': there is no checkpoint mode %d",
+                            job->name, (int)o->checkpoint_mode);
+    if ((unsigned)o->on_cancel > CAIRN_DELETE || (unsigned)o->on_failure > CAIRN_DELETE)
+        return crn_err_fail(
+            reterr, CAIRN_EINVAL, NULL,
+            "job '%s': on_cancel is %d and on_failure %d: there is 0 (retain) and 1 "
+            "(delete)",
+            job->name, (int)o->on_cancel, (int)o->on_failure);
+    if (o->unaligned && o->checkpoint_mode != CAIRN_EXACTLY_ONCE)
+        return crn_err_fail(
+            reterr, CAIRN_EINVAL, NULL,
+            "job '%s': unaligned needs exactly once: at least once holds no channel "
+            "back, so there is nothing to overtake",
+            job->name);
+    if (o->unaligned && o->max_concurrent > 1)
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
+                            "job '%s': unaligned needs max_concurrent 1, not %u: one barrier at a "
+                            "time may overtake",
+                            job->name, o->max_concurrent);
+    if (o->aligned_timeout_ms != 0 && !o->unaligned)
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
+                            "job '%s': aligned_timeout_ms says when to stop being aligned, and "
+                            "needs unaligned",
+                            job->name);
+    return 0;
+}
+
 static int take_options(struct cairn_job *job, const cairn_job_options *options,
                         cairn_error **reterr)
 {
@@ -105,6 +141,7 @@ static int take_options(struct cairn_job *job, const cairn_job_options *options,
                             "job '%s': set at most one of savepoint_uri and savepoint_store",
                             job->name);
     CRN_TRY(check_restore_options(job, reterr));
+    CRN_TRY(check_checkpoint_options(job, reterr));
     if (job->backend == NULL) {
         int r = crn_backend_find(o->state_backend, &job->backend, reterr);
         if (r < 0) {
@@ -114,6 +151,8 @@ static int take_options(struct cairn_job *job, const cairn_job_options *options,
     }
     if (o->checkpoint_timeout_ms == 0)
         o->checkpoint_timeout_ms = DEFAULT_TIMEOUT_MS;
+    if (o->max_concurrent == 0)
+        o->max_concurrent = 1;
     if (o->num_retained == 0)
         o->num_retained = 1;
     if (o->transfer_threads == 0)
@@ -228,6 +267,8 @@ void crn_job_unref(struct cairn_job *job)
     free(job->skipped);
     free(job->successor);
     cairn_error_free(job->fence_error);
+    cairn_error_free(job->end_error);
+    cairn_error_free(job->last_failure);
     free(job->acked);
     free(job->tasks);
     free(job->lost_task);
@@ -326,9 +367,10 @@ static int start_locked(struct cairn_job *job, struct cairn_buffer *lost, cairn_
     CRN_TRY(check_restored_locked(job, lost, reterr));
     CRN_TRY(crn_gates_check_locked(job, reterr));
     free(job->acked); /* of a start that failed */
-    job->acked = calloc(job->task_count, 1);
+    job->acked = calloc(CRN_FLIGHTS_MAX, job->task_count);
     if (job->acked == NULL)
         return crn_err_nomem(reterr);
+    job->base_id = job->restored_id;
     CRN_TRY(crn_driver_start(job, reterr));
     job->started = true;
     for (size_t i = 0; i < job->task_count; i++)
@@ -385,6 +427,8 @@ void cairn_job_close(cairn_job *job)
         return;
     crn_mutex_lock(&job->lock);
     job->closing = true;
+    if (job->ending == CRN_ENDING_NONE)
+        job->ending = CRN_ENDING_CLOSED;
     crn_mutex_unlock(&job->lock);
     crn_driver_stop(job);
     crn_pool_free(CRN_TAKE(job->pool));

@@ -218,6 +218,29 @@ static bool has_right_size(cairn_store *store, const char *key, const struct crn
     return store->ops->stat(store, key, &stat, NULL) == 0 && stat.size == file->info.size;
 }
 
+/* What the job was started from may be closed or removed by its owner once it is released, which
+ * waits for who is in here. */
+static bool enter_source(struct cairn_job *job, const struct crn_origin *origin)
+{
+    if (!origin->is_source)
+        return true;
+    crn_mutex_lock(&job->lock);
+    bool is_there = !job->source.released;
+    job->source.copiers += is_there;
+    crn_mutex_unlock(&job->lock);
+    return is_there;
+}
+
+static void leave_source(struct cairn_job *job, const struct crn_origin *origin)
+{
+    if (!origin->is_source)
+        return;
+    crn_mutex_lock(&job->lock);
+    job->source.copiers--;
+    crn_cond_signal(&job->wake_driver);
+    crn_mutex_unlock(&job->lock);
+}
+
 /* 1: done. 0: it has to be sent; what was begun is noted, and goes. */
 static int try_copy(struct crn_part *part, struct crn_file *file, const struct crn_origin *origin,
                     cairn_error **reterr)
@@ -231,7 +254,10 @@ static int try_copy(struct crn_part *part, struct crn_file *file, const struct c
     cairn_put_how how = CAIRN_PUT_COPIED;
     CRN_TRY(crn_joblog_key(origin->prefix, from->info.object, &from_key, reterr));
     CRN_TRY(new_object(part, file, object, &key, reterr));
+    if (!enter_source(attempt->job, origin))
+        return 0;
     int r = crn_store_copy(attempt->store, key, origin->store, from_key, &how, &error);
+    leave_source(attempt->job, origin);
     if (r == CAIRN_EUNSUPPORTED && !origin->is_hint)
         atomic_store(&attempt->cannot_copy, true);
     if (r < 0 || (origin->is_hint && !has_right_size(attempt->store, key, file))) {

@@ -12,6 +12,15 @@
 #include "base/thread.h"
 #include "engine/states/keyed.h"
 
+int crn_task_check_unfinished(const struct cairn_task *task, cairn_error **reterr)
+{
+    return task->finished
+               ? crn_err_fail(reterr, CAIRN_EINVAL, NULL,
+                              "operator '%s' subtask %u has finished: its state stays as it is",
+                              task->uid, task->options.subtask)
+               : 0;
+}
+
 int crn_task_not_ready(const struct cairn_task *task, int code, cairn_error **reterr)
 {
     const struct crn_refused_key *refused = &task->refused;
@@ -22,6 +31,8 @@ int crn_task_not_ready(const struct cairn_task *task, int code, cairn_error **re
     switch (refused->why) {
     case CRN_REFUSED_NOTHING:
         break;
+    case CRN_REFUSED_FINISHED:
+        return crn_task_check_unfinished(task, reterr);
     case CRN_REFUSED_MEMORY:
         return crn_err_fail(reterr, code, NULL, "no key is set in task '%s': memory ran out for it",
                             task->uid);
@@ -57,6 +68,8 @@ int cairn_task_set_key(cairn_task *task, const void *key, size_t size)
         return CAIRN_EINVAL;
     if (!atomic_load_explicit(&task->open, memory_order_acquire))
         return CAIRN_ECLOSED;
+    if (__builtin_expect(task->finished, 0))
+        return refuse(task, (struct crn_refused_key){.why = CRN_REFUSED_FINISHED});
     if (size > CRN_KEY_SIZE_MAX || (key == NULL && size > 0) ||
         !crn_type_fits(task->options.key_type, size))
         return refuse(task, (struct crn_refused_key){.why = CRN_REFUSED_BYTES, .size = size});

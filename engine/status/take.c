@@ -36,13 +36,12 @@ struct gathering {
 
 static size_t flight_count(const struct cairn_job *job)
 {
-    return job->attempt != NULL;
+    return job->attempt_count;
 }
 
 static const struct crn_attempt *flight_at(const struct cairn_job *job, size_t i)
 {
-    (void)i;
-    return job->attempt;
+    return job->attempts[i];
 }
 
 /* ------------------------------------------------------------------------------------------ *

@@ -85,7 +85,8 @@ typedef struct cairn_record_info {
     uint64_t file_count;
     uint64_t new_file_count;
     uint8_t is_full;         /* as in cairn_checkpoint_info */
-    const char *reason;      /* of an aborted or unreadable one; else "" */
+    const char *reason;      /* of an aborted or unreadable one, and of a fence with which an ending job
+                                removed its checkpoints; else "" */
     /* From the record itself: */
     uint64_t log_start;      /* lowest id of the log as of this record */
     uint64_t base_id;        /* the checkpoint that it was an increment of; 0: none */
