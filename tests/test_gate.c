@@ -20,6 +20,11 @@ static void setup(void)
     fixture_init(&f, false);
 }
 
+static void setup_disk(void)
+{
+    fixture_init(&f, true);
+}
+
 static void teardown(void)
 {
     fixture_done(&f);
@@ -757,6 +762,98 @@ START_TEST(test_writer_keeps_records)
 END_TEST
 
 /* ------------------------------------------------------------------------------------------ *
+ * Several checkpoints at a time
+ * ------------------------------------------------------------------------------------------ */
+
+/* The next barrier comes while the database is still captured for the one before: poll waits with
+ * it, so that it keeps its place. */
+START_TEST(test_waits_for_the_capture)
+{
+    enum { ROUNDS = 12, KEYS = 20000 };
+    struct rig rig;
+    cairn_value *value;
+    cairn_event event;
+    f.options.max_concurrent = 3;
+    rig_open_tasks(&f, 1, &rig);
+    cairn_gate_options options = plain;
+    options.channel_count = 2;
+    ck_ok(cairn_gate_open(rig.tasks[0], &options, &rig.gates[0], reterr));
+    ck_ok(cairn_value_state(rig.tasks[0], "value", CAIRN_INT64, NULL, &value, reterr));
+    ck_ok(cairn_job_start(rig.job, reterr));
+    uint64_t last = 0;
+    for (int round = 0; round < ROUNDS; round++) {
+        for (int64_t key = 0; key < KEYS; key++) {
+            ck_assert_int_eq(cairn_task_set_key_int64(rig.tasks[0], key), 0);
+            ck_ok(cairn_value_put_int64(value, round, reterr));
+        }
+        for (int i = 0; i < 2; i++) {
+            cairn_barrier barrier = rig_trigger(&rig);
+            rig_barrier(&rig, 0, 0, &barrier);
+            rig_barrier(&rig, 0, 1, &barrier);
+            /* Events of earlier ones may come first, but never nothing. */
+            do {
+                ck_ok(cairn_task_poll(rig.tasks[0], &event, reterr));
+                ck_assert_int_ne(event.type, CAIRN_EVENT_NONE);
+            } while (event.type != CAIRN_EVENT_BARRIER);
+            ck_assert_uint_eq(event.checkpoint_id, barrier.checkpoint_id);
+            ck_assert_uint_gt(event.checkpoint_id, last);
+            last = event.checkpoint_id;
+        }
+    }
+    do
+        event = rig_wait(rig.tasks[0], CAIRN_EVENT_COMPLETED);
+    while (event.checkpoint_id != last);
+    rig_close(&rig);
+    store_check_tidy(f.store, "job");
+}
+END_TEST
+
+/* At least once, the channels may be several checkpoints apart. */
+START_TEST(test_several_pending)
+{
+    struct rig rig;
+    f.options.max_concurrent = 3;
+    f.options.checkpoint_mode = CAIRN_AT_LEAST_ONCE;
+    rig_open(&f, 1, &plain, &rig);
+    cairn_barrier barriers[3];
+    for (int i = 0; i < 3; i++) {
+        barriers[i] = rig_trigger(&rig);
+        rig_barrier(&rig, 0, 0, &barriers[i]);
+        rig_expect_nothing(rig.tasks[0]);
+    }
+    for (int i = 0; i < 3; i++) {
+        rig_barrier(&rig, 0, 1, &barriers[i]);
+        cairn_event event = rig_wait(rig.tasks[0], CAIRN_EVENT_BARRIER);
+        ck_assert_uint_eq(event.checkpoint_id, barriers[i].checkpoint_id);
+    }
+    rig_close(&rig);
+}
+END_TEST
+
+/* A later barrier in a channel that owes an earlier one: that one is declined, and the later one
+ * goes its way. */
+START_TEST(test_skipped)
+{
+    struct rig rig;
+    f.options.max_concurrent = 2;
+    rig_open(&f, 1, &plain, &rig);
+    cairn_barrier first = rig_trigger(&rig);
+    rig_barrier(&rig, 0, 0, &first);
+    cairn_barrier second = rig_trigger(&rig);
+    rig_barrier(&rig, 0, 1, &second);
+    ck_assert_int_eq(cairn_gate_is_blocked(rig.gates[0], 0), 0);
+    ck_assert_int_eq(cairn_gate_is_blocked(rig.gates[0], 1), 1);
+    cairn_event event = rig_wait(rig.tasks[0], CAIRN_EVENT_ABORTED);
+    ck_assert_uint_eq(event.checkpoint_id, first.checkpoint_id);
+    rig_barrier(&rig, 0, 0, &second);
+    event = rig_wait(rig.tasks[0], CAIRN_EVENT_BARRIER);
+    ck_assert_uint_eq(event.checkpoint_id, second.checkpoint_id);
+    rig_wait(rig.tasks[0], CAIRN_EVENT_COMPLETED);
+    rig_close(&rig);
+}
+END_TEST
+
+/* ------------------------------------------------------------------------------------------ *
  * Bad calls
  * ------------------------------------------------------------------------------------------ */
 
@@ -831,8 +928,8 @@ START_TEST(test_bad_calls)
 }
 END_TEST
 
-/* A task whose channels have ended is a source: it may take a checkpoint in its own thread. */
-/* Also of what was restored or is still in flight: then the driver takes its barriers. */
+/* A task finishes when every channel has ended, and nothing is left of what was restored; what was
+ * still logged is complete then. The driver takes its barriers. */
 START_TEST(test_finish_when_all_has_come_out)
 {
     struct rig rig;
@@ -864,6 +961,7 @@ START_TEST(test_finish_when_all_has_come_out)
 }
 END_TEST
 
+/* A task whose channels have ended is a source: it may take a checkpoint in its own thread. */
 START_TEST(test_own_checkpoint_after_the_end)
 {
     struct rig rig;
@@ -939,12 +1037,19 @@ static Suite *gate_suite(void)
     tcase_add_test(tcase, test_no_gate_for_records_in_flight);
     tcase_add_test(tcase, test_damaged_records);
     tcase_add_test(tcase, test_writer_keeps_records);
+    tcase_add_test(tcase, test_several_pending);
+    tcase_add_test(tcase, test_skipped);
     tcase_add_test(tcase, test_bad_options);
     tcase_add_test(tcase, test_bad_calls);
     tcase_add_test(tcase, test_own_checkpoint_after_the_end);
     tcase_add_test(tcase, test_finish_when_all_has_come_out);
     tcase_add_test(tcase, test_encoded_barriers);
     suite_add_tcase(suite, tcase);
+    TCase *disk = tcase_create("disk");
+    tcase_set_timeout(disk, 60);
+    tcase_add_checked_fixture(disk, setup_disk, teardown);
+    tcase_add_test(disk, test_waits_for_the_capture);
+    suite_add_tcase(suite, disk);
     return suite;
 }
 

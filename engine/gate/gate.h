@@ -74,6 +74,9 @@ void crn_gate_sync(struct cairn_gate *gate);
 void crn_gate_turn(struct cairn_gate *gate);
 /* The part whose barrier is due and can be taken; NULL: none. Lock held. */
 struct crn_part *crn_gate_due_locked(const struct cairn_gate *gate);
+/* Is one due that cannot be taken yet, since an earlier capture has the database? Its place is
+ * here: nothing may come out of a channel before it is taken. Lock held. */
+bool crn_gate_has_to_wait_locked(const struct cairn_gate *gate);
 /* When the running alignment may overtake; UINT64_MAX: none runs against a clock. */
 uint64_t crn_gate_clock_us(const struct cairn_gate *gate);
 /* Is that time over, or has something changed? */

@@ -94,17 +94,6 @@ static uint64_t find_aligning(const struct crn_alignment *a)
     return 0;
 }
 
-/* A barrier is due. While an earlier capture has the database poll could not take it, and is called
- * when that is over (flights.c). */
-static void call_when_free(struct cairn_gate *gate)
-{
-    struct cairn_job *job = gate->task->job;
-    crn_mutex_lock(&job->lock);
-    if (crn_flight_is_free_locked(gate->task))
-        atomic_fetch_or(&gate->task->runtime->pending, CRN_PENDING_GATE);
-    crn_mutex_unlock(&job->lock);
-}
-
 static void update_pending(struct cairn_gate *gate)
 {
     struct crn_task_runtime *runtime = gate->task->runtime;
@@ -112,7 +101,7 @@ static void update_pending(struct cairn_gate *gate)
     crn_figure_set(&gate->figures.aligning_id, find_aligning(&gate->alignment));
     if (crn_alignment_due(&gate->alignment) != 0) {
         gate->hold |= CRN_GATE_HOLD_DUE;
-        call_when_free(gate);
+        atomic_fetch_or(&runtime->pending, CRN_PENDING_GATE);
     } else {
         gate->hold &= ~(unsigned)CRN_GATE_HOLD_DUE;
     }
@@ -291,6 +280,14 @@ struct crn_part *crn_gate_due_locked(const struct cairn_gate *gate)
     uint64_t id = crn_alignment_due(&gate->alignment);
     crn_mutex_assert_held(&gate->task->job->lock);
     return id == 0 || !crn_flight_is_free_locked(gate->task) ? NULL : find_request_locked(gate, id);
+}
+
+bool crn_gate_has_to_wait_locked(const struct cairn_gate *gate)
+{
+    uint64_t id = crn_alignment_due(&gate->alignment);
+    crn_mutex_assert_held(&gate->task->job->lock);
+    return id != 0 && !crn_flight_is_free_locked(gate->task) &&
+           find_request_locked(gate, id) != NULL;
 }
 
 /* ------------------------------------------------------------------------------------------ *

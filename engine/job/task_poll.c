@@ -120,6 +120,18 @@ int crn_task_check_pollable(struct cairn_task *task, cairn_error **reterr)
     return 0;
 }
 
+/* Nothing may come out of a channel before the barrier that is due, so there is nothing better to
+ * do. false: something else came. */
+static bool wait_until_free_locked(struct cairn_task *task)
+{
+    struct crn_task_runtime *runtime = task->runtime;
+    if (runtime->mailbox_count > 0 || (atomic_load(&runtime->pending) & CRN_PENDING_STOPPED) ||
+        !atomic_load(&task->open))
+        return false;
+    crn_cond_wait(&runtime->wake, &task->job->lock);
+    return true;
+}
+
 /* The barrier that the task is to take now; with a gate, the one that the gate says is due, which
  * may have to be asked without the lock. NULL: none, or the driver takes it. */
 static struct crn_part *due_part_locked(struct cairn_task *task)
@@ -137,6 +149,11 @@ static struct crn_part *due_part_locked(struct cairn_task *task)
         struct crn_part *part = crn_gate_due_locked(gate);
         if (part != NULL)
             return part;
+        if (crn_gate_has_to_wait_locked(gate)) {
+            if (!wait_until_free_locked(task))
+                return NULL;
+            continue;
+        }
         crn_mutex_unlock(&task->job->lock);
         crn_gate_turn(gate);
         crn_mutex_lock(&task->job->lock);
@@ -155,11 +172,11 @@ static int poll_slow(struct cairn_task *task, cairn_event *ret_event, cairn_erro
     if (task->gate != NULL && !task->finished && crn_gate_is_wanted(task->gate))
         crn_gate_turn(task->gate);
     crn_mutex_lock(&job->lock);
-    if (runtime->mailbox_count > 0)
-        event = runtime->mailbox[0];
-    else
+    if (runtime->mailbox_count == 0)
         part = due_part_locked(task);
-    if (part != NULL)
+    if (runtime->mailbox_count > 0) /* perhaps only since then */
+        event = runtime->mailbox[0];
+    else if (part != NULL)
         crn_flight_take_locked(part);
     crn_mutex_unlock(&job->lock);
     if (event.type != CAIRN_EVENT_NONE)
