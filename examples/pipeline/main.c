@@ -3,19 +3,20 @@
  * A job of several operators in threads whose output is exactly once, whatever it is killed by and
  * whenever. pipeline.h says what it computes, and which file to read for what.
  *
- *     pipeline --dir DIR [--records N] [--parallelism 2..4] [--mode
- * exactly-once|at-least-once|unaligned]
- *              [--interval-ms N] [--rate N]
+ *     pipeline --dir DIR [--records N] [--parallelism 2..4] [--interval-ms N] [--rate N]
+ *              [--mode exactly-once|at-least-once|unaligned]
  *     pipeline --dir DIR --records N --check
  *     pipeline --dir DIR --measure ROUNDS
  *
- * Kill it, start it again with the same command, or with another parallelism: it goes on from the
- * newest checkpoint. When it has come to the end, --check counts what is in DIR/output.
+ * Kill it, or end it with SIGTERM, which stops it with a savepoint. Start it again with the same
+ * command, or with another parallelism: it goes on from there. When it has come to the end, --check
+ * counts what is in DIR/output.
  */
 #include "examples/pipeline/pipeline.h"
 
 #include <getopt.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -53,6 +54,7 @@ static int open_job(struct pipeline *p)
     options.checkpoint_mode = o->at_least_once ? CAIRN_AT_LEAST_ONCE : CAIRN_EXACTLY_ONCE;
     options.unaligned = o->unaligned;
     options.state_backend = o->backend;
+    options.control = o->control;
     options.log = print_log;
     options.log_level = o->verbose ? CAIRN_LOG_INFO : CAIRN_LOG_WARNING;
     if (cairn_job_open("pipeline", &options, &p->job, &error) < 0)
@@ -98,6 +100,27 @@ static int start_threads(struct pipeline *p)
     return r;
 }
 
+static volatile sig_atomic_t terminated;
+
+static void on_signal(int number)
+{
+    terminated = number;
+}
+
+/* SIGTERM: stop with a savepoint. Tasks get STOPPING and STOPPED (operator.c), and the next start
+ * goes on from it, with nothing to be done again. If it fails, the job goes on. */
+static void stop_with_savepoint(struct pipeline *p)
+{
+    char target[4096];
+    cairn_savepoint_options options = CAIRN_SAVEPOINT_OPTIONS_INIT;
+    cairn_error *error = NULL;
+    (void)snprintf(target, sizeof target, "%s/savepoints", p->options->dir);
+    options.target_uri = target;
+    options.stop = 1;
+    if (cairn_savepoint_begin(p->job, &options, NULL, &error) < 0)
+        (void)fail(p, "cannot stop", error);
+}
+
 static double seconds_of(clockid_t clock)
 {
     struct timespec now;
@@ -105,7 +128,8 @@ static double seconds_of(clockid_t clock)
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-/* When every task has come to its end, one more checkpoint makes the last of the output visible. */
+/* When every task has come to its end, one more checkpoint makes the last of the output visible. A
+ * job that was stopped with a savepoint has that instead. */
 static void finish(struct pipeline *p)
 {
     const struct timespec moment = {.tv_nsec = 2000000};
@@ -113,12 +137,19 @@ static void finish(struct pipeline *p)
     cairn_checkpoint_info info = CAIRN_CHECKPOINT_INFO_INIT;
     const double wall_s = seconds_of(CLOCK_MONOTONIC);
     const double cpu_s = seconds_of(CLOCK_PROCESS_CPUTIME_ID);
-    while (atomic_load(&p->at_end) < tasks && !atomic_load(&p->stop))
+    while ((atomic_load(&p->at_end) < tasks || atomic_load(&p->is_ending)) &&
+           !atomic_load(&p->has_stopped) && !atomic_load(&p->stop)) {
+        if (terminated) {
+            terminated = 0;
+            stop_with_savepoint(p);
+        }
         (void)nanosleep(&moment, NULL);
+    }
     if (p->options->ret_spent != NULL)
         *p->options->ret_spent = (struct spent){seconds_of(CLOCK_MONOTONIC) - wall_s,
                                                 seconds_of(CLOCK_PROCESS_CPUTIME_ID) - cpu_s};
-    while (!atomic_load(&p->stop) && atomic_load(&p->last_checkpoint) == 0) {
+    while (!atomic_load(&p->has_stopped) && !atomic_load(&p->stop) &&
+           atomic_load(&p->last_checkpoint) == 0) {
         cairn_error *error = NULL;
         int r = cairn_job_checkpoint(p->job, NULL, &info, &error);
         if (r == 0)
@@ -176,7 +207,8 @@ static int usage(void)
     fprintf(stderr,
             "usage: pipeline --dir DIR [--records N] [--customers N] [--parallelism 2..4]\n"
             "                [--mode exactly-once|at-least-once|unaligned] [--interval-ms N]\n"
-            "                [--rate N] [--backend rocksdb|heap] [--memtable-mb N] [--quiet]\n"
+            "                [--rate N] [--backend rocksdb|heap] [--memtable-mb N]\n"
+            "                [--control unix|ADDRESS] [--quiet]\n"
             "                [--check | --measure ROUNDS]\n");
     return 2;
 }
@@ -199,6 +231,7 @@ int main(int argc, char **argv)
                                           {"rate", required_argument, NULL, 'r'},
                                           {"backend", required_argument, NULL, 'b'},
                                           {"memtable-mb", required_argument, NULL, 't'},
+                                          {"control", required_argument, NULL, 'l'},
                                           {"quiet", no_argument, NULL, 'q'},
                                           {"check", no_argument, NULL, 'k'},
                                           {"measure", required_argument, NULL, 'e'},
@@ -240,6 +273,9 @@ int main(int argc, char **argv)
         case 't':
             o.memtable_bytes = strtoull(optarg, NULL, 10) << 20;
             break;
+        case 'l':
+            o.control = optarg;
+            break;
         case 'q':
             o.verbose = false;
             break;
@@ -257,6 +293,7 @@ int main(int argc, char **argv)
         return usage();
     if (check)
         return check_output(&o);
+    (void)signal(SIGTERM, on_signal);
     if (rounds > 0)
         return measure(&o, rounds) == 0 ? 0 : 1;
     return run_pipeline(&o) == 0 ? 0 : 1;

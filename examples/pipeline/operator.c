@@ -25,14 +25,45 @@ bool send_record(struct node *node, uint32_t output, const void *data, size_t si
     return inbox_put(node->outputs[output], node->subtask, &message);
 }
 
+static void send_barrier(struct node *node, const cairn_barrier *barrier)
+{
+    const struct message message = {.type = MESSAGE_BARRIER, .barrier = *barrier};
+    send_to_all(node, &message);
+}
+
 static void on_event(struct node *node, const cairn_event *event)
 {
-    if (event->type == CAIRN_EVENT_BARRIER) {
-        const struct message message = {.type = MESSAGE_BARRIER, .barrier = event->barrier};
-        send_to_all(node, &message);
-    }
-    if (event->type == CAIRN_EVENT_COMPLETED)
+    struct pipeline *p = node->pipeline;
+    switch (event->type) {
+    case CAIRN_EVENT_BARRIER:
+        send_barrier(node, &event->barrier);
+        break;
+    case CAIRN_EVENT_COMPLETED:
         node->completed = event->checkpoint_id;
+        break;
+    /* A stop with savepoint: `cairn stop` asks for it. */
+    case CAIRN_EVENT_DRAIN:
+        node->is_draining = true;
+        atomic_store(&p->is_ending, true);
+        break;
+    case CAIRN_EVENT_STOPPING:
+        node->is_stopping = true;
+        atomic_store(&p->is_ending, true);
+        send_barrier(node, &event->barrier);
+        break;
+    case CAIRN_EVENT_STOPPED:
+        node->is_stopping = false;
+        atomic_store(&p->has_stopped, true);
+        break;
+    case CAIRN_EVENT_ABORTED: /* if it was the stop: the job goes on */
+        node->is_stopping = false;
+        atomic_store(&p->is_ending, false);
+        break;
+    case CAIRN_EVENT_NONE:
+    case CAIRN_EVENT_SAVEPOINT:
+    case CAIRN_EVENT_INDEPENDENT:
+        break;
+    }
 }
 
 int serve_events(struct node *node, bool is_idle)
@@ -41,14 +72,18 @@ int serve_events(struct node *node, bool is_idle)
     cairn_error *error = NULL;
     cairn_event event;
     do {
-        int r = is_idle ? cairn_task_wait(node->task, IDLE_MS, &event, &error)
-                        : cairn_task_poll(node->task, &event, &error);
+        int r = is_idle || node->is_stopping ? cairn_task_wait(node->task, IDLE_MS, &event, &error)
+                                             : cairn_task_poll(node->task, &event, &error);
         if (r < 0)
             return fail(p, "poll", error);
         on_event(node, &event);
         is_idle = false;
-    } while (event.type != CAIRN_EVENT_NONE);
-    return atomic_load(&p->stop) ? -1 : 0;
+        if (event.type == CAIRN_EVENT_STOPPED)
+            return 1;
+        if (atomic_load(&p->stop))
+            return -1;
+    } while (event.type != CAIRN_EVENT_NONE || node->is_stopping);
+    return 0;
 }
 
 void run_to_the_last_checkpoint(struct node *node)
@@ -60,7 +95,7 @@ void run_to_the_last_checkpoint(struct node *node)
     atomic_fetch_add(&p->at_end, 1);
     while (atomic_load(&p->last_checkpoint) == 0 ||
            node->completed < atomic_load(&p->last_checkpoint))
-        if (serve_events(node, true) < 0)
+        if (serve_events(node, true) != 0)
             return;
 }
 
@@ -152,7 +187,7 @@ static int run_until_inputs_end(struct node *node)
     if (process_restored(node) < 0)
         return -1;
     while (node->open_channels > 0) {
-        if (announce(node) < 0 || serve_events(node, false) < 0)
+        if (announce(node) < 0 || serve_events(node, false) != 0)
             return -1;
         int channel = inbox_take(&node->in, node->gate, &message);
         if (channel >= 0 && handle(node, (uint32_t)channel, &message) < 0)

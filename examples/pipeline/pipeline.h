@@ -87,6 +87,7 @@ struct options {
     uint64_t interval_ms;
     int64_t rate; /* orders per second and source; 0: as many as there is room for */
     const char *backend;
+    const char *control; /* where `cairn status`, `cairn stop` and the like find the job; NULL: nowhere */
     uint64_t memtable_bytes; /* of the statements; 0: Cairn's default */
     bool verbose;
     struct spent *ret_spent; /* for measure.c; may be NULL */
@@ -102,6 +103,8 @@ struct node {
     pthread_t thread;
     bool has_thread;
     uint64_t completed; /* newest checkpoint that the task knows to be complete */
+    bool is_draining;   /* the job is going to stop: end the input */
+    bool is_stopping;   /* its last savepoint has this task's state: process nothing more */
     struct inbox *outputs[PARALLELISM_MAX]; /* which of its channels: `subtask` */
     uint32_t output_count;
     /* With inputs: */
@@ -121,9 +124,11 @@ struct pipeline {
     const struct options *options;
     cairn_job *job;
     struct node sources[SOURCES], statements[PARALLELISM_MAX], files;
-    atomic_bool stop;                          /* somebody failed */
-    atomic_uint at_end;                        /* tasks that have nothing left to do */
-    atomic_uint_fast64_t last_checkpoint;      /* when it is complete, tasks end; 0: not yet */
+    atomic_bool stop;                     /* somebody failed */
+    atomic_uint at_end;                   /* tasks that have nothing left to do */
+    atomic_uint_fast64_t last_checkpoint; /* when it is complete, tasks end; 0: not yet */
+    atomic_bool is_ending;                /* a stop with savepoint is under way */
+    atomic_bool has_stopped;              /* with it */
 };
 
 /* Says what went wrong and ends all threads. @return -1 */
@@ -134,7 +139,7 @@ int run_pipeline(const struct options *options);
 /* ---- operator.c ---- */
 
 /* Fetches events until there is none, and sends barriers on; an idle task waits a moment for the
- * first. @return 0, or -1: the task has to end */
+ * first. @return 0, 1: the job has stopped, or -1: somebody failed; the task has to end */
 int serve_events(struct node *node, bool is_idle);
 /* The task has nothing left to do: tells its outputs. But checkpoints go on, until one is complete
  * that holds all that was done. */

@@ -70,8 +70,10 @@ void *run_source(void *argument)
     struct timespec start;
     clock_gettime(CLOCK_MONOTONIC, &start);
     for (int64_t sent = 0; node->next_order < o->records; sent++) {
-        if (serve_events(node, false) < 0)
+        if (serve_events(node, false) != 0)
             return NULL;
+        if (node->is_draining)
+            break;
         struct order order = make_order(node->next_order, o->customers);
         int output = cairn_subtask_of_key(order.customer, sizeof order.customer, o->parallelism,
                                           MAX_PARALLELISM);
