@@ -113,6 +113,16 @@ static int check_checkpoint_options(const struct cairn_job *job, cairn_error **r
     return 0;
 }
 
+static int take_control_options(struct cairn_job *job, cairn_error **reterr)
+{
+    int r = crn_control_new(job, job->options.control, job->options.control_token, &job->control,
+                            reterr);
+    if (r < 0)
+        crn_err_prefix(reterr, "job '%s'", job->name);
+    job->options.control_token = NULL; /* the control's alone */
+    return r;
+}
+
 static int take_options(struct cairn_job *job, const cairn_job_options *options,
                         cairn_error **reterr)
 {
@@ -142,6 +152,7 @@ static int take_options(struct cairn_job *job, const cairn_job_options *options,
                             job->name);
     CRN_TRY(check_restore_options(job, reterr));
     CRN_TRY(check_checkpoint_options(job, reterr));
+    CRN_TRY(take_control_options(job, reterr));
     if (job->backend == NULL) {
         int r = crn_backend_find(o->state_backend, &job->backend, reterr);
         if (r < 0) {
@@ -259,6 +270,7 @@ void crn_job_unref(struct cairn_job *job)
     if (atomic_fetch_sub(&job->refs, 1) != 1)
         return;
     crn_recorder_free(job->recorder);
+    crn_control_free(job->control);
     crn_source_done(&job->source);
     crn_joblog_done(&job->joblog);
     for (size_t i = 0; i < job->garbage_count; i++)
@@ -355,14 +367,21 @@ static int check_restored_locked(const struct cairn_job *job, struct cairn_buffe
                         (const char *)lost->data);
 }
 
-static int start_locked(struct cairn_job *job, struct cairn_buffer *lost, cairn_error **reterr)
+static int check_startable_locked(const struct cairn_job *job, cairn_error **reterr)
 {
     if (job->closed || job->closing)
         return crn_err_fail(reterr, CAIRN_ECLOSED, NULL, "job '%s' is closed", job->name);
-    if (job->started)
+    if (job->started || job->starting)
         return crn_err_fail(reterr, CAIRN_EINVAL, NULL, "job '%s' was started before", job->name);
     if (job->task_count == 0)
         return crn_err_fail(reterr, CAIRN_EINVAL, NULL, "job '%s' has no task", job->name);
+    return 0;
+}
+
+static int start_locked(struct cairn_job *job, struct cairn_buffer *lost, cairn_error **reterr)
+{
+    if (job->closing)
+        return crn_err_fail(reterr, CAIRN_ECLOSED, NULL, "job '%s' is closed", job->name);
     CRN_TRY(check_subtasks_locked(job, reterr));
     CRN_TRY(check_restored_locked(job, lost, reterr));
     CRN_TRY(crn_gates_check_locked(job, reterr));
@@ -384,14 +403,33 @@ int cairn_job_start(cairn_job *job, cairn_error **reterr)
         return crn_err_fail(reterr, CAIRN_EINVAL, NULL, "job is NULL");
     CRN_AUTO_BUFFER struct cairn_buffer lost = {0};
     crn_mutex_lock(&job->lock);
-    int r = start_locked(job, &lost, reterr);
+    int r = check_startable_locked(job, reterr);
+    job->starting = r == 0;
     crn_mutex_unlock(&job->lock);
+    CRN_TRY(r);
+    r = crn_control_start(job->control, reterr); /* it takes its time, and can fail */
+    crn_mutex_lock(&job->lock);
+    if (r == 0)
+        r = start_locked(job, &lost, reterr);
+    job->starting = false;
+    crn_mutex_unlock(&job->lock);
+    if (r == 0) {
+        crn_control_announce(job->control);
+    } else {
+        crn_control_leave(job->control);
+        crn_control_stop(job->control);
+    }
     if (r == 0 && lost.size > 0)
         crn_tell(&job->log, CAIRN_LOG_WARNING, "job",
                  CRN_FACTS(.told = CRN_TOLD_STATE_DROPPED, .reason = (const char *)lost.data),
                  "job '%s': dropping the state of operators without a task: %s", job->name,
                  (const char *)lost.data);
     return r;
+}
+
+const char *cairn_job_control_address(cairn_job *job)
+{
+    return job == NULL ? "" : crn_control_address(job->control);
 }
 
 static int give_info(const cairn_checkpoint_info *from, cairn_checkpoint_info *ret_info)
@@ -425,6 +463,7 @@ void cairn_job_close(cairn_job *job)
 {
     if (job == NULL)
         return;
+    crn_control_leave(job->control);
     crn_mutex_lock(&job->lock);
     job->closing = true;
     if (job->ending == CRN_ENDING_NONE)
@@ -432,6 +471,7 @@ void cairn_job_close(cairn_job *job)
     crn_mutex_unlock(&job->lock);
     crn_driver_stop(job);
     crn_pool_free(CRN_TAKE(job->pool));
+    crn_control_stop(job->control); /* all that its orders wait for has ended */
     crn_mutex_lock(&job->lock);
     while (job->visitors > 0)
         crn_cond_wait(&job->wake_waiters, &job->lock);

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/thread.h"
 #include "cairn/store.h"
+#include "engine/control/control.h"
 #include "engine/gate/in_flight.h"
 #include "engine/job/coordinator.h"
 #include "engine/log/joblog.h"
@@ -203,6 +204,7 @@ struct crn_restore_source {
 
 struct cairn_job {
     /* Constant after open. */
+    struct crn_control *control; /* its endpoint; NULL: none is wanted */
     char *name;
     cairn_job_options options; /* defaults filled in; strings owned */
     const struct crn_state_backend *backend;
@@ -241,7 +243,7 @@ struct cairn_job {
     size_t task_count;
     size_t finished_count; /* of them, whose input has ended */
     uint32_t next_ordinal;
-    bool started, closing, closed, fenced;
+    bool starting, started, closing, closed, fenced;
     cairn_error *fence_error; /* set with fenced */
     bool task_lost;           /* a task was closed while the job runs: no checkpoint can be whole */
     char *lost_task;          /* which; may be NULL */

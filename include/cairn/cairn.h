@@ -399,7 +399,9 @@ CAIRN_API CAIRN_MUST_CHECK int cairn_job_open(const char *name, const cairn_job_
  * @return 0, or CAIRN_ENONRESTORED (the restored checkpoint has operators that no task opened; the
  *         message lists them; see allow_non_restored_state), CAIRN_EINVAL (no task, some subtask of
  *         an opened operator is missing, still being opened or was opened with other options, or
- *         started before), CAIRN_ECLOSED, CAIRN_ENOMEM. After a failure it may be called again.
+ *         started before), CAIRN_ECLOSED, CAIRN_ENOMEM; of the control endpoint CAIRN_EBUSY (somebody
+ *         listens there), CAIRN_EINVAL (a path too long for a socket), CAIRN_EACCES or CAIRN_EIO. After a
+ *         failure it may be called again.
  * Register the states that the service needs before: what was claimed (CAIRN_CLAIM) is removed from
  * where it was in the background once this has succeeded. cairn_job_close() waits for that. What cannot
  * be removed is logged as a warning, and tried again after the next start. */
