@@ -4,12 +4,14 @@
 
 #include "cairn/cairn.h"
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
 /* Mutexes with ranks: a thread may only take a mutex of a higher rank than all it holds. The order
  * is asserted (thread-local stack), in release builds too: a check costs two loads. */
 enum crn_lock_rank {
     CRN_RANK_JOB = 1, /* engine: job, coordinator, tasks' mailboxes */
+    CRN_RANK_CONTROL, /* orders given through a job's control endpoint */
     CRN_RANK_STATE,   /* a state backend's own */
     CRN_RANK_STORE,   /* a store's own */
     CRN_RANK_POOL,    /* thread pool queue */
@@ -36,6 +38,20 @@ void crn_cond_wait(struct crn_cond *cond, struct crn_mutex *mutex);
 bool crn_cond_wait_until(struct crn_cond *cond, struct crn_mutex *mutex, uint64_t deadline_us);
 void crn_cond_signal(struct crn_cond *cond);
 void crn_cond_broadcast(struct crn_cond *cond);
+
+/* A figure that one thread writes and any may read: without a locked instruction. */
+static inline uint64_t crn_figure_get(const atomic_uint_fast64_t *figure)
+{
+    return atomic_load_explicit(figure, memory_order_relaxed);
+}
+static inline void crn_figure_set(atomic_uint_fast64_t *figure, uint64_t value)
+{
+    atomic_store_explicit(figure, value, memory_order_relaxed);
+}
+static inline void crn_figure_add(atomic_uint_fast64_t *figure, uint64_t n)
+{
+    crn_figure_set(figure, crn_figure_get(figure) + n);
+}
 
 uint64_t crn_now_us(void); /* monotonic */
 int64_t crn_wall_ms(void); /* Unix time */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The smallest service: counts how often it was started. Run it several times.
- * Usage: quickstart DIRECTORY */
+ * Usage: quickstart DIRECTORY
+ * Settings (`cairn help settings`) override the program's options: CAIRN_CHECKPOINT_RETAINED=3,
+ * say. */
 #include <cairn/cairn.h>
 
 #include <stdio.h>
@@ -24,14 +26,18 @@ int main(int argc, char **argv)
     cairn_job *job;
     cairn_task *task;
     cairn_value *count;
+    cairn_settings *settings;
     cairn_job_options options = CAIRN_JOB_OPTIONS_INIT;
     options.store_uri = store;
     options.local_dir = local;
-    if (cairn_job_open("quickstart", &options, &job, &error) < 0 ||
+    if (cairn_settings_load(NULL, &settings, &error) < 0 ||
+        cairn_settings_apply(settings, &options, &error) < 0 ||
+        cairn_job_open("quickstart", &options, &job, &error) < 0 ||
         cairn_task_open(job, "counter", NULL, &task, &error) < 0 ||
         cairn_value_state(task, "count", CAIRN_INT64, NULL, &count, &error) < 0 ||
         cairn_job_start(job, &error) < 0)
         return die(error);
+    cairn_settings_free(settings);
 
     int64_t n = 0;
     if (cairn_task_set_key(task, "starts", 6) < 0 || cairn_value_get_int64(count, &n, &error) < 0 ||

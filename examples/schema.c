@@ -72,6 +72,7 @@ int main(int argc, char **argv)
     cairn_job *job;
     cairn_task *task;
     cairn_value *visitors;
+    cairn_settings *settings;
     cairn_job_options options = CAIRN_JOB_OPTIONS_INIT;
     cairn_state_options state = CAIRN_STATE_OPTIONS_INIT;
     options.store_uri = store;
@@ -81,11 +82,14 @@ int main(int argc, char **argv)
         cairn_struct_new(serializer, &visitor, &error) < 0)
         return die(error);
     state.serializer = serializer;
-    if (cairn_job_open("visitors", &options, &job, &error) < 0 ||
+    if (cairn_settings_load(NULL, &settings, &error) < 0 ||
+        cairn_settings_apply(settings, &options, &error) < 0 ||
+        cairn_job_open("visitors", &options, &job, &error) < 0 ||
         cairn_task_open(job, "visits", NULL, &task, &error) < 0 ||
         cairn_value_state(task, "visitor", CAIRN_STRUCT, &state, &visitors, &error) < 0 ||
         cairn_job_start(job, &error) < 0)
         return die(error);
+    cairn_settings_free(settings);
     cairn_serializer_release(serializer); /* the state and the struct hold it */
 
     if (visit(task, visitors, visitor, "ann", &error) < 0 ||

@@ -9,6 +9,14 @@
  * belong together, so every word is counted exactly once. At the end of the input the counts are
  * written as "count word" lines.
  *
+ * What an operator may want to change (`cairn help settings`) is taken from the file that
+ * $CAIRN_SETTINGS names and from the environment. So this starts it from a savepoint, and again
+ * whenever it crashes:
+ *
+ *     cairn run -s SAVEPOINT -- wordcount --dir DIR --input FILE --output FILE
+ *
+ * It can be stopped with `cairn stop` (needs control.listen), and then ends with status 0.
+ *
  * A word is a run of ASCII letters, in lower case.
  */
 #include <cairn/cairn.h>
@@ -17,6 +25,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,6 +45,7 @@ struct service {
     FILE *in;
     int64_t offset; /* of the next byte to read */
     uint64_t words; /* since this start */
+    bool stopped;   /* with a savepoint, cancelled, or replaced by another process */
 };
 
 static int fail(const char *what, cairn_error *error)
@@ -62,6 +72,20 @@ static int store_position(void *context, cairn_task *task, uint64_t checkpoint_i
     return r < 0 ? r : cairn_operator_list_add_int64(s->position, s->offset, NULL);
 }
 
+/* The job with these options, and over them what the operator has set. */
+static int open_job(struct service *s, cairn_job_options *options)
+{
+    cairn_error *error = NULL;
+    cairn_settings *settings = NULL;
+    int r = cairn_settings_load(NULL, &settings, &error);
+    if (r == 0)
+        r = cairn_settings_apply(settings, options, &error);
+    if (r == 0)
+        r = cairn_job_open("wordcount", options, &s->job, &error);
+    cairn_settings_free(settings);
+    return r < 0 ? fail("cannot open the job", error) : 0;
+}
+
 static int open_service(struct service *s)
 {
     char store[4096], local[4096];
@@ -75,8 +99,8 @@ static int open_service(struct service *s)
     job_options.checkpoint_interval_ms = s->interval_ms;
     job_options.num_retained = 3;
     job_options.log = print_log;
-    if (cairn_job_open("wordcount", &job_options, &s->job, &error) < 0)
-        return fail("cannot open the job", error);
+    if (open_job(s, &job_options) < 0)
+        return -1;
 
     cairn_task_options task_options = CAIRN_TASK_OPTIONS_INIT;
     task_options.name = "count words";
@@ -160,23 +184,57 @@ static void pace(const struct service *s, const struct timespec *start)
     clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL);
 }
 
+/* Cancelled, or replaced by another process: nobody is to start this one again, so it ends with
+ * status 0. Everything else is a failure. */
+static int end_or_fail(struct service *s, int code, cairn_error *error)
+{
+    if (code != CAIRN_ECANCELED && code != CAIRN_EFENCED)
+        return fail("stopped", error);
+    fprintf(stderr, "wordcount: %s\n", cairn_error_message(error));
+    cairn_error_free(error);
+    s->stopped = true;
+    return 0;
+}
+
+/* The savepoint that the job stops with has been taken of this task: nothing is read until it is
+ * known whether that came to be complete. */
+static int wait_for_stop(struct service *s)
+{
+    cairn_event event = {0};
+    cairn_error *error = NULL;
+    while (event.type != CAIRN_EVENT_STOPPED && event.type != CAIRN_EVENT_ABORTED) {
+        int r = cairn_task_wait(s->task, 1000, &event, &error);
+        if (r < 0)
+            return end_or_fail(s, r, error);
+    }
+    s->stopped = event.type == CAIRN_EVENT_STOPPED;
+    return 0;
+}
+
 static int run(struct service *s)
 {
     char word[WORD_MAX];
     size_t n;
     struct timespec start;
     clock_gettime(CLOCK_MONOTONIC, &start);
-    while ((n = read_word(s, word)) > 0) {
+    while (!s->stopped && (n = read_word(s, word)) > 0) {
         cairn_event event;
         cairn_error *error = NULL;
         if (count_word(s, word, n) < 0)
             return -1;
         s->words++;
-        if (cairn_task_poll(s->task, &event, &error) < 0)
-            return fail("stopped", error);
+        int r = cairn_task_poll(s->task, &event, &error);
+        if (r < 0)
+            r = end_or_fail(s, r, error);
+        else if (event.type == CAIRN_EVENT_STOPPING)
+            r = wait_for_stop(s);
+        if (r < 0)
+            return r;
         pace(s, &start);
     }
     cairn_error *error = NULL;
+    if (s->stopped)
+        return 0;
     if (cairn_task_checkpoint(s->task, NULL, NULL, &error) < 0)
         return fail("the last checkpoint", error);
     return 0;
@@ -252,9 +310,11 @@ int main(int argc, char **argv)
         r = open_input(&s);
     if (r == 0)
         r = run(&s);
-    if (r == 0)
+    if (r == 0 && s.stopped)
+        printf("stopped: %" PRIu64 " words since this start\n", s.words);
+    if (r == 0 && !s.stopped)
         r = write_counts(&s);
-    if (r == 0)
+    if (r == 0 && !s.stopped)
         printf("done: %" PRIu64 " words since this start\n", s.words);
     cairn_job_close(s.job);
     cairn_task_close(s.task);

@@ -308,6 +308,7 @@ static int convert_record(const struct source *source, struct crn_record *to,
     info->duration_us = from->duration_us;
     info->pid = from->pid;
     info->restored_id = from->restored_id;
+    to->ids_ahead = from->ids_ahead;
     if (copy_16(info->uuid, &from->uuid) < 0)
         return broken(source, "W2", "the uuid is not 16 bytes long");
     if (from->previous_hash.len != 0) {

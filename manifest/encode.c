@@ -282,6 +282,7 @@ static void fill_record(struct tree *tree, const struct crn_record *record)
         fill_savepoint(tree, info);
     if (info->source_id != 0)
         fill_source(tree, info);
+    to->ids_ahead = record->ids_ahead;
 }
 
 int crn_record_encode(const struct crn_record *record, struct cairn_buffer *out,

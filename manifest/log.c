@@ -28,7 +28,9 @@ enum crn_collision crn_log_judge_collision(const struct crn_record *mine,
  * below may be deleted already.
  *
  * A log that has no checkpoint has nothing to keep: it begins at its newest record, whatever that
- * is. Else a service that never gets to its first checkpoint would grow it with every start.
+ * is. Else a service that never gets to its first checkpoint would grow it with every start. But
+ * the pointer to a savepoint that the job was stopped with is what the next start goes on from, as
+ * a checkpoint is: it stays until a checkpoint above it is complete.
  */
 uint64_t crn_log_next_start(const uint64_t *ids, size_t count, uint64_t old_start,
                             uint64_t new_checkpoint_id, uint32_t num_retained)
@@ -47,9 +49,11 @@ uint64_t crn_log_next_start(const uint64_t *ids, size_t count, uint64_t old_star
 }
 
 uint64_t crn_log_next_start_without(size_t checkpoint_count, size_t unreadable_count,
-                                    uint64_t old_start, uint64_t id)
+                                    uint64_t stop_id, uint64_t old_start, uint64_t id)
 {
-    return checkpoint_count == 0 && unreadable_count == 0 ? id : old_start;
+    if (checkpoint_count > 0 || unreadable_count > 0)
+        return old_start;
+    return stop_id == 0 ? id : stop_id > old_start ? stop_id : old_start;
 }
 
 static int set_text_or_empty(const char **field, const char *text)
@@ -99,11 +103,13 @@ static int by_text(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* The head was read before the caller looked at the store, and only a writer that resolved an id
- * may reference its objects. So an object of a resolved id that nothing live references can never
- * be referenced again; one of an id above the head may be on its way into a checkpoint. */
-cairn_object_status crn_log_classify(const char *key, uint64_t head_id, uint64_t log_start,
-                                     const char *const *live_sorted, size_t live_count)
+/* The caller looked at the store before it read the log, and only the record of an id may bring its
+ * objects into the log. So an object of a resolved id that nothing live references can never be
+ * referenced again; one of an id above the head may be on its way into a checkpoint. Not if its
+ * writer has been fenced, though: that one resolves ids in order, and the fence has the next. */
+cairn_object_status crn_log_classify(const char *key, uint64_t head_id, uint64_t epoch,
+                                     uint64_t log_start, const char *const *live_sorted,
+                                     size_t live_count)
 {
     const struct crn_key_info info = crn_key_parse(key);
     switch (info.type) {
@@ -117,7 +123,7 @@ cairn_object_status crn_log_classify(const char *key, uint64_t head_id, uint64_t
     }
     if (live_count > 0 && bsearch(&key, live_sorted, live_count, sizeof(key), by_text) != NULL)
         return CAIRN_OBJECT_LIVE;
-    return info.id > head_id ? CAIRN_OBJECT_UNRESOLVED : CAIRN_OBJECT_DEAD;
+    return info.id > head_id && info.epoch >= epoch ? CAIRN_OBJECT_UNRESOLVED : CAIRN_OBJECT_DEAD;
 }
 
 /* Calls for every file that is an object of its own; `live` NULL only counts. */

@@ -57,6 +57,7 @@ struct crn_record {
     char *job;
     bool has_previous_hash;
     struct crn_hash128 previous_hash;
+    uint32_t ids_ahead; /* above it, that may have objects already: attempts in flight; 0: one */
     struct crn_operator *operators; /* of a checkpoint, or of a savepoint in its own directory */
     size_t operator_count, operator_capacity;
     struct crn_history *history;
@@ -99,6 +100,11 @@ static inline bool crn_record_is_restorable(const struct crn_record *record)
             (record->info.location == NULL || record->info.location[0] == '\0'));
 }
 void crn_file_done(struct crn_file *file);
+/* Is it keyed state? Operator state and records in flight stand beside it. */
+static inline bool crn_file_is_keyed(const struct crn_file *file)
+{
+    return file->info.role != CAIRN_FILE_OPERATOR_STATE && file->info.role != CAIRN_FILE_IN_FLIGHT;
+}
 /* The last step before encoding, for records of every kind: sums sizes and counts from the files
  * upwards (full_bytes, new_bytes = what has checkpoint_id == the record's id, file_count,
  * new_file_count, barrier_max_us, ...; sums stop at UINT64_MAX), sets info.state from the kind,
@@ -177,19 +183,21 @@ enum crn_collision crn_log_judge_collision(const struct crn_record *mine,
 uint64_t crn_log_next_start(const uint64_t *ids, size_t count, uint64_t old_start,
                             uint64_t new_checkpoint_id, uint32_t num_retained);
 /* The same for a new record `id` that is no checkpoint, given how many records of the log are
- * complete checkpoints and how many cannot be read, so that they might be. */
+ * complete checkpoints, how many cannot be read, so that they might be, and the newest that points
+ * to a savepoint with which the job was stopped; 0: none. */
 uint64_t crn_log_next_start_without(size_t checkpoint_count, size_t unreadable_count,
-                                    uint64_t old_start, uint64_t id);
+                                    uint64_t stop_id, uint64_t old_start, uint64_t id);
 
 /* Fill record->history for a record that follows `head` (NULL: none): head's history, head itself,
  * the oldest dropped above CRN_LIMIT_HISTORY. 0 or CAIRN_ENOMEM. */
 int crn_log_extend_history(struct crn_record *record, const struct crn_record *head);
 
-/* What garbage collection may do with a key, given the log's head and the sorted set of live keys.
- * A manifest below log_start is dead: no reader looks at it any more. One above the head is a
- * manifest: it is newer than what the caller read. */
-cairn_object_status crn_log_classify(const char *key, uint64_t head_id, uint64_t log_start,
-                                     const char *const *live_sorted, size_t live_count);
+/* What garbage collection may do with a key, given the log's head, its highest epoch and the sorted
+ * set of live keys. A manifest below log_start is dead: no reader looks at it any more. One above
+ * the head is a manifest: it is newer than what the caller read. */
+cairn_object_status crn_log_classify(const char *key, uint64_t head_id, uint64_t epoch,
+                                     uint64_t log_start, const char *const *live_sorted,
+                                     size_t live_count);
 
 /* Objects (not inlined) that a record references; pointers into the record, sorted bytewise and
  * unique across all given records. *ret is malloc'ed. */

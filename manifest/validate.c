@@ -79,9 +79,10 @@ static bool is_place_right(const cairn_record_info *info)
 
 static bool is_reason_right(const cairn_record_info *info)
 {
-    const bool has_reason = info->reason != NULL && info->reason[0] != '\0';
-    return has_reason == (info->kind == CAIRN_RECORD_ABORTED) &&
-           is_clean(info->reason, CRN_REASON_MAX);
+    const bool is_fitting = info->kind == CAIRN_RECORD_ABORTED
+                                ? !is_empty(info->reason)
+                                : is_empty(info->reason) || info->kind == CAIRN_RECORD_FENCE;
+    return is_fitting && is_clean(info->reason, CRN_REASON_MAX);
 }
 
 static int rule_r1(const struct crn_rule_scope *s)

@@ -268,16 +268,20 @@ END_TEST
 /* M13: without its newest manifests a job looks younger than it is, without any like a new one. */
 START_TEST(test_a_log_without_its_top_is_refused)
 {
-    static const char *const manifests[] = {"job/MANIFEST-chk4", "job/MANIFEST-chk3",
-                                            "job/MANIFEST-chk2", "job/MANIFEST-chk1"};
+    static const char *const manifests[] = {"job/MANIFEST-chk5", "job/MANIFEST-chk4",
+                                            "job/MANIFEST-chk3", "job/MANIFEST-chk2"};
+    struct subject s;
+    f.options.num_retained = CHECKPOINTS + 1;
+    ck_ok(subject_open(&f, "job", &s, reterr)); /* with a fence, which is 5 */
+    ck_ok(subject_checkpoint(&s, true, NULL, reterr));
+    subject_close(&s);
+    store_remove(f.store, "job/MANIFEST-chk6");
     store_remove(f.store, manifests[0]);
-    store_remove(f.store, manifests[1]);
     size_t objects = store_count(f.store, "job/shared/") + store_count(f.store, "job/chk-");
-    expect_refused(CAIRN_EMISSING, "job/MANIFEST-chk3");
-    store_remove(f.store, manifests[2]);
-    if (store_has(f.store, manifests[3]))
-        store_remove(f.store, manifests[3]);
     expect_refused(CAIRN_EMISSING, manifests[0]);
+    for (size_t i = 1; i < CRN_COUNT(manifests); i++)
+        store_remove(f.store, manifests[i]);
+    expect_refused(CAIRN_EMISSING, "job/MANIFEST-chk6");
     ck_assert_uint_eq(store_count(f.store, "job/shared/") + store_count(f.store, "job/chk-"),
                       objects);
 }

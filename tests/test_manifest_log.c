@@ -144,7 +144,7 @@ static const char *const foreign_keys[] = {
 START_TEST(what_is_not_ours_is_foreign)
 {
     ck_assert_msg(crn_key_parse(foreign_keys[_i]).type == CRN_KEY_FOREIGN, "%s", foreign_keys[_i]);
-    ck_assert_int_eq(crn_log_classify(foreign_keys[_i], 9, 1, NULL, 0), CAIRN_OBJECT_FOREIGN);
+    ck_assert_int_eq(crn_log_classify(foreign_keys[_i], 9, 1, 1, NULL, 0), CAIRN_OBJECT_FOREIGN);
 }
 END_TEST
 
@@ -154,7 +154,7 @@ START_TEST(marks_are_known_and_left_alone)
     static const char *const marks[] = {CRN_MARK_CLAIMED, CRN_MARK_DISPOSING};
     for (size_t i = 0; i < CRN_COUNT(marks); i++) {
         ck_assert_int_eq(crn_key_parse(marks[i]).type, CRN_KEY_MARK);
-        ck_assert_int_eq(crn_log_classify(marks[i], 9, 1, NULL, 0), CAIRN_OBJECT_FOREIGN);
+        ck_assert_int_eq(crn_log_classify(marks[i], 9, 1, 1, NULL, 0), CAIRN_OBJECT_FOREIGN);
     }
 }
 END_TEST
@@ -446,11 +446,21 @@ END_TEST
 /* Only when no record above the old begin can be, or might be, a checkpoint. */
 START_TEST(a_log_without_checkpoints_begins_at_its_newest_record)
 {
-    ck_assert_uint_eq(crn_log_next_start_without(0, 0, 3, 9), 9);
-    ck_assert_uint_eq(crn_log_next_start_without(0, 0, 9, 9), 9);
-    ck_assert_uint_eq(crn_log_next_start_without(1, 0, 3, 9), 3);
-    ck_assert_uint_eq(crn_log_next_start_without(0, 1, 3, 9), 3);
-    ck_assert_uint_eq(crn_log_next_start_without(2, 2, 1, 9), 1);
+    ck_assert_uint_eq(crn_log_next_start_without(0, 0, 0, 3, 9), 9);
+    ck_assert_uint_eq(crn_log_next_start_without(0, 0, 0, 9, 9), 9);
+    ck_assert_uint_eq(crn_log_next_start_without(1, 0, 0, 3, 9), 3);
+    ck_assert_uint_eq(crn_log_next_start_without(0, 1, 0, 3, 9), 3);
+    ck_assert_uint_eq(crn_log_next_start_without(2, 2, 0, 1, 9), 1);
+}
+END_TEST
+
+/* But not above the savepoint that the next start goes on from. */
+START_TEST(a_log_keeps_what_the_job_was_stopped_with)
+{
+    ck_assert_uint_eq(crn_log_next_start_without(0, 0, 5, 3, 9), 5);
+    ck_assert_uint_eq(crn_log_next_start_without(0, 0, 2, 3, 9), 3);
+    ck_assert_uint_eq(crn_log_next_start_without(1, 0, 5, 3, 9), 3);
+    ck_assert_uint_eq(crn_log_next_start_without(0, 1, 5, 3, 9), 3);
 }
 END_TEST
 
@@ -529,13 +539,16 @@ START_TEST(only_dead_things_are_called_dead)
                 const cairn_object_status expected = is_live  ? CAIRN_OBJECT_LIVE
                                                      : id > 4 ? CAIRN_OBJECT_UNRESOLVED
                                                               : CAIRN_OBJECT_DEAD;
-                ck_assert_int_eq(crn_log_classify(key, 4, 3, live, CRN_COUNT(live)), expected);
-                ck_assert_int_eq(crn_log_classify(key, 0, 0, NULL, 0), CAIRN_OBJECT_UNRESOLVED);
+                ck_assert_int_eq(crn_log_classify(key, 4, 1, 3, live, CRN_COUNT(live)), expected);
+                ck_assert_int_eq(crn_log_classify(key, 0, 0, 0, NULL, 0), CAIRN_OBJECT_UNRESOLVED);
+                /* Its writer has been fenced. */
+                ck_assert_int_eq(crn_log_classify(key, 4, 2, 3, live, CRN_COUNT(live)),
+                                 is_live ? CAIRN_OBJECT_LIVE : CAIRN_OBJECT_DEAD);
             }
     for (uint64_t id = 1; id <= 6; id++) {
         char key[CRN_KEY_MAX];
         crn_key_manifest(key, id);
-        ck_assert_int_eq(crn_log_classify(key, 4, 3, live, CRN_COUNT(live)),
+        ck_assert_int_eq(crn_log_classify(key, 4, 2, 3, live, CRN_COUNT(live)),
                          id < 3 ? CAIRN_OBJECT_DEAD : CAIRN_OBJECT_MANIFEST);
     }
 }
@@ -564,7 +577,7 @@ START_TEST(live_objects_are_all_that_records_name)
                         if (object == NULL)
                             continue;
                         named++;
-                        ck_assert_int_eq(crn_log_classify(object, 0, 0, live, count),
+                        ck_assert_int_eq(crn_log_classify(object, 0, 0, 0, live, count),
                                          CAIRN_OBJECT_LIVE);
                     }
                 }
@@ -605,6 +618,7 @@ static Suite *suite(void)
     tcase_add_test(log, next_start_keeps_what_it_must);
     tcase_add_test(log, next_start_ignores_what_is_gone);
     tcase_add_test(log, a_log_without_checkpoints_begins_at_its_newest_record);
+    tcase_add_test(log, a_log_keeps_what_the_job_was_stopped_with);
     tcase_add_test(log, history_is_the_last_ids);
     tcase_add_test(log, history_says_where_savepoints_and_sources_were);
     tcase_add_test(log, only_dead_things_are_called_dead);

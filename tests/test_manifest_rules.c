@@ -205,7 +205,7 @@ static void add_history(struct crn_record *record, size_t count)
     X(T6, set(&sub->info.backend, "canonical"))                                                    \
     X(T6, object->info.role = CAIRN_FILE_CANONICAL)                                                \
     X(F1, object->info.role = (cairn_file_role)0)                                                  \
-    X(F1, object->info.role = (cairn_file_role)5)                                                  \
+    X(F1, object->info.role = (cairn_file_role)6)                                                  \
     X(F2, set(&object->info.name, ""))                                                             \
     X(F2, set(&object->info.name, "."))                                                            \
     X(F2, set(&object->info.name, ".."))                                                           \
@@ -402,6 +402,22 @@ START_TEST(places_of_savepoints_are_checked)
     ck_assert_int_eq(crn_record_validate(record, NULL), 0);
     record->info.format = (cairn_savepoint_format)2;
     expect_broken(record, "R13");
+}
+END_TEST
+
+/* One with which an ending job removed its checkpoints says why; one that begins has nothing to
+ * say. */
+START_TEST(fences_may_have_a_reason)
+{
+    CRN_AUTO_RECORD struct crn_record *record = crn_test_savepoint();
+    record->info.kind = CAIRN_RECORD_FENCE;
+    record->info.format = CAIRN_CANONICAL;
+    set(&record->info.location, "");
+    ck_assert_int_eq(crn_record_validate(record, NULL), 0);
+    set(&record->info.reason, "cancelled");
+    ck_assert_int_eq(crn_record_validate(record, NULL), 0);
+    set_long(&record->info.reason, 1025);
+    expect_broken(record, "R10");
 }
 END_TEST
 
@@ -630,6 +646,7 @@ static Suite *suite(void)
                         (int)CRN_COUNT(break_savepoint_rules));
     tcase_add_test(c, savepoints_share_nothing);
     tcase_add_test(c, places_of_savepoints_are_checked);
+    tcase_add_test(c, fences_may_have_a_reason);
     tcase_add_test(c, odd_names_are_accepted);
     tcase_add_test(c, ranges_are_those_of_the_formula);
     tcase_add_test(c, wire_rules_are_enforced);

@@ -491,8 +491,10 @@ END_TEST
 
 START_TEST(misuse)
 {
+    cairn_settings *none = NULL;
     ck_assert_int_eq(cairn_settings_new(NULL, NULL), CAIRN_EINVAL);
     ck_assert_int_eq(cairn_settings_load(NULL, NULL, NULL), CAIRN_EINVAL);
+    ck_assert_int_eq(cairn_settings_load("", &none, NULL), CAIRN_EINVAL);
     ck_assert_int_eq(cairn_settings_set(NULL, "store", "a", NULL), CAIRN_EINVAL);
     ck_assert_int_eq(cairn_settings_set(settings, NULL, "a", NULL), CAIRN_EINVAL);
     ck_assert_int_eq(cairn_settings_set(settings, "stor", NULL, NULL), CAIRN_EINVAL);

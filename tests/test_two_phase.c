@@ -170,19 +170,29 @@ static cairn_event poll_one(const struct service *s, uint32_t subtask)
     return event;
 }
 
+static void wait_for_completed(cairn_task *task, uint64_t id)
+{
+    const struct crn_task_runtime *runtime = task->runtime;
+    for (bool is_there = false; !is_there; crn_sleep_us(50)) {
+        crn_mutex_lock(&task->job->lock);
+        for (size_t i = 0; i < runtime->mailbox_count; i++)
+            is_there |= runtime->mailbox[i].type == CAIRN_EVENT_COMPLETED &&
+                        runtime->mailbox[i].checkpoint_id == id;
+        crn_mutex_unlock(&task->job->lock);
+    }
+}
+
 /* Barriers of all tasks, and the checkpoint is over: its events wait in the mailboxes. */
 static uint64_t take_checkpoint(const struct service *s)
 {
-    cairn_checkpoint_info before = CAIRN_CHECKPOINT_INFO_INIT;
-    cairn_checkpoint_info info = CAIRN_CHECKPOINT_INFO_INIT;
-    (void)cairn_job_last_checkpoint(s->job, &before);
+    cairn_event event = {0};
     ck_ok(cairn_job_trigger(s->job, NULL, reterr));
     for (uint32_t i = 0; i < s->parallelism; i++)
-        while (poll_one(s, i).type != CAIRN_EVENT_BARRIER)
+        while ((event = poll_one(s, i)).type != CAIRN_EVENT_BARRIER)
             crn_sleep_us(100);
-    while (cairn_job_last_checkpoint(s->job, &info) != 1 || info.id == before.id)
-        crn_sleep_us(100);
-    return info.id;
+    for (uint32_t i = 0; i < s->parallelism; i++)
+        wait_for_completed(s->tasks[i], event.checkpoint_id);
+    return event.checkpoint_id;
 }
 
 static void drain_events(const struct service *s)
@@ -196,8 +206,7 @@ static uint64_t checkpoint(const struct service *s)
 {
     uint64_t id = take_checkpoint(s);
     for (uint32_t i = 0; i < s->parallelism; i++)
-        while (poll_one(s, i).type != CAIRN_EVENT_COMPLETED)
-            crn_sleep_us(100);
+        ck_assert_int_eq(poll_one(s, i).type, CAIRN_EVENT_COMPLETED);
     return id;
 }
 
@@ -229,9 +238,7 @@ START_TEST(test_visible_when_complete)
     ck_calls(a, COMMIT, 0);
     unsigned b = write_to(&s, 0);
     ck_assert_uint_ne(a, b);
-    cairn_event event;
-    while ((event = poll_one(&s, 0)).type == CAIRN_EVENT_NONE)
-        crn_sleep_us(100);
+    cairn_event event = poll_one(&s, 0);
     ck_assert_int_eq(event.type, CAIRN_EVENT_COMPLETED);
     ck_assert_uint_eq(event.checkpoint_id, id);
     ck_calls(a, COMMIT, 1);
@@ -453,13 +460,35 @@ START_TEST(test_sweep)
         take_checkpoint(&s);
         for (uint32_t i = 3; i-- > 0;) {
             ck_assert_uint_eq(table.calls[SWEEP], life - 1);
-            while (poll_one(&s, i).type != CAIRN_EVENT_COMPLETED)
-                crn_sleep_us(100);
+            ck_assert_int_eq(poll_one(&s, i).type, CAIRN_EVENT_COMPLETED);
         }
         checkpoint(&s);
         ck_assert_uint_eq(table.calls[SWEEP], life);
         close_service(&s);
     }
+}
+END_TEST
+
+/* The bytes of docs/format.md, "Prepared transactions" (P10). */
+START_TEST(test_format)
+{
+    struct service s;
+    cairn_operator_list *list;
+    const void *data;
+    size_t size;
+    open_service(&s, 1);
+    take_checkpoint(&s);
+    (void)write_to(&s, 0);
+    uint64_t id = take_checkpoint(&s);
+    close_service(&s);
+    open_tasks(&s, "job", 1);
+    ck_ok(cairn_operator_list_state(s.tasks[0], "out", CAIRN_SPLIT, CAIRN_BYTES, &list, reterr));
+    ck_assert_uint_eq(cairn_operator_list_size(list), 1);
+    ck_assert_int_eq(cairn_operator_list_at(list, 0, &data, &size), 0);
+    ck_assert_uint_eq(id, 3); /* after the fence and the first checkpoint */
+    ck_assert_uint_eq(size, 13);
+    ck_assert_int_eq(memcmp(data, "\1\0\0\0\0\0\0\0\3tx-0", 13), 0);
+    close_service(&s);
 }
 END_TEST
 
@@ -760,6 +789,7 @@ int main(void)
     tcase_add_loop_test(tc, test_savepoint, 0, 2);
     tcase_add_test(tc, test_rescale);
     tcase_add_test(tc, test_sweep);
+    tcase_add_test(tc, test_format);
     tcase_add_loop_test(tc, test_begin_fails, 0, 2);
     tcase_add_loop_test(tc, test_prepare_fails, 0, 2);
     tcase_add_loop_test(tc, test_commit_fails, 0, 2);

@@ -30,10 +30,13 @@ static int run_help(int argc, char **argv)
 {
     const struct cli_verb *verb = argc > 2 ? cli_verb_find(argv[2]) : NULL;
     bool is_help = argc > 2 && strcmp(argv[2], "help") == 0;
-    if (argc > 2 && !verb && !is_help)
+    bool is_settings = argc > 2 && strcmp(argv[2], "settings") == 0;
+    if (argc > 2 && !verb && !is_help && !is_settings)
         return usage_error("verb", argv[2]);
     if (is_help)
         cli_help_help(stdout);
+    else if (is_settings)
+        cli_help_settings(stdout);
     else if (verb)
         cli_help_verb(verb, stdout);
     else
@@ -52,6 +55,8 @@ static int run_verb(const struct cli_verb *verb, int argc, char **argv)
     }
     if (r == 0)
         r = verb->run(&args, &error);
+    if (r > 0)
+        return r;
     /* Data before complaints, in a terminal too. An interruption is the only complaint. */
     int output = r == CAIRN_ECANCELED ? 0 : finish_output(verb, 0);
     return r < 0 ? cli_report(verb, &args, r, error) : output;

@@ -32,7 +32,7 @@ static int fetch_files(struct crn_cat_source *source, cairn_error **reterr)
     if (files == NULL)
         return crn_err_nomem(reterr);
     for (size_t i = 0; i < subtask->file_count; i++) {
-        if (subtask->files[i].info.role != CAIRN_FILE_OPERATOR_STATE)
+        if (crn_file_is_keyed(&subtask->files[i]))
             files[count++] = &subtask->files[i];
     }
     struct crn_fetch_request request = {.store = filter->snapshot->store,
@@ -53,7 +53,7 @@ static int fetch_files(struct crn_cat_source *source, cairn_error **reterr)
 static bool has_database(const struct crn_subtask *subtask)
 {
     for (size_t i = 0; i < subtask->file_count; i++) {
-        if (subtask->files[i].info.role != CAIRN_FILE_OPERATOR_STATE)
+        if (crn_file_is_keyed(&subtask->files[i]))
             return true;
     }
     return false;

@@ -161,8 +161,8 @@ static int classify(cairn_store *store, struct cairn_explanation *explanation, c
         return fail_unknown(store, explanation, reterr);
     CRN_TRY(find_problem(explanation, entry, reterr));
     info->problem = explanation->problem != NULL ? explanation->problem : "";
-    info->status = crn_log_classify(info->object, log->head_id, log->log_start, &info->object,
-                                    referenced ? 1 : 0);
+    info->status = crn_log_classify(info->object, log->head_id, log->epoch, log->log_start,
+                                    &info->object, referenced ? 1 : 0);
     return info->status == CAIRN_OBJECT_DEAD && !referenced ? crn_joblog_require_whole(log, reterr)
                                                             : 0;
 }

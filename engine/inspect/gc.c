@@ -7,10 +7,11 @@
  *
  *   1. List the objects, then read the log (survey.c says why in this order). Any record that is
  *      missing or unreadable ends it here: what it references is not known.
- *   2. Objects of id head + 1 belong to a checkpoint in flight, or to one that a crash cut short;
- * from here nobody can tell. So that id is resolved as aborted. If the job commits it first, our
- * record loses: the log is read again, and the objects are live. If ours is first, the job's commit
- * loses: it takes this one attempt for aborted and goes on. Either way the id is decided, once.
+ *   2. Objects of ids above the head belong to checkpoints in flight, or to some that a crash cut
+ * short; from here nobody can tell. So these ids are resolved as aborted, one after another. If the
+ * job commits one first, our record loses: the log is read again, and the objects are live. If ours
+ * is first, the job's commit loses: it takes this one attempt for aborted and goes on. Either way
+ * the id is decided, once. Those of a writer that has been fenced are dead as they are.
  *   3. All listed objects are judged by the log as it is now, and only then the first one is
  * removed: manifests below the log's begin first, so that none of them outlives what it references,
  * then objects, in batches. Removing what is gone already is success.
@@ -36,7 +37,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define SETTLE_ATTEMPTS 16u
+#define SETTLE_ATTEMPTS 32u
 #define BATCH 1000u
 #define TEMPORARY_MIN_AGE_MS (UINT64_C(60) * 60 * 1000) /* no single put takes an hour */
 
@@ -86,6 +87,7 @@ static int describe_abort(const struct gc *gc, struct crn_record *record, cairn_
     crn_random_bytes(record->info.uuid, sizeof record->info.uuid);
     record->has_previous_hash = true;
     record->previous_hash = log->head_hash;
+    record->ids_ahead = head->ids_ahead;
     record->job = strdup(gc->job);
     if (record->job == NULL || crn_record_set_text(&record->info.reason, reason) < 0 ||
         crn_record_set_text(&record->info.host, host) < 0 ||
@@ -122,8 +124,8 @@ static bool has_unresolved(const struct gc *gc)
     return false;
 }
 
-/* Reads the log until it has an answer for every listed object. No object was above head + 1 when
- * it was listed, so normally the second reading has it. */
+/* Reads the log until it has an answer for every listed object: normally once more than there were
+ * attempts in flight when the objects were listed. */
 static int settle(struct gc *gc, cairn_error **reterr)
 {
     for (unsigned attempt = 0; attempt < SETTLE_ATTEMPTS; attempt++) {

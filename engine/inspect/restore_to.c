@@ -27,6 +27,7 @@
 #include <sys/stat.h>
 
 #define OPERATOR_STATE_NAME "operator-state.bin"
+#define IN_FLIGHT_NAME "in-flight.bin"
 #define UID_TEXT_MAX 200u /* leaves room for a digest and the subtask in one file name */
 
 struct restore {
@@ -230,9 +231,11 @@ static int restore_subtask(struct restore *restore, const struct crn_operator *o
     CRN_TRY(make_directory(restore, op, subtask, &directory, reterr));
     for (size_t i = 0; i < subtask->file_count; i++) {
         files[i] = &subtask->files[i];
-        if (files[i]->info.role == CAIRN_FILE_OPERATOR_STATE) {
+        if (!crn_file_is_keyed(files[i])) {
             renamed[i] = subtask->files[i]; /* borrows everything but the name */
-            renamed[i].info.name = OPERATOR_STATE_NAME;
+            renamed[i].info.name = files[i]->info.role == CAIRN_FILE_OPERATOR_STATE
+                                       ? OPERATOR_STATE_NAME
+                                       : IN_FLIGHT_NAME;
             files[i] = &renamed[i];
         }
     }

@@ -6,11 +6,12 @@
  *
  *   1. list the objects;  2. read the log.
  *
- * A job uploads objects of id N only after id N-1 was resolved. So every listed object's id is at
- * most the log's head + 1. If its id is at or below the head, the checkpoint that could have
- * brought it into the log has been decided, and later ones reference only new objects or objects of
- * retained checkpoints. Not referenced now therefore means never again (P5). The other order would
- * call a file dead whose checkpoint was committed in between.
+ * If an object's id is at or below the head, the checkpoint that could have brought it into the log
+ * has been decided, and later ones, in flight or to come, reference only new objects or objects of
+ * retained checkpoints (the job keeps in the log what its attempts in flight build on). Not
+ * referenced now therefore means never again (P5). The other order would call a file dead whose
+ * checkpoint was committed in between. Several ids above the head may have objects: as many as the
+ * job has attempts in flight.
  *
  * A log that is lost, or whose top is (joblog_top.c says how that shows), is an error, as an
  * unreadable record is: what is referenced is then known to be live, but of nothing can be said
@@ -136,8 +137,9 @@ int crn_survey_read_log(cairn_store *store, const char *job, struct crn_survey *
 cairn_object_status crn_survey_status(const struct crn_survey *survey,
                                       const struct crn_survey_object *object)
 {
-    cairn_object_status status = crn_log_classify(
-        object->key, survey->log.head_id, survey->log.log_start, survey->live, survey->live_count);
+    const struct crn_joblog *log = &survey->log;
+    cairn_object_status status = crn_log_classify(object->key, log->head_id, log->epoch,
+                                                  log->log_start, survey->live, survey->live_count);
     bool depends =
         status == CAIRN_OBJECT_DEAD || (status == CAIRN_OBJECT_UNRESOLVED && survey->lost_head);
     return depends && survey->is_partial ? CAIRN_OBJECT_UNKNOWN : status;

@@ -24,9 +24,9 @@ struct crn_survey {
 void crn_survey_done(struct crn_survey *survey);
 #define CRN_AUTO_SURVEY CRN_CLEANUP(crn_survey_done)
 
-/* First list, then read the log, always in this order: an object that was listed belongs to an id
- * that is at most one above the head that is read afterwards, and if that id is resolved and no
- * retained checkpoint references the object, none ever will (P5). crn_survey_read_log() may be
+/* First list, then read the log, always in this order: if the id of an object that was listed is
+ * resolved in the log that is read afterwards, and no retained checkpoint references the object,
+ * none ever will (P5). crn_survey_read_log() may be
  * called again and replaces the log. It fails unless the whole log is readable, and when objects of
  * Cairn's are there without any log: what is live is not known then. CAIRN_ENOTFOUND: nothing of a
  * job is there at all.

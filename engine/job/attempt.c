@@ -8,7 +8,7 @@
  * stores are referenced, the rest is new (P4; origin.c). Upload: one pool job per new file, largest
  * first; small ones are inlined. Acknowledgement: when the last upload of the task has ended. A
  * canonical savepoint has no capture: the files are planned (dump.c), and each is written by the
- * pool job that uploads it.
+ * pool job that uploads it. Several attempts may be at it at a time, but one capture per database.
  *
  * attempt->running counts barriers, captures and uploads that have not ended; the driver deletes
  * what was uploaded only when it is zero (P5). A part is written by one thread at a time: the
@@ -18,6 +18,7 @@
 #include "engine/job/job.h"
 
 #include "base/file.h"
+#include "engine/gate/gate.h"
 #include "engine/savepoint/savepoint.h"
 
 #include <stdio.h>
@@ -48,14 +49,17 @@ int crn_attempt_new_locked(struct cairn_job *job, const struct crn_action *actio
     attempt->job = job;
     attempt->id = action->id;
     attempt->full = action->full;
-    attempt->ticket = action->ticket;
     attempt->store = job->store;
     attempt->prefix = job->name;
     attempt->started_us = crn_now_us();
     attempt->part_count = job->task_count;
     for (size_t i = 0; i < job->task_count; i++) {
         attempt->parts[i].attempt = attempt;
+        attempt->parts[i].has_base = action->full; /* which is none */
         attempt->parts[i].task = job->tasks[i];
+        /* One of each is the capture's own: the part cannot finish while it still submits. */
+        atomic_init(&attempt->parts[i].uploads_left, 1);
+        atomic_init(&attempt->parts[i].dumps_left, 1);
         atomic_fetch_add(&job->tasks[i]->runtime->refs, 1);
         if (draft_part(&attempt->parts[i]) < 0) {
             crn_attempt_free(attempt);
@@ -76,6 +80,8 @@ void crn_attempt_free(struct crn_attempt *attempt)
             crn_task_unref(part->task);
         crn_record_free(part->draft);
         crn_buf_done(&part->operator_state);
+        crn_in_flight_done(&part->in_flight);
+        crn_file_done(&part->in_flight_file);
         free(part->staging);
         free(part->origins);
         free(part->dump_states);
@@ -89,6 +95,15 @@ void crn_attempt_free(struct crn_attempt *attempt)
     crn_record_free(attempt->record);
     crn_savepoint_run_free(attempt->savepoint);
     free(attempt);
+}
+
+cairn_barrier crn_attempt_barrier(const struct crn_attempt *attempt)
+{
+    return (cairn_barrier){
+        .checkpoint_id = attempt->id,
+        .trigger_time_ms = attempt->trigger_time_ms,
+        .flags = attempt->savepoint != NULL ? CAIRN_BARRIER_SAVEPOINT : 0,
+    };
 }
 
 bool crn_attempt_is_dump(const struct crn_attempt *attempt)
@@ -114,6 +129,7 @@ static void decline(struct crn_attempt *attempt, const struct crn_part *part, in
     }
     /* Only now: what ends early because of it must not be taken for the reason. */
     atomic_store(&attempt->cancelled, true);
+    crn_flight_withdraw_locked(attempt);
     crn_cond_signal(&job->wake_driver);
     crn_mutex_unlock(&job->lock);
     cairn_error_free(error);
@@ -185,14 +201,27 @@ static void finish_part(struct crn_part *part)
 {
     struct crn_attempt *attempt = part->attempt;
     struct cairn_job *job = attempt->job;
+    cairn_error *error = NULL;
+    int r = crn_part_add_in_flight(part, &error);
+    if (r < 0)
+        crn_part_decline(part, r, error);
     remove_staging(part);
     part->described->subtasks[0].info.upload_us = crn_now_us() - part->upload_started_us;
     crn_mutex_lock(&job->lock);
     part->acked = !atomic_load(&attempt->cancelled);
-    if (part->acked)
+    if (part->acked) {
         atomic_store(&part->phase, CRN_PART_ACKED);
+        part->next = attempt->acks;
+        attempt->acks = part;
+    }
     crn_cond_signal(&job->wake_driver);
     crn_mutex_unlock(&job->lock);
+}
+
+void crn_part_upload_ended(struct crn_part *part)
+{
+    if (atomic_fetch_sub(&part->uploads_left, 1) == 1)
+        finish_part(part);
 }
 
 struct upload_job {
@@ -230,8 +259,7 @@ static void upload_main(void *arg)
         r = crn_upload_file(part, path, file, origin, &error);
     if (r < 0)
         crn_part_decline(part, r, error);
-    if (atomic_fetch_sub(&part->uploads_left, 1) == 1)
-        finish_part(part);
+    crn_part_upload_ended(part);
     crn_attempt_leave(attempt);
 }
 
@@ -349,6 +377,7 @@ static int capture_files(struct crn_part *part, cairn_error **reterr)
         r = task->db->ops->capture(task->db, &part->barrier, part->staging, &attempt->cancelled,
                                    &capture, reterr);
     task->db->ops->release(task->db);
+    crn_flight_captured(part);
     part->upload_started_us = crn_now_us();
     if (r == 0)
         r = take_captured(part, &capture, &tables, reterr);
@@ -377,29 +406,29 @@ static void capture_main(void *arg)
     struct crn_part *part = arg;
     struct crn_attempt *attempt = part->attempt;
     cairn_error *error = NULL;
-    /* One of uploads_left is the capture's own: the part cannot finish while uploads are queued. */
-    atomic_store(&part->uploads_left, 1);
-    atomic_store(&part->dumps_left, 1);
     int r = capture_part(part, &error);
     if (r < 0)
         crn_part_decline(part, r, error);
     if (part->snapshot != NULL)
         crn_dump_done(part);
-    if (atomic_fetch_sub(&part->uploads_left, 1) == 1)
-        finish_part(part);
+    crn_part_upload_ended(part);
     crn_attempt_leave(attempt);
 }
 
 void crn_part_captured_begin(struct crn_part *part)
 {
+    if (part->snapshot != NULL) /* which holds nothing but itself */
+        crn_flight_captured(part);
     if (crn_pool_submit(part->attempt->job->capture_pool, 0, capture_main, part) == 0)
         return;
     const struct crn_state_ops *ops = part->task->db->ops;
     cairn_error *error = NULL;
-    if (part->snapshot != NULL)
+    if (part->snapshot != NULL) {
         ops->release_snapshot(part->snapshot);
-    else
+    } else {
         ops->release(part->task->db);
+        crn_flight_captured(part);
+    }
     crn_part_decline(part, crn_err_nomem(&error), error);
     crn_attempt_leave(part->attempt);
 }

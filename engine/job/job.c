@@ -15,9 +15,11 @@
 #include "base/file.h"
 #include "base/text.h"
 #include "engine/backends.h"
+#include "engine/gate/gate.h"
 #include "engine/options.h"
 #include "engine/restore/source.h"
 #include "engine/states/keyed.h"
+#include "engine/status/fields.h"
 #include "engine/stores.h"
 
 #include <string.h>
@@ -75,6 +77,52 @@ static int check_restore_options(const struct cairn_job *job, cairn_error **rete
     return 0;
 }
 
+/* When checkpoints are taken, and what they promise. */
+static int check_checkpoint_options(const struct cairn_job *job, cairn_error **reterr)
+{
+    const cairn_job_options *o = &job->options;
+    if (o->max_concurrent > CRN_CONCURRENT_MAX)
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
+                            "job '%s': max_concurrent is %u, at most %u", job->name,
+                            o->max_concurrent, CRN_CONCURRENT_MAX);
+    if ((unsigned)o->checkpoint_mode > CAIRN_AT_LEAST_ONCE)
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL, "job '%s': there is no checkpoint mode %d",
+                            job->name, (int)o->checkpoint_mode);
+    if ((unsigned)o->on_cancel > CAIRN_DELETE || (unsigned)o->on_failure > CAIRN_DELETE)
+        return crn_err_fail(
+            reterr, CAIRN_EINVAL, NULL,
+            "job '%s': on_cancel is %d and on_failure %d: there is 0 (retain) and 1 "
+            "(delete)",
+            job->name, (int)o->on_cancel, (int)o->on_failure);
+    if (o->unaligned && o->checkpoint_mode != CAIRN_EXACTLY_ONCE)
+        return crn_err_fail(
+            reterr, CAIRN_EINVAL, NULL,
+            "job '%s': unaligned needs exactly once: at least once holds no channel "
+            "back, so there is nothing to overtake",
+            job->name);
+    if (o->unaligned && o->max_concurrent > 1)
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
+                            "job '%s': unaligned needs max_concurrent 1, not %u: one barrier at a "
+                            "time may overtake",
+                            job->name, o->max_concurrent);
+    if (o->aligned_timeout_ms != 0 && !o->unaligned)
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
+                            "job '%s': aligned_timeout_ms says when to stop being aligned, and "
+                            "needs unaligned",
+                            job->name);
+    return 0;
+}
+
+static int take_control_options(struct cairn_job *job, cairn_error **reterr)
+{
+    int r = crn_control_new(job, job->options.control, job->options.control_token, &job->control,
+                            reterr);
+    if (r < 0)
+        crn_err_prefix(reterr, "job '%s'", job->name);
+    job->options.control_token = NULL; /* the control's alone */
+    return r;
+}
+
 static int take_options(struct cairn_job *job, const cairn_job_options *options,
                         cairn_error **reterr)
 {
@@ -103,6 +151,8 @@ static int take_options(struct cairn_job *job, const cairn_job_options *options,
                             "job '%s': set at most one of savepoint_uri and savepoint_store",
                             job->name);
     CRN_TRY(check_restore_options(job, reterr));
+    CRN_TRY(check_checkpoint_options(job, reterr));
+    CRN_TRY(take_control_options(job, reterr));
     if (job->backend == NULL) {
         int r = crn_backend_find(o->state_backend, &job->backend, reterr);
         if (r < 0) {
@@ -112,6 +162,8 @@ static int take_options(struct cairn_job *job, const cairn_job_options *options,
     }
     if (o->checkpoint_timeout_ms == 0)
         o->checkpoint_timeout_ms = DEFAULT_TIMEOUT_MS;
+    if (o->max_concurrent == 0)
+        o->max_concurrent = 1;
     if (o->num_retained == 0)
         o->num_retained = 1;
     if (o->transfer_threads == 0)
@@ -142,10 +194,11 @@ static int open_parts(struct cairn_job *job, cairn_error **reterr)
         CRN_TRY(cairn_store_open(job->options.store_uri, &job->store, reterr));
         job->owns_store = true;
         if (crn_posix_store_is_new(job->store))
-            crn_log_write(&job->log, CAIRN_LOG_WARNING, "job",
-                          "job '%s': the store '%s' was not there: it has been created and is "
-                          "empty",
-                          job->name, crn_posix_store_root(job->store));
+            crn_tell(&job->log, CAIRN_LOG_WARNING, "job",
+                     CRN_FACTS(.told = CRN_TOLD_STORE_CREATED,
+                               .location = crn_posix_store_root(job->store)),
+                     "job '%s': the store '%s' was not there: it has been created and is empty",
+                     job->name, crn_posix_store_root(job->store));
     }
     CRN_TRY(crn_job_lock_local_dir(job, reterr)); /* before the store is asked anything */
     CRN_TRY(crn_store_check_is_root(job->store, reterr));
@@ -162,10 +215,10 @@ static int open_parts(struct cairn_job *job, cairn_error **reterr)
     CRN_AUTO_ERROR cairn_error *error = NULL;
     if (crn_job_collect(job, false, &error) < 0) {
         job->gc_wanted = true;
-        crn_log_write(&job->log, CAIRN_LOG_WARNING, "job",
-                      "job '%s': leftovers were not removed, tried again after the next "
-                      "checkpoint: %s",
-                      job->name, cairn_error_message(error));
+        crn_tell(&job->log, CAIRN_LOG_WARNING, "job",
+                 CRN_FACTS(.told = CRN_TOLD_LEFTOVERS_STAY, .error = error),
+                 "job '%s': leftovers were not removed, tried again after the next checkpoint: %s",
+                 job->name, cairn_error_message(error));
     }
     return 0;
 }
@@ -217,6 +270,7 @@ void crn_job_unref(struct cairn_job *job)
     if (atomic_fetch_sub(&job->refs, 1) != 1)
         return;
     crn_recorder_free(job->recorder);
+    crn_control_free(job->control);
     crn_source_done(&job->source);
     crn_joblog_done(&job->joblog);
     for (size_t i = 0; i < job->garbage_count; i++)
@@ -225,6 +279,8 @@ void crn_job_unref(struct cairn_job *job)
     free(job->skipped);
     free(job->successor);
     cairn_error_free(job->fence_error);
+    cairn_error_free(job->end_error);
+    cairn_error_free(job->last_failure);
     free(job->acked);
     free(job->tasks);
     free(job->lost_task);
@@ -311,20 +367,29 @@ static int check_restored_locked(const struct cairn_job *job, struct cairn_buffe
                         (const char *)lost->data);
 }
 
-static int start_locked(struct cairn_job *job, struct cairn_buffer *lost, cairn_error **reterr)
+static int check_startable_locked(const struct cairn_job *job, cairn_error **reterr)
 {
     if (job->closed || job->closing)
         return crn_err_fail(reterr, CAIRN_ECLOSED, NULL, "job '%s' is closed", job->name);
-    if (job->started)
+    if (job->started || job->starting)
         return crn_err_fail(reterr, CAIRN_EINVAL, NULL, "job '%s' was started before", job->name);
     if (job->task_count == 0)
         return crn_err_fail(reterr, CAIRN_EINVAL, NULL, "job '%s' has no task", job->name);
+    return 0;
+}
+
+static int start_locked(struct cairn_job *job, struct cairn_buffer *lost, cairn_error **reterr)
+{
+    if (job->closing)
+        return crn_err_fail(reterr, CAIRN_ECLOSED, NULL, "job '%s' is closed", job->name);
     CRN_TRY(check_subtasks_locked(job, reterr));
     CRN_TRY(check_restored_locked(job, lost, reterr));
+    CRN_TRY(crn_gates_check_locked(job, reterr));
     free(job->acked); /* of a start that failed */
-    job->acked = calloc(job->task_count, 1);
+    job->acked = calloc(CRN_FLIGHTS_MAX, job->task_count);
     if (job->acked == NULL)
         return crn_err_nomem(reterr);
+    job->base_id = job->restored_id;
     CRN_TRY(crn_driver_start(job, reterr));
     job->started = true;
     for (size_t i = 0; i < job->task_count; i++)
@@ -338,13 +403,33 @@ int cairn_job_start(cairn_job *job, cairn_error **reterr)
         return crn_err_fail(reterr, CAIRN_EINVAL, NULL, "job is NULL");
     CRN_AUTO_BUFFER struct cairn_buffer lost = {0};
     crn_mutex_lock(&job->lock);
-    int r = start_locked(job, &lost, reterr);
+    int r = check_startable_locked(job, reterr);
+    job->starting = r == 0;
     crn_mutex_unlock(&job->lock);
+    CRN_TRY(r);
+    r = crn_control_start(job->control, reterr); /* it takes its time, and can fail */
+    crn_mutex_lock(&job->lock);
+    if (r == 0)
+        r = start_locked(job, &lost, reterr);
+    job->starting = false;
+    crn_mutex_unlock(&job->lock);
+    if (r == 0) {
+        crn_control_announce(job->control);
+    } else {
+        crn_control_leave(job->control);
+        crn_control_stop(job->control);
+    }
     if (r == 0 && lost.size > 0)
-        crn_log_write(&job->log, CAIRN_LOG_WARNING, "job",
-                      "job '%s': dropping the state of operators without a task: %s", job->name,
-                      (const char *)lost.data);
+        crn_tell(&job->log, CAIRN_LOG_WARNING, "job",
+                 CRN_FACTS(.told = CRN_TOLD_STATE_DROPPED, .reason = (const char *)lost.data),
+                 "job '%s': dropping the state of operators without a task: %s", job->name,
+                 (const char *)lost.data);
     return r;
+}
+
+const char *cairn_job_control_address(cairn_job *job)
+{
+    return job == NULL ? "" : crn_control_address(job->control);
 }
 
 static int give_info(const cairn_checkpoint_info *from, cairn_checkpoint_info *ret_info)
@@ -378,11 +463,15 @@ void cairn_job_close(cairn_job *job)
 {
     if (job == NULL)
         return;
+    crn_control_leave(job->control);
     crn_mutex_lock(&job->lock);
     job->closing = true;
+    if (job->ending == CRN_ENDING_NONE)
+        job->ending = CRN_ENDING_CLOSED;
     crn_mutex_unlock(&job->lock);
     crn_driver_stop(job);
     crn_pool_free(CRN_TAKE(job->pool));
+    crn_control_stop(job->control); /* all that its orders wait for has ended */
     crn_mutex_lock(&job->lock);
     while (job->visitors > 0)
         crn_cond_wait(&job->wake_waiters, &job->lock);

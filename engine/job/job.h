@@ -5,6 +5,8 @@
 #include "base/log.h"
 #include "base/thread.h"
 #include "cairn/store.h"
+#include "engine/control/control.h"
+#include "engine/gate/in_flight.h"
 #include "engine/job/coordinator.h"
 #include "engine/log/joblog.h"
 #include "engine/job/task.h"
@@ -16,21 +18,31 @@
  *
  * Threads. Tasks' own threads run task_poll.c: they take the barrier, hand it over and read their
  * mailbox. One driver thread runs driver.c: it feeds the coordinator, commits records and subsumes,
- * and is the only one that touches job->coordinator, job->joblog and the tasks' bases. Two pools
- * run attempt.c and upload.c: captures, whose writers may be held, never queue behind uploads.
+ * and is the only one that touches job->coordinator and job->joblog. Two pools run attempt.c and
+ * upload.c: captures, whose writers may be held, never queue behind uploads.
+ *
+ * Attempts. Several are in flight, in job->attempts. Each task takes their barriers in order of id,
+ * and the next one only when the capture of the one before has let go of its database: flights.c.
+ * An increment builds on what is confirmed when it is captured, and keeps that in the log until it
+ * is resolved: subsume.c.
  *
  * Lock. job->lock (CRN_RANK_JOB) guards what is marked so below. No store call, no state backend
  * call and no callback is made under it.
  */
 
 #define CRN_MAILBOX_SIZE 16u
+/* One step of the coordinator has at most one action of each kind that has a result: BEGIN, and
+ * COMMIT or ABORT. */
+#define CRN_RESULTS_MAX 2u
 
 /* Bits of crn_task_runtime.pending: why poll may not take its fast path. */
 enum {
     CRN_PENDING_NOT_STARTED = 1,
     CRN_PENDING_BARRIER = 2,
     CRN_PENDING_EVENT = 4,
-    CRN_PENDING_STOPPED = 8 /* fenced or failed: see runtime->stop_code */
+    CRN_PENDING_STOPPED = 8, /* fenced or failed: see runtime->stop_code */
+    CRN_PENDING_GATE = 16,   /* the task's gate wants a turn */
+    CRN_PENDING_CLOCK = 32   /* its alignment may run out of time */
 };
 
 /* A stored object with the same bytes as a captured table. file NULL: none is known. */
@@ -38,13 +50,16 @@ struct crn_origin {
     cairn_store *store;
     const char *prefix;
     const struct crn_file *file;
-    bool is_hint; /* of a savepoint, which is the user's: what is there now may be anything */
+    bool is_hint;   /* of a savepoint, which is the user's: what is there now may be anything */
+    bool is_source; /* of what the job was started from: until that is released */
 };
 
 /* The part of one attempt that concerns one task. */
 struct crn_part {
     struct crn_attempt *attempt;
     struct cairn_task *task;
+    /* In task->runtime->requested, later in attempt->acks; guarded by job->lock. */
+    struct crn_part *next;
     /* Written by the task's thread at the barrier, then by pool threads one after another; read by
      * the driver once acked. */
     struct crn_barrier barrier;
@@ -61,11 +76,16 @@ struct crn_part {
     const char **dump_states; /* names, borrowed from `described` */
     size_t dump_state_count;
     atomic_uint dumps_left;
+    /* Of a task with a gate: records in flight, from the hand-over on, and their file. */
+    struct crn_in_flight in_flight;
+    struct crn_file in_flight_file;
     /* Guarded by job->lock. */
     bool taken; /* the task is in, or past, its barrier */
     bool acked;
-    bool reported;     /* the driver has seen the ack */
-    atomic_uint phase; /* enum crn_part_phase: for who watches */
+    bool has_base;    /* the two below are chosen: by the capture, and constant from then on */
+    uint64_t base_id; /* checkpoint in the log whose objects it may reference; 0: none */
+    const struct crn_subtask *base; /* this task's files in it; NULL: none */
+    atomic_uint phase;              /* enum crn_part_phase: for who watches */
 };
 
 /* What recorder.c has noted of an attempt's end. */
@@ -79,7 +99,6 @@ struct crn_attempt {
     struct cairn_job *job;
     uint64_t id;
     bool full;
-    uint64_t ticket;
     struct crn_savepoint_run *savepoint; /* NULL: it is a checkpoint */
     cairn_store *store; /* where its objects go: the job's store and name, or the */
     const char *prefix; /* savepoint's target and directory */
@@ -91,8 +110,9 @@ struct crn_attempt {
     struct crn_part *parts; /* one per task, same order as job->tasks */
     size_t part_count;
     /* Guarded by job->lock. */
-    uint32_t running; /* barriers, captures and uploads that have not ended */
-    bool declined;    /* reason and code are set */
+    uint32_t running;      /* barriers, captures and uploads that have not ended */
+    struct crn_part *acks; /* that the driver has not seen yet */
+    bool declined;         /* reason and code are set */
     bool decline_reported;
     bool drain_reported;
     cairn_error *error;                 /* why it was declined */
@@ -103,6 +123,7 @@ struct crn_attempt {
     struct crn_record *record;  /* for the log, once built */
     cairn_error *log_error;     /* why the log could not be told the outcome so far */
     bool in_doubt;              /* it may stand in the log: a try had no known outcome */
+    bool subsumed;              /* no failure: a newer one was faster */
     uint64_t commit_started_us; /* first try; 0: none yet */
     struct crn_attempt_end end;
     /* For who watches, any thread. */
@@ -110,12 +131,9 @@ struct crn_attempt {
 };
 
 struct crn_task_runtime {
-    atomic_uint refs; /* the handle, and the attempt in flight */
+    atomic_uint refs; /* the handle, and the attempts in flight */
     atomic_uint pending;
     struct crn_cond wake; /* with job->lock: mailbox, pending */
-    /* Driver only: files that the newest confirmed checkpoint has of this task; NULL: none. Points
-     * into a record of job->joblog, or is restored_files. */
-    const struct crn_subtask *base;
     /* Which stored objects the database's tables are links or copies of, right after the restore:
      * as in the manifest, but with the numbers, levels and sequences that they have in this
      * database. Keys are below job->source.name in job->source.store. Owned, constant after open;
@@ -124,7 +142,14 @@ struct crn_task_runtime {
     uint8_t generation[16]; /* of the local database */
     char *directory;        /* local: <local_dir>/t<ordinal> */
     /* Guarded by job->lock. */
-    struct crn_part *requested; /* barrier to take; NULL: none */
+    struct crn_part *requested; /* barriers to take, in order of id, linked by part->next */
+    bool capturing;             /* the database is captured: the next barrier has to wait */
+    bool finished;              /* the driver takes its barriers */
+    struct crn_final *final;    /* what it has left, then: finish.c */
+    uint64_t stopping_id; /* the last savepoint that is to stop the job; 0: none: see mailbox */
+    /* Files that the newest confirmed checkpoint, job->base_id, has of this task; NULL: none.
+     * Points into a record of job->joblog, or is restored_files. Changed by the driver only. */
+    const struct crn_subtask *base;
     cairn_event mailbox[CRN_MAILBOX_SIZE];
     uint32_t mailbox_count; /* oldest first */
     int stop_code;
@@ -144,28 +169,42 @@ struct crn_waiter {
     cairn_checkpoint_info info;
 };
 
-/* Test seam: which state backend a job uses; it must outlive the job. NULL: what its options say. */
+/* Test seam: which state backend a job uses; it must outlive the job. NULL: what its options say.
+ */
 struct crn_job_seams {
     const struct crn_state_backend *backend;
 };
 
-/* Where a job was started from: its own log, or a snapshot elsewhere. Constant after open, but that
- * `released` is set, by the driver, when the first own checkpoint is complete. */
+/* How a job comes to its end. */
+enum crn_ending {
+    CRN_ENDING_NONE,
+    CRN_ENDING_CLOSED,    /* by cairn_job_close() */
+    CRN_ENDING_CANCELLED, /* by cairn_job_cancel() */
+    CRN_ENDING_STOPPED,   /* with a savepoint */
+    CRN_ENDING_FAILED     /* too many failed checkpoints */
+};
+
+/* Where a job was started from: its own log, or a snapshot elsewhere. Constant after open, but for
+ * the last two, which are guarded by job->lock. */
 struct crn_restore_source {
     cairn_store *store; /* holds the files of job->restored; the job's own, or another */
     bool owns_store;
     const char *name;   /* their prefix in it */
     bool is_foreign;    /* the fields below count */
-    bool released;      /* nothing depends on it any more (no claim) */
+    bool is_stop;       /* the savepoint that the job was stopped with; its id is the log's */
     uint64_t wanted_id; /* by restore_checkpoint_id or a manifest's name; 0: the newest */
     char *owned_name;
     struct crn_joblog log; /* its records; owns job->restored */
     cairn_claim_mode mode;
-    char *location; /* for people */
+    char *location;   /* for people */
+    bool released;    /* nothing depends on it any more (no claim): set when the first own
+                         checkpoint is complete */
+    uint32_t copiers; /* threads that have the store copy from it: it is released after them */
 };
 
 struct cairn_job {
     /* Constant after open. */
+    struct crn_control *control; /* its endpoint; NULL: none is wanted */
     char *name;
     cairn_job_options options; /* defaults filled in; strings owned */
     const struct crn_state_backend *backend;
@@ -202,8 +241,9 @@ struct cairn_job {
     struct crn_cond wake_waiters;
     struct cairn_task **tasks;
     size_t task_count;
+    size_t finished_count; /* of them, whose input has ended */
     uint32_t next_ordinal;
-    bool started, closing, closed, fenced;
+    bool starting, started, closing, closed, fenced;
     cairn_error *fence_error; /* set with fenced */
     bool task_lost;           /* a task was closed while the job runs: no checkpoint can be whole */
     char *lost_task;          /* which; may be NULL */
@@ -214,13 +254,24 @@ struct cairn_job {
     uint32_t visitors; /* calls that look at the job's store: it is not closed before they end */
     bool has_last;
     cairn_checkpoint_info last;
-    struct crn_attempt *attempt; /* in flight; replaced by the driver only */
+    struct crn_attempt
+        *attempts[CRN_FLIGHTS_MAX]; /* in flight, oldest first; the driver's to change */
+    size_t attempt_count;
+    uint64_t base_id; /* newest confirmed checkpoint that increments build on; 0: none */
+    /* log_start of a record whose commit is not settled: no part may choose a base below it. */
+    uint64_t committing_start;
+    uint32_t stops;            /* savepoints to stop with that are asked for and have not failed */
+    enum crn_ending ending;    /* the first one stands */
+    cairn_error *end_error;    /* why, for who asks afterwards; NULL: there is nothing to say */
+    cairn_error *last_failure; /* of a checkpoint, among those that tolerable_failures counts */
 
     /* Driver only (job.c before the driver starts). */
     bool driver_running;
     pthread_t driver;
     struct crn_coordinator coordinator;
     uint8_t *acked;
+    struct crn_coordinator_event results[CRN_RESULTS_MAX]; /* driver.c: of actions, to be fed yet */
+    size_t result_count;
     struct crn_joblog joblog; /* entries from log_start to head, and what is not subsumed yet */
     char *successor;          /* words about who took over; NULL: nobody, or it is not known */
     char **garbage;           /* relative keys to remove, manifests first */
@@ -260,15 +311,50 @@ int crn_job_collect(struct cairn_job *job, bool keep_unresolved, cairn_error **r
 /* driver.c. Start: lock held. */
 int crn_driver_start(struct cairn_job *job, cairn_error **reterr);
 void crn_driver_stop(struct cairn_job *job);
-/* outcome.c: the actions that end an attempt; see coordinator.h. */
+/* What came of an action: the coordinator hears of it when all actions of its step are done. */
+void crn_driver_result(struct cairn_job *job, enum crn_event_kind kind, uint64_t id);
+/* actions.c: carry one out, or hand it to outcome.c. */
+void crn_action_carry_out(struct cairn_job *job, const struct crn_action *action);
+/* outcome.c: the actions that end an attempt, or the job; see coordinator.h. */
 void crn_outcome_complete(struct cairn_job *job, const struct crn_action *action);
 void crn_outcome_aborted(struct cairn_job *job, const struct crn_action *action);
-void crn_outcome_discard(struct cairn_job *job);
-void crn_outcome_leave(struct cairn_job *job);
-void crn_outcome_overdue(struct cairn_job *job);
+void crn_outcome_discard(struct cairn_job *job, const struct crn_action *action);
+void crn_outcome_leave(struct cairn_job *job, const struct crn_action *action);
+void crn_outcome_overdue(struct cairn_job *job, const struct crn_action *action);
 void crn_outcome_fenced(struct cairn_job *job);
-/* Waiters whose request is served by `ticket` get their outcome. */
-void crn_outcome_settle_waiters(struct cairn_job *job, uint64_t ticket, int code,
+void crn_outcome_failed(struct cairn_job *job);
+/* ending.c: the driver's last act, when nothing is in flight any more: what becomes of the job's
+ * checkpoints, as job->ending and the options say. */
+void crn_ending_settle(struct cairn_job *job);
+/* finish.c: the driver takes the barriers that finished tasks are asked for, without the lock. */
+void crn_finish_take_barriers(struct cairn_job *job);
+
+/* flights.c: the attempts in flight, and the barriers that they ask tasks for. Lock held. */
+struct crn_attempt *crn_flight_find_locked(const struct cairn_job *job, uint64_t id);
+void crn_flight_add_locked(struct cairn_job *job, struct crn_attempt *attempt);
+void crn_flight_remove_locked(struct cairn_job *job, const struct crn_attempt *attempt);
+/* Each task is asked for the attempt's barrier; or it is asked no more. */
+void crn_flight_request_locked(struct crn_attempt *attempt);
+void crn_flight_withdraw_locked(struct crn_attempt *attempt);
+/* Could the task take a barrier now? Not while its database is captured. */
+bool crn_flight_is_free_locked(const struct cairn_task *task);
+/* The barrier that the task, if it has no gate, is to take now; NULL: none. */
+struct crn_part *crn_flight_next_locked(const struct cairn_task *task);
+/* The task is not going to take the barrier of `id`; NULL: it was not asked to. */
+struct crn_part *crn_flight_refuse_locked(struct cairn_task *task, uint64_t id);
+/* The task is in it from now on: until crn_flight_captured(), no other one is due. */
+void crn_flight_take_locked(struct crn_part *part);
+/* The database is free for the next barrier. Any thread, without the lock. */
+void crn_flight_captured(struct crn_part *part);
+/* job->base_id or committing_start have changed: barriers may have become due. */
+void crn_flight_refresh_locked(struct cairn_job *job);
+/* What the part builds on, from now until the attempt is over. CAIRN_ECANCELED: it is over. */
+int crn_flight_choose_base(struct crn_part *part, cairn_error **reterr);
+/* Lowest checkpoint that an attempt in flight but `except` builds on, or yet may; 0: none. */
+uint64_t crn_flight_lowest_base_locked(const struct cairn_job *job,
+                                       const struct crn_attempt *except);
+/* Waiters whose tickets are above `after`, up to `ticket`, get their outcome. */
+void crn_outcome_settle_waiters(struct cairn_job *job, uint64_t after, uint64_t ticket, int code,
                                 const cairn_error *error);
 const char *crn_outcome_word(const struct crn_attempt *attempt); /* what it is */
 /* publish.c: the driver's dealings with the log. */
@@ -299,10 +385,14 @@ void crn_publish_info(const cairn_record_info *record, cairn_checkpoint_info *re
 int crn_attempt_new_locked(struct cairn_job *job, const struct crn_action *action,
                            struct crn_attempt **ret, cairn_error **reterr);
 void crn_attempt_free(struct crn_attempt *attempt);
+/* What the attempt's barrier is between tasks. */
+cairn_barrier crn_attempt_barrier(const struct crn_attempt *attempt);
 /* Is the state taken as entries, and not as the database's files? */
 bool crn_attempt_is_dump(const struct crn_attempt *attempt);
 /* The barrier was taken: capture and upload in the background. Consumes one `running`. */
 void crn_part_captured_begin(struct crn_part *part);
+/* One of part->uploads_left has ended; after the last one the part is finished. */
+void crn_part_upload_ended(struct crn_part *part);
 /* First failure wins. Any thread, without the lock. Takes the error. */
 void crn_attempt_decline(struct crn_attempt *attempt, int code, cairn_error *error);
 /* The same for the task's reasons: its name is put in front. */
@@ -315,6 +405,9 @@ int crn_attempt_note_upload(struct crn_attempt *attempt, const char *key);
  * its bytes are nowhere else. */
 int crn_upload_file(struct crn_part *part, const char *path, struct crn_file *file,
                     const struct crn_origin *origin, cairn_error **reterr);
+/* The same for file->info.size bytes in memory. */
+int crn_upload_bytes(struct crn_part *part, const void *data, struct crn_file *file,
+                     cairn_error **reterr);
 /* origin.c: which tables need not be sent, and which can be copied by the store. Tables are the
  * first of the subtask's files; one with an object afterwards is referenced. */
 int crn_part_find_origins(struct crn_part *part, size_t tables, cairn_error **reterr);

@@ -3,11 +3,11 @@
  * Asking a running job for a checkpoint, and waiting for the outcome.
  *
  * A request gets a ticket. The driver hands requests to the coordinator; the attempt that begins
- * next serves all tickets given out so far. Who waits links a waiter into the job; the driver fills
- * it in (driver.c, settle_waiters) when the attempt that serves its ticket has an outcome. Several
- * requests that wait become one checkpoint.
+ * next serves all tickets given out so far, or a newer one that subsumes it does. Who waits links a
+ * waiter into the job; the driver fills it in (outcome.c, settle_waiters) when the attempt that
+ * serves its ticket has an outcome. Several requests that wait become one checkpoint.
  */
-#include "engine/job/job.h"
+#include "engine/job/ending.h"
 
 #include "engine/options.h"
 
@@ -24,7 +24,7 @@ int crn_job_check_running_locked(const struct cairn_job *job, cairn_error **rete
         cairn_error *error = crn_err_copy(job->fence_error);
         return crn_err_move(reterr, &error, CAIRN_EFENCED);
     }
-    return 0;
+    return job->ending != CRN_ENDING_NONE ? crn_ending_check_locked(job, reterr) : 0;
 }
 
 static int request_locked(struct cairn_job *job, const cairn_trigger_options *options,

@@ -8,7 +8,8 @@
  * If somebody else commits first, the log is read again: what we restore from is always chosen from
  * a log whose next id is our fence, so nothing can slip between the choice and the take-over.
  *
- * The checkpoint may be a snapshot elsewhere (engine/restore/source.c). One that is claimed, or
+ * A job that was stopped with a savepoint goes on from that (engine/restore/stopped.c). And the
+ * checkpoint may be any snapshot elsewhere (engine/restore/source.c). One that is claimed, or
  * built upon, becomes a checkpoint of the job right behind the fence (import.c); what was claimed
  * is removed when the job has started from it (release.c).
  *
@@ -118,12 +119,13 @@ static int choose_own(struct cairn_job *job, uint64_t wanted, cairn_error **rete
     return 0;
 }
 
-/* Has it ever completed a checkpoint that it still has, as far as can be told? */
-static bool has_own_checkpoint(const struct cairn_job *job)
+/* Has it ever completed a checkpoint that it still has, or been stopped with a savepoint, as far as
+ * can be told? */
+static bool has_own_snapshot(const struct cairn_job *job)
 {
     for (size_t i = 0; i < job->joblog.count; i++) {
         const struct crn_record *record = job->joblog.entries[i].record;
-        if (record == NULL || crn_record_is_restorable(record))
+        if (record == NULL || crn_record_is_restorable(record) || record->info.is_stop)
             return true;
     }
     return false;
@@ -156,6 +158,21 @@ static int was_imported(const struct cairn_job *job, const struct crn_record *so
     return 0;
 }
 
+/* Without a word about what to start from: where the job was stopped, or its newest checkpoint. */
+static int choose_newest(struct cairn_job *job, cairn_error **reterr)
+{
+    const cairn_job_options *o = &job->options;
+    const struct crn_record *record = NULL;
+    const struct crn_record *pointer = crn_stopped_find(&job->joblog);
+    if (pointer == NULL || o->start_empty || o->restore_fallback || o->prefer_checkpoint)
+        return choose_own(job, 0, reterr);
+    CRN_TRY(check_is_newest(job, reterr));
+    CRN_TRY(crn_stopped_choose(job, pointer, &record, reterr));
+    restore_from(job, record);
+    log_damage(job);
+    return 0;
+}
+
 static int choose_source(struct cairn_job *job, cairn_error **reterr)
 {
     const struct crn_record *record = NULL;
@@ -169,7 +186,7 @@ static int choose_source(struct cairn_job *job, cairn_error **reterr)
         return r;
     if (r > 0) {
         crn_source_reset(job);
-        return choose_own(job, 0, reterr); /* the id that was named is the source's */
+        return choose_newest(job, reterr); /* the id that was named is the source's */
     }
     restore_from(job, record);
     log_damage(job);
@@ -184,9 +201,11 @@ static int choose(struct cairn_job *job, cairn_error **reterr)
     job->restored_info = (cairn_checkpoint_info){0};
     job->skipped_count = 0;
     if (!names_source(job))
-        return choose_own(job, job->options.restore_checkpoint_id, reterr);
-    if (job->options.restore_only_if_new && has_own_checkpoint(job))
-        return choose_own(job, 0, reterr); /* the id that was named is the source's */
+        return job->options.restore_checkpoint_id != 0
+                   ? choose_own(job, job->options.restore_checkpoint_id, reterr)
+                   : choose_newest(job, reterr);
+    if (job->options.restore_only_if_new && has_own_snapshot(job))
+        return choose_newest(job, reterr); /* the id that was named is the source's */
     return choose_source(job, reterr);
 }
 
@@ -297,18 +316,17 @@ static int check_is_job(const struct cairn_job *job, cairn_error **reterr)
 }
 
 /* With its top lost, what looks like an older job, or like none, is a damaged one: going on would
- * restore less than there was, and give out object names again. Objects of the next id may be of an
- * attempt that a crash cut short; but if the log shows that a newer record is lost, this is the
+ * restore less than there was, and give out object names again. Objects of the next ids may be of
+ * attempts that a crash cut short; but if the log shows that a newer record is lost, this is the
  * one, and who wants to go back has to say so. */
 static int judge_log(struct cairn_job *job, const struct crn_joblog_objects *objects,
                      cairn_error **reterr)
 {
     struct crn_joblog *log = &job->joblog;
-    const uint64_t head = log->head_id, newest = objects->last_id;
-    if (newest <= head || (newest - head == 1 && (head == 0 || wants_other_than_newest(job))))
+    if (log->head_id == 0)
+        return objects->last_id > 1 ? crn_joblog_fail_lost(job->name, objects, reterr) : 0;
+    if (!crn_joblog_has_lost_top(log, objects) && wants_other_than_newest(job))
         return 0;
-    if (head == 0)
-        return crn_joblog_fail_lost(job->name, objects, reterr);
     CRN_TRY(crn_joblog_judge_top(log, objects, reterr));
     return log->lost_top ? crn_joblog_require_whole(log, reterr) : 0;
 }
@@ -405,7 +423,7 @@ static void warn_of_loss(const struct cairn_job *job)
 {
     const uint64_t own = newest_own(job);
     const struct crn_joblog *log = &job->joblog;
-    if (job->source.is_foreign && own != 0)
+    if (job->source.is_foreign && !job->source.is_stop && own != 0)
         crn_log_write(
             &job->log, CAIRN_LOG_WARNING, "restore",
             "job '%s': its own checkpoint %llu is ignored, and subsumed by the next ones: "
@@ -430,6 +448,7 @@ static void log_take_over(const struct cairn_job *job)
                   (unsigned long long)job->joblog.head_id,
                   (unsigned long long)job->restored_info.id,
                   job->restored == NULL    ? " (none: starting empty)"
+                  : job->source.is_stop    ? ", the savepoint that it was stopped with, in "
                   : job->source.is_foreign ? " of "
                                            : "",
                   from);

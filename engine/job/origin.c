@@ -13,7 +13,8 @@
  * the database, whose numbers go on from the same checkpoint but along another way; so there
  * RocksDB's checksums must be known and agree as well.
  *
- * Capture threads, one part each; what they read does not change while an attempt is in flight.
+ * Capture threads, one part each. What a part builds on is chosen here, once, and stays as it is
+ * until the attempt is over: in memory, and in the store (flights.c).
  */
 #include "engine/savepoint/savepoint.h"
 
@@ -37,12 +38,11 @@ static int reference_base(struct crn_file *file, const struct crn_file *base)
 static int reference_known(struct crn_part *part, size_t tables, cairn_error **reterr)
 {
     struct crn_subtask *subtask = &part->described->subtasks[0];
-    const struct crn_subtask *base = part->attempt->full ? NULL : part->task->runtime->base;
     CRN_AUTO_FREE const struct crn_file **known = calloc(tables + 1, sizeof *known);
     if (known == NULL)
         return crn_err_nomem(reterr);
     /* Out of memory: all of it is new, which costs uploads and nothing else. */
-    (void)crn_diff_tables(base, subtask->files, tables, known);
+    (void)crn_diff_tables(part->base, subtask->files, tables, known);
     for (size_t i = 0; i < tables; i++)
         if (known[i] != NULL && reference_base(&subtask->files[i], known[i]) < 0)
             return crn_err_nomem(reterr);
@@ -68,12 +68,20 @@ static void add_origins(struct crn_part *part, size_t tables, const struct crn_s
     }
 }
 
+static bool depends_on_source(struct cairn_job *job)
+{
+    crn_mutex_lock(&job->lock);
+    bool depends = job->source.is_foreign && !job->source.released;
+    crn_mutex_unlock(&job->lock);
+    return depends;
+}
+
 int crn_part_find_origins(struct crn_part *part, size_t tables, cairn_error **reterr)
 {
     const struct crn_attempt *attempt = part->attempt;
-    const struct cairn_job *job = attempt->job;
-    const struct crn_task_runtime *runtime = part->task->runtime;
+    struct cairn_job *job = attempt->job;
     const struct crn_savepoint_run *run = attempt->savepoint;
+    CRN_TRY(crn_flight_choose_base(part, reterr));
     if (run == NULL)
         CRN_TRY(reference_known(part, tables, reterr));
     part->origins = calloc(tables + 1, sizeof *part->origins);
@@ -85,11 +93,12 @@ int crn_part_find_origins(struct crn_part *part, size_t tables, cairn_error **re
         add_origins(part, tables, crn_savepoint_previous_subtask(run, part->task),
                     &(struct crn_origin){
                         .store = attempt->store, .prefix = run->previous.name, .is_hint = true});
-        add_origins(part, tables, runtime->base,
+        add_origins(part, tables, part->base,
                     &(struct crn_origin){.store = job->store, .prefix = job->name});
     }
-    if (job->source.is_foreign && !job->source.released)
-        add_origins(part, tables, runtime->restored_files,
-                    &(struct crn_origin){.store = job->source.store, .prefix = job->source.name});
+    if (depends_on_source(job))
+        add_origins(part, tables, part->task->runtime->restored_files,
+                    &(struct crn_origin){
+                        .store = job->source.store, .prefix = job->source.name, .is_source = true});
     return 0;
 }

@@ -1,25 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How an attempt ends: who is told, and what becomes of what it put in the store. The driver
- * carries out the coordinator's last actions here.
+ * How an attempt ends, or the job: who is told, and what becomes of what an attempt put in the
+ * store. The driver carries out the coordinator's last actions here.
  *
  * Waiters are told under job->lock; tasks by events in their mailboxes. A savepoint's handle is
  * told when nothing of the job uses its target any more (engine/savepoint/run.c).
  *
  * Driver thread; store calls are made without the lock.
  */
+#include "engine/job/ending.h"
 #include "engine/savepoint/savepoint.h"
 
 #include <string.h>
 
-/* Waiters whose request is served by `ticket` get their outcome. */
-void crn_outcome_settle_waiters(struct cairn_job *job, uint64_t ticket, int code,
+static struct crn_attempt *find(struct cairn_job *job, uint64_t id)
+{
+    crn_mutex_lock(&job->lock);
+    struct crn_attempt *attempt = crn_flight_find_locked(job, id);
+    crn_mutex_unlock(&job->lock);
+    return attempt;
+}
+
+void crn_outcome_settle_waiters(struct cairn_job *job, uint64_t after, uint64_t ticket, int code,
                                 const cairn_error *error)
 {
     crn_mutex_lock(&job->lock);
     for (struct crn_waiter **p = &job->waiters; *p != NULL;) {
         struct crn_waiter *waiter = *p;
-        if (waiter->ticket > ticket) {
+        if (waiter->ticket <= after || waiter->ticket > ticket) {
             p = &waiter->next;
             continue;
         }
@@ -74,12 +82,14 @@ static void add_superseded(struct cairn_job *job, const struct crn_attempt *atte
     free(live);
 }
 
-/* The last pool threads may still be on their way out of an attempt that is over. */
-static void wait_until_left(struct cairn_job *job, const struct crn_attempt *attempt)
+/* Nothing runs for it any more, and nobody finds it. The last pool threads may still be on their
+ * way out. */
+static void take_out_locked(struct cairn_job *job, struct crn_attempt *attempt)
 {
     crn_mutex_assert_held(&job->lock);
     while (attempt->running > 0)
         crn_cond_wait(&job->wake_driver, &job->lock);
+    crn_flight_remove_locked(job, attempt);
 }
 
 /* What could not be collected before. */
@@ -99,7 +109,11 @@ static void release_source(struct cairn_job *job, uint64_t id)
 {
     if (!job->source.is_foreign || job->source.released)
         return;
+    crn_mutex_lock(&job->lock);
     job->source.released = true;
+    while (job->source.copiers > 0) /* of attempts behind this one; one copy each, at most */
+        crn_cond_wait(&job->wake_driver, &job->lock);
+    crn_mutex_unlock(&job->lock);
     crn_log_write(&job->log, CAIRN_LOG_INFO, "checkpoint",
                   "job '%s': since checkpoint %llu nothing depends on '%s', from which it was "
                   "started",
@@ -108,57 +122,59 @@ static void release_source(struct cairn_job *job, uint64_t id)
     post_to_tasks(job, &(cairn_event){.type = CAIRN_EVENT_INDEPENDENT, .checkpoint_id = id});
 }
 
-static void complete_savepoint(struct cairn_job *job)
+static void complete_savepoint(struct cairn_job *job, struct crn_attempt *attempt)
 {
     crn_mutex_lock(&job->lock);
-    struct crn_attempt *attempt = job->attempt;
-    wait_until_left(job, attempt);
-    job->attempt = NULL;
+    take_out_locked(job, attempt);
     crn_mutex_unlock(&job->lock);
     (void)crn_subsume(job); /* before the first checkpoint each record begins the log anew */
-    post_to_tasks(job, &(cairn_event){.type = CAIRN_EVENT_SAVEPOINT, .checkpoint_id = attempt->id});
+    if (attempt->savepoint->handle->stop)
+        crn_ending_stopped(attempt);
+    else
+        post_to_tasks(job,
+                      &(cairn_event){.type = CAIRN_EVENT_SAVEPOINT, .checkpoint_id = attempt->id});
     crn_savepoint_complete(attempt);
     crn_attempt_free(attempt);
 }
 
-static void complete_checkpoint(struct cairn_job *job, const struct crn_action *action)
+static void complete_checkpoint(struct cairn_job *job, struct crn_attempt *attempt,
+                                const struct crn_action *action)
 {
-    struct crn_attempt *attempt = job->attempt;
     const struct crn_record *record = job->joblog.entries[job->joblog.count - 1].record;
     cairn_checkpoint_info info;
     crn_publish_info(&record->info, &info);
     crn_recorder_complete(attempt, record);
-    add_superseded(job, attempt);
-    uint64_t subsumed = crn_subsume(job);
     crn_mutex_lock(&job->lock);
     job->last = info;
     job->has_last = true;
-    wait_until_left(job, attempt);
-    job->attempt = NULL;
+    take_out_locked(job, attempt);
     crn_mutex_unlock(&job->lock);
+    add_superseded(job, attempt);
+    uint64_t subsumed = crn_subsume(job);
     crn_attempt_free(attempt);
     post_to_tasks(job, &(cairn_event){.type = CAIRN_EVENT_COMPLETED,
                                       .checkpoint_id = info.id,
                                       .subsumed_id = subsumed});
     release_source(job, info.id);
-    crn_outcome_settle_waiters(job, action->ticket, 0, NULL);
+    crn_outcome_settle_waiters(job, action->after_ticket, action->ticket, 0, NULL);
     crn_garbage_remove(job);
     collect_if_wanted(job);
 }
 
 void crn_outcome_complete(struct cairn_job *job, const struct crn_action *action)
 {
+    struct crn_attempt *attempt = find(job, action->id);
     if (action->savepoint)
-        complete_savepoint(job);
+        complete_savepoint(job, attempt);
     else
-        complete_checkpoint(job, action);
+        complete_checkpoint(job, attempt, action);
 }
 
 void crn_outcome_aborted(struct cairn_job *job, const struct crn_action *action)
 {
-    struct crn_attempt *attempt = job->attempt;
     CRN_AUTO_ERROR cairn_error *error = NULL;
     crn_mutex_lock(&job->lock);
+    struct crn_attempt *attempt = crn_flight_find_locked(job, action->id);
     const char *why =
         attempt->error != NULL ? cairn_error_message(attempt->error) : "the job was closed";
     (void)crn_err_fail(&error, CAIRN_EABORTED, cairn_error_object(attempt->error),
@@ -167,19 +183,18 @@ void crn_outcome_aborted(struct cairn_job *job, const struct crn_action *action)
     crn_mutex_unlock(&job->lock);
     crn_recorder_aborted(attempt);
     post_to_tasks(job, &(cairn_event){.type = CAIRN_EVENT_ABORTED, .checkpoint_id = attempt->id});
-    crn_outcome_settle_waiters(job, action->ticket, CAIRN_EABORTED, error);
+    crn_outcome_settle_waiters(job, action->after_ticket, action->ticket, CAIRN_EABORTED, error);
 }
 
 /* The id stands as aborted and no upload runs: nothing can come to need these objects. */
-void crn_outcome_discard(struct cairn_job *job)
+void crn_outcome_discard(struct cairn_job *job, const struct crn_action *action)
 {
-    struct crn_attempt *attempt = job->attempt;
+    struct crn_attempt *attempt = find(job, action->id);
     crn_recorder_over(attempt);
     for (size_t i = 0; i < attempt->uploaded_count && attempt->savepoint == NULL; i++)
         crn_garbage_add(job, attempt->uploaded[i]);
     crn_mutex_lock(&job->lock);
-    job->attempt = NULL;
-    crn_cond_broadcast(&job->wake_waiters); /* a task that is being closed */
+    take_out_locked(job, attempt);
     crn_mutex_unlock(&job->lock);
     (void)crn_subsume(job); /* before the first checkpoint each record begins the log anew */
     if (attempt->savepoint != NULL)
@@ -191,14 +206,12 @@ void crn_outcome_discard(struct cairn_job *job)
 /* Forget the attempt without touching the job in the store: its id may not be ours, or may be
  * committed yet. Waits for its uploads, which end early. A savepoint that cannot be committed any
  * more is withdrawn: no successor will look for it. */
-void crn_outcome_leave(struct cairn_job *job)
+void crn_outcome_leave(struct cairn_job *job, const struct crn_action *action)
 {
     crn_mutex_lock(&job->lock);
-    struct crn_attempt *attempt = job->attempt;
-    wait_until_left(job, attempt);
-    job->attempt = NULL;
-    crn_cond_broadcast(&job->wake_waiters); /* a task that is being closed */
-    if (job->fence_error != NULL) {         /* whatever else came of it */
+    struct crn_attempt *attempt = crn_flight_find_locked(job, action->id);
+    take_out_locked(job, attempt);
+    if (job->fence_error != NULL) { /* whatever else came of it */
         cairn_error_free(attempt->error);
         attempt->error = crn_err_copy(job->fence_error);
     }
@@ -211,9 +224,9 @@ void crn_outcome_leave(struct cairn_job *job)
 
 /* Nobody waits longer than the timeout for a store that does not let the log be written. Tasks hear
  * the outcome when there is one. */
-void crn_outcome_overdue(struct cairn_job *job)
+void crn_outcome_overdue(struct cairn_job *job, const struct crn_action *action)
 {
-    const struct crn_attempt *attempt = job->attempt;
+    const struct crn_attempt *attempt = find(job, action->id);
     CRN_AUTO_ERROR cairn_error *error = NULL;
     int code = attempt->in_doubt ? CAIRN_EUNKNOWN : CAIRN_EUNAVAIL;
     (void)crn_err_fail(&error, code, cairn_error_object(attempt->log_error),
@@ -221,7 +234,7 @@ void crn_outcome_overdue(struct cairn_job *job)
                        "still tried: %s",
                        crn_outcome_word(attempt), (unsigned long long)attempt->id, job->name,
                        cairn_error_message(attempt->log_error));
-    crn_outcome_settle_waiters(job, UINT64_MAX, code, error);
+    crn_outcome_settle_waiters(job, 0, UINT64_MAX, code, error);
     crn_savepoint_tell_overdue(job, code, error);
 }
 
@@ -241,6 +254,26 @@ void crn_outcome_fenced(struct cairn_job *job)
     for (size_t i = 0; i < job->task_count; i++)
         crn_task_stop_locked(job->tasks[i], CAIRN_EFENCED, error);
     crn_mutex_unlock(&job->lock);
-    crn_outcome_settle_waiters(job, UINT64_MAX, CAIRN_EFENCED, error);
+    crn_outcome_settle_waiters(job, 0, UINT64_MAX, CAIRN_EFENCED, error);
+    crn_savepoint_fail_waiting(job, error);
+}
+
+/* More failures in a row than the job is to survive. */
+void crn_outcome_failed(struct cairn_job *job)
+{
+    CRN_AUTO_ERROR cairn_error *error = NULL;
+    const struct crn_coordinator *c = &job->coordinator;
+    crn_mutex_lock(&job->lock);
+    (void)crn_err_fail(&error, CAIRN_EFAILED, cairn_error_object(job->last_failure),
+                       "job '%s' has failed: %u checkpoints in a row did not complete, and "
+                       "tolerable_failures is %u; the last of them was %s",
+                       job->name, c->failures, c->settings.tolerable_failures,
+                       cairn_error_message(job->last_failure));
+    bool is_first = crn_ending_begin_locked(job, CRN_ENDING_FAILED, error);
+    crn_mutex_unlock(&job->lock);
+    if (!is_first)
+        return;
+    crn_log_write(&job->log, CAIRN_LOG_ERROR, "job", "%s", cairn_error_message(error));
+    crn_outcome_settle_waiters(job, 0, UINT64_MAX, CAIRN_EFAILED, error);
     crn_savepoint_fail_waiting(job, error);
 }

@@ -22,12 +22,15 @@
 static uint64_t start_without_checkpoint(const struct crn_joblog *log, uint64_t id)
 {
     size_t checkpoints = 0, unreadable = 0;
+    uint64_t stop_id = 0;
     for (size_t i = 0; i < log->count; i++) {
         const struct crn_record *record = log->entries[i].record;
         unreadable += record == NULL;
         checkpoints += record != NULL && record->info.kind == CAIRN_RECORD_CHECKPOINT;
+        if (record != NULL && record->info.is_stop)
+            stop_id = record->info.id;
     }
-    return crn_log_next_start_without(checkpoints, unreadable, log->log_start, id);
+    return crn_log_next_start_without(checkpoints, unreadable, stop_id, log->log_start, id);
 }
 
 /* Where this incarnation was started from, if not from its own log. */
@@ -54,6 +57,7 @@ int crn_publish_new_head(struct cairn_job *job, uint64_t id, cairn_record_kind k
     info->epoch = job->epoch;
     info->log_start = id;
     info->restored_id = job->restored_id;
+    record->ids_ahead = job->options.max_concurrent + 1; /* and a savepoint */
     info->pid = (uint64_t)getpid();
     info->commit_time_ms = job->options.now_ms(job->options.now_context);
     info->trigger_time_ms = info->commit_time_ms;
@@ -101,6 +105,7 @@ void crn_publish_append_head(struct cairn_job *job, struct crn_record *record,
     log->head_hash = *hash;
     log->log_start = record->info.log_start;
     log->epoch = record->info.epoch;
+    log->ids_ahead = record->ids_ahead;
 }
 
 void crn_publish_info(const cairn_record_info *record, cairn_checkpoint_info *ret)
@@ -228,6 +233,43 @@ int crn_publish_merge_parts(struct crn_record *record, struct crn_attempt *attem
     return 0;
 }
 
+/* The log is not to begin above what attempts in flight build on: see subsume.c. From now on until
+ * the commit is settled, nobody new may build on less than that either. */
+static int choose_start(struct crn_attempt *attempt, uint64_t *ret, cairn_error **reterr)
+{
+    struct cairn_job *job = attempt->job;
+    uint64_t start = retained_start(job, attempt->id, reterr);
+    if (start == 0)
+        return CAIRN_ENOMEM;
+    crn_mutex_lock(&job->lock);
+    uint64_t base = crn_flight_lowest_base_locked(job, attempt);
+    if (base != 0 && base < start)
+        start = base;
+    job->committing_start = start;
+    crn_flight_refresh_locked(job);
+    crn_mutex_unlock(&job->lock);
+    *ret = start;
+    return 0;
+}
+
+static void commit_is_settled(struct cairn_job *job)
+{
+    crn_mutex_lock(&job->lock);
+    job->committing_start = 0;
+    crn_flight_refresh_locked(job);
+    crn_mutex_unlock(&job->lock);
+}
+
+/* Its parts may build on different ones, if a checkpoint was confirmed between their captures. */
+static uint64_t newest_base(const struct crn_attempt *attempt)
+{
+    uint64_t newest = 0;
+    for (size_t i = 0; i < attempt->part_count; i++)
+        if (attempt->parts[i].base_id > newest)
+            newest = attempt->parts[i].base_id;
+    return newest;
+}
+
 static int build_checkpoint(struct crn_attempt *attempt, cairn_error **reterr)
 {
     struct cairn_job *job = attempt->job;
@@ -235,17 +277,11 @@ static int build_checkpoint(struct crn_attempt *attempt, cairn_error **reterr)
     CRN_TRY(crn_publish_new_record(job, attempt->id, CAIRN_RECORD_CHECKPOINT, &record, reterr));
     record->info.trigger_time_ms = attempt->trigger_time_ms;
     record->info.duration_us = crn_now_us() - attempt->started_us;
-    record->info.log_start = retained_start(job, attempt->id, reterr);
-    if (record->info.log_start == 0)
-        return CAIRN_ENOMEM;
+    CRN_TRY(choose_start(attempt, &record->info.log_start, reterr));
     if (record->info.log_start == record->info.id)
         record->has_previous_hash = false;
     CRN_TRY(crn_publish_merge_parts(record, attempt, reterr));
-    for (size_t i = 0; i < attempt->part_count; i++) {
-        const struct crn_task_runtime *runtime = attempt->parts[i].task->runtime;
-        if (!attempt->full && runtime->base != NULL && record->info.base_id == 0)
-            record->info.base_id = job->has_last ? job->last.id : job->restored_id;
-    }
+    record->info.base_id = newest_base(attempt);
     record->info.is_full = record->info.base_id == 0; /* asked for, or nothing to share */
     crn_record_finish(record);
     CRN_TRY(crn_record_validate(record, reterr));
@@ -268,9 +304,12 @@ static enum crn_event_kind prepare_commit(struct crn_attempt *attempt, cairn_err
     return build_checkpoint(attempt, reterr) < 0 ? CRN_EVENT_COMMIT_FAILED : CRN_EVENT_COMMIT_OK;
 }
 
-/* The tasks' next increments build on this record. */
+/* What is captured from now on builds on this record. */
 static void adopt_bases(struct crn_attempt *attempt, const struct crn_record *record)
 {
+    struct cairn_job *job = attempt->job;
+    crn_mutex_lock(&job->lock);
+    job->base_id = record->info.id;
     for (size_t i = 0; i < attempt->part_count; i++) {
         struct cairn_task *task = attempt->parts[i].task;
         for (size_t o = 0; o < record->operator_count; o++) {
@@ -279,6 +318,7 @@ static void adopt_bases(struct crn_attempt *attempt, const struct crn_record *re
                 task->runtime->base = &op->subtasks[task->options.subtask];
         }
     }
+    crn_mutex_unlock(&job->lock);
 }
 
 /* The id is taken by `found`. If that ends our epoch, say so; else it is the log's new head. */
@@ -308,7 +348,7 @@ static enum crn_event_kind judge_taken(struct cairn_job *job, const struct crn_r
     return CRN_EVENT_COMMIT_TAKEN;
 }
 
-enum crn_event_kind crn_publish_commit(struct crn_attempt *attempt, cairn_error **reterr)
+static enum crn_event_kind try_commit(struct crn_attempt *attempt, cairn_error **reterr)
 {
     struct cairn_job *job = attempt->job;
     struct crn_record *found = NULL;
@@ -339,6 +379,14 @@ enum crn_event_kind crn_publish_commit(struct crn_attempt *attempt, cairn_error 
     if (attempt->savepoint == NULL)
         adopt_bases(attempt, record);
     return CRN_EVENT_COMMIT_OK;
+}
+
+enum crn_event_kind crn_publish_commit(struct crn_attempt *attempt, cairn_error **reterr)
+{
+    enum crn_event_kind result = try_commit(attempt, reterr);
+    if (result != CRN_EVENT_COMMIT_UNKNOWN)
+        commit_is_settled(attempt->job);
+    return result;
 }
 
 enum crn_event_kind crn_publish_abort(struct crn_attempt *attempt, const char *reason,

@@ -9,6 +9,7 @@
 #include "engine/job/job.h"
 
 #include "cairn/inspect.h"
+#include "engine/status/fields.h"
 
 int crn_job_collect(struct cairn_job *job, bool keep_unresolved, cairn_error **reterr)
 {
@@ -17,10 +18,10 @@ int crn_job_collect(struct cairn_job *job, bool keep_unresolved, cairn_error **r
     options.keep_unresolved = keep_unresolved;
     CRN_TRY(cairn_gc(job->store, job->name, &options, &report, reterr));
     if (report.removed_count > 0 || report.temporary_count > 0)
-        crn_log_write(
-            &job->log, CAIRN_LOG_INFO, "gc",
-            "job '%s': removed %llu leftover objects (%llu bytes) and %llu temporary ones",
-            job->name, (unsigned long long)report.removed_count,
-            (unsigned long long)report.removed_bytes, (unsigned long long)report.temporary_count);
+        crn_tell(&job->log, CAIRN_LOG_INFO, "gc", CRN_FACTS(.told = CRN_TOLD_LEFTOVERS_REMOVED),
+                 "job '%s': removed %llu leftover objects (%llu bytes) and %llu temporary ones",
+                 job->name, (unsigned long long)report.removed_count,
+                 (unsigned long long)report.removed_bytes,
+                 (unsigned long long)report.temporary_count);
     return 0;
 }

@@ -3,16 +3,26 @@
  * Subsumption: after checkpoint N is committed with its log_start, everything below log_start goes.
  * Of a savepoint that is the log's pointer to it, never its directory, which is the user's.
  *
+ * Attempts may be in flight meanwhile, and reference what their base stores. The invariant: the log
+ * never begins above the base of an attempt in flight, whatever num_retained is. So an object of a
+ * complete checkpoint that can still come to be referenced is referenced by a record that stands,
+ * and nobody who deletes by the log touches it: not this, not a collector in another process, not
+ * whoever opens the job after a crash (P5). publish.c chooses the begin together with the record,
+ * and flights.c keeps anybody new from building on what is below it; so a base outlives its
+ * successor by as long as such an attempt takes, and goes with the first checkpoint that is
+ * completed after that (P6). Objects that an attempt has uploaded itself are known to nobody else
+ * until it is confirmed: two attempts may both bring the same table, under different names.
+ *
  * Manifests first, then the objects that only those referenced (P5): a crash in between leaves
  * objects that no manifest references, never the reverse. What cannot be removed now stays in
  * job->garbage and is tried again after the next completed checkpoint (P6); a crash hands it to the
- * collector at open. Nothing is in flight while this runs: the coordinator begins the next attempt
- * afterwards.
+ * collector at open.
  *
- * Driver thread; no locks.
+ * Driver thread; job->lock only to look at what is in flight.
  */
 #include "engine/job/job.h"
 
+#include <assert.h>
 #include <string.h>
 
 #define REMOVE_BATCH 512u
@@ -135,9 +145,19 @@ static void forget_entries(struct cairn_job *job, size_t dropped)
     log->count -= dropped;
 }
 
+static void assert_invariant(struct cairn_job *job)
+{
+    crn_mutex_lock(&job->lock);
+    uint64_t base = crn_flight_lowest_base_locked(job, NULL);
+    assert(base == 0 || base >= job->joblog.log_start);
+    (void)base;
+    crn_mutex_unlock(&job->lock);
+}
+
 uint64_t crn_subsume(struct cairn_job *job)
 {
     const struct crn_joblog *log = &job->joblog;
+    assert_invariant(job);
     uint64_t subsumed = 0;
     size_t dropped = 0;
     bool unreadable = false;

@@ -16,10 +16,11 @@
  *
  * Lock: job->lock for the job's list of tasks. Crash: local files only.
  */
-#include "engine/job/job.h"
+#include "engine/job/barrier.h"
 
 #include "base/file.h"
 #include "base/text.h"
+#include "engine/gate/gate.h"
 #include "engine/options.h"
 #include "engine/restore/match.h"
 #include "engine/restore/restore.h"
@@ -260,6 +261,7 @@ void crn_task_unref(struct cairn_task *task)
     if (atomic_fetch_sub(&runtime->refs, 1) != 1)
         return;
     crn_participants_free(task);
+    crn_gate_free(task->gate);
     crn_keyed_free_all(task);
     crn_operator_states_free(task->operators);
     for (size_t i = 0; i < task->stored_count; i++)
@@ -274,6 +276,7 @@ void crn_task_unref(struct cairn_task *task)
     crn_cond_done(&runtime->wake);
     cairn_error_free(runtime->stop_error);
     free(runtime->directory);
+    crn_finish_free(runtime);
     free(runtime);
     free(task);
     crn_job_unref(job);
@@ -424,19 +427,8 @@ void crn_task_shut(struct cairn_task *task)
     task->db = NULL;
 }
 
-/* No barrier, capture or upload of this task runs any more, nor will one begin. The attempt may go
- * on: that it was aborted has to be stored, and the store may be out for long. */
-static void leave_attempt_locked(struct cairn_job *job, struct cairn_task *task)
+static void lose_task_locked(struct crn_attempt *attempt, const struct cairn_task *task)
 {
-    if (job->started && !job->closing && !job->task_lost) {
-        job->task_lost = true;
-        (void)crn_str_printf(&job->lost_task, NULL, "operator '%s' subtask %u", task->uid,
-                             task->options.subtask); /* only words: may stay NULL */
-    }
-    struct crn_attempt *attempt = job->attempt;
-    if (attempt == NULL)
-        return;
-    atomic_store(&attempt->cancelled, true);
     if (!attempt->declined) {
         attempt->declined = true;
         if (attempt->error == NULL)
@@ -444,9 +436,31 @@ static void leave_attempt_locked(struct cairn_job *job, struct cairn_task *task)
                                "operator '%s' subtask %u was closed", task->uid,
                                task->options.subtask);
     }
-    task->runtime->requested = NULL;
+    atomic_store(&attempt->cancelled, true);
+    crn_flight_withdraw_locked(attempt);
+}
+
+static bool is_any_running_locked(const struct cairn_job *job)
+{
+    for (size_t i = 0; i < job->attempt_count; i++)
+        if (job->attempts[i]->running > 0)
+            return true;
+    return false;
+}
+
+/* No barrier, capture or upload of this task runs any more, nor will one begin. The attempts may go
+ * on: that they were aborted has to be stored, and the store may be out for long. */
+static void leave_attempts_locked(struct cairn_job *job, struct cairn_task *task)
+{
+    if (job->started && !job->closing && !job->task_lost) {
+        job->task_lost = true;
+        (void)crn_str_printf(&job->lost_task, NULL, "operator '%s' subtask %u", task->uid,
+                             task->options.subtask); /* only words: may stay NULL */
+    }
+    for (size_t i = 0; i < job->attempt_count; i++)
+        lose_task_locked(job->attempts[i], task);
     crn_cond_signal(&job->wake_driver);
-    while (job->attempt == attempt && attempt->running > 0)
+    while (is_any_running_locked(job))
         crn_cond_wait(&job->wake_waiters, &job->lock);
 }
 
@@ -458,7 +472,7 @@ void cairn_task_close(cairn_task *task)
     crn_participants_close(task);
     crn_mutex_lock(&job->lock);
     if (!job->closing)
-        leave_attempt_locked(job, task);
+        leave_attempts_locked(job, task);
     /* A job that is closing shuts its tasks itself, and must be through with this one. */
     while ((job->closing && is_registered_locked(task)) || task->runtime->visitors > 0)
         crn_cond_wait(&job->wake_waiters, &job->lock);

@@ -31,7 +31,13 @@ struct crn_keyed {
 
 /* The calls that set a key have no room for a message, so the next keyed call tells it. */
 struct crn_refused_key {
-    enum { CRN_REFUSED_NOTHING, CRN_REFUSED_BYTES, CRN_REFUSED_SUBTASK, CRN_REFUSED_MEMORY } why;
+    enum {
+        CRN_REFUSED_NOTHING,
+        CRN_REFUSED_BYTES,
+        CRN_REFUSED_SUBTASK,
+        CRN_REFUSED_MEMORY,
+        CRN_REFUSED_FINISHED
+    } why;
     bool is_namespace;
     size_t size;
     uint32_t subtask; /* whose key it is */
@@ -60,8 +66,10 @@ struct cairn_task {
     struct crn_keyed *keyed; /* registered */
     struct crn_operator_states *operators;
     struct cairn_iterator *iterators; /* open ones */
+    struct cairn_gate *gate; /* of a task with several inputs; NULL: none; it goes with the task */
     struct crn_participant *participants; /* sinks, in the order of opening; they go with the task */
     const char *half_rewritten; /* a state that could not be registered; its values are of no use */
+    bool finished; /* cairn_task_finish(): its state stays as it is */
     bool has_key;
     struct crn_refused_key refused; /* why has_key is false, if a call was refused */
     uint32_t key_group;
@@ -83,6 +91,8 @@ static inline int crn_task_ready(const struct cairn_task *task)
     return __builtin_expect(!task->has_key, 0) ? CAIRN_EINVAL : 0;
 }
 int crn_task_not_ready(const struct cairn_task *task, int code, cairn_error **reterr); /* the words */
+/* CAIRN_EINVAL if the task has finished: for calls on its state that need no key. */
+int crn_task_check_unfinished(const struct cairn_task *task, cairn_error **reterr);
 
 /* keyed.c. Registers: name rules, EEXIST, EMISMATCH against task->stored; opens the state; links
  * `keyed` (allocated by the caller, size of its handle) into the task on success. */

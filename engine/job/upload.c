@@ -32,8 +32,9 @@
 struct file_source {
     cairn_source source;
     struct crn_attempt *attempt;
-    const char *path;
+    const char *path; /* for words, if the bytes are in memory */
     int fd;
+    const uint8_t *bytes; /* NULL: in the file */
     struct crn_digest *digest;
     uint64_t expected;              /* next offset */
     atomic_uint_fast64_t *progress; /* bytes sent are added; NULL: nobody asks */
@@ -93,7 +94,10 @@ static int read_file(cairn_source *source, uint64_t offset, void *data, size_t n
     wait_for_rate(file->attempt, n);
     if (atomic_load(&file->attempt->cancelled))
         return fail_cancelled(file, reterr);
-    CRN_TRY(crn_file_pread_all(file->fd, data, n, offset, file->path, reterr));
+    if (file->bytes != NULL)
+        memcpy(data, file->bytes + offset, n);
+    else
+        CRN_TRY(crn_file_pread_all(file->fd, data, n, offset, file->path, reterr));
     crn_digest_update(file->digest, data, n);
     file->expected += n;
     count_sent(file, file->expected);
@@ -214,6 +218,29 @@ static bool has_right_size(cairn_store *store, const char *key, const struct crn
     return store->ops->stat(store, key, &stat, NULL) == 0 && stat.size == file->info.size;
 }
 
+/* What the job was started from may be closed or removed by its owner once it is released, which
+ * waits for who is in here. */
+static bool enter_source(struct cairn_job *job, const struct crn_origin *origin)
+{
+    if (!origin->is_source)
+        return true;
+    crn_mutex_lock(&job->lock);
+    bool is_there = !job->source.released;
+    job->source.copiers += is_there;
+    crn_mutex_unlock(&job->lock);
+    return is_there;
+}
+
+static void leave_source(struct cairn_job *job, const struct crn_origin *origin)
+{
+    if (!origin->is_source)
+        return;
+    crn_mutex_lock(&job->lock);
+    job->source.copiers--;
+    crn_cond_signal(&job->wake_driver);
+    crn_mutex_unlock(&job->lock);
+}
+
 /* 1: done. 0: it has to be sent; what was begun is noted, and goes. */
 static int try_copy(struct crn_part *part, struct crn_file *file, const struct crn_origin *origin,
                     cairn_error **reterr)
@@ -227,7 +254,10 @@ static int try_copy(struct crn_part *part, struct crn_file *file, const struct c
     cairn_put_how how = CAIRN_PUT_COPIED;
     CRN_TRY(crn_joblog_key(origin->prefix, from->info.object, &from_key, reterr));
     CRN_TRY(new_object(part, file, object, &key, reterr));
+    if (!enter_source(attempt->job, origin))
+        return 0;
     int r = crn_store_copy(attempt->store, key, origin->store, from_key, &how, &error);
+    leave_source(attempt->job, origin);
     if (r == CAIRN_EUNSUPPORTED && !origin->is_hint)
         atomic_store(&attempt->cannot_copy, true);
     if (r < 0 || (origin->is_hint && !has_right_size(attempt->store, key, file))) {
@@ -259,25 +289,49 @@ static bool is_inlined(const struct cairn_job *job, const cairn_file_info *info)
            (is_options && threshold > 1 && info->size <= CRN_LIMIT_INLINE);
 }
 
-static int send_file(struct crn_part *part, const char *path, struct crn_file *file,
-                     struct file_source *source, cairn_error **reterr)
+static int send_source(struct crn_part *part, struct file_source *source, struct crn_file *file,
+                       cairn_error **reterr)
 {
     bool is_table = file->info.role == CAIRN_FILE_TABLE;
-    CRN_AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return crn_err_os(reterr, errno, path, "cannot open captured file '%s'", path);
-    source->fd = fd;
     source->digest = crn_digest_new();
     if (source->digest == NULL)
         return crn_err_nomem(reterr);
     source->source.size = file->info.size;
     source->source.read = read_file;
-    source->source.link_path = file->info.has_crc32c || file->info.has_xxh3 ? path : NULL;
     int r = !is_table && is_inlined(part->attempt->job, &file->info)
                 ? inline_file(source, file, reterr)
                 : put_with_retries(part, source, file, reterr);
     crn_digest_free(source->digest);
     return r;
+}
+
+static int send_file(struct crn_part *part, const char *path, struct crn_file *file,
+                     struct file_source *source, cairn_error **reterr)
+{
+    CRN_AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return crn_err_os(reterr, errno, path, "cannot open captured file '%s'", path);
+    source->fd = fd;
+    source->source.link_path = file->info.has_crc32c || file->info.has_xxh3 ? path : NULL;
+    return send_source(part, source, file, reterr);
+}
+
+static void sign_file(const struct crn_attempt *attempt, struct crn_file *file)
+{
+    file->info.checkpoint_id = attempt->id;
+    file->info.epoch = attempt->job->epoch;
+}
+
+int crn_upload_bytes(struct crn_part *part, const void *data, struct crn_file *file,
+                     cairn_error **reterr)
+{
+    struct file_source source = {
+        .attempt = part->attempt,
+        .path = file->info.name,
+        .bytes = data,
+    };
+    sign_file(part->attempt, file);
+    return send_source(part, &source, file, reterr);
 }
 
 int crn_upload_file(struct crn_part *part, const char *path, struct crn_file *file,
@@ -288,8 +342,7 @@ int crn_upload_file(struct crn_part *part, const char *path, struct crn_file *fi
     if (part->snapshot == NULL)
         source.progress = attempt->savepoint != NULL ? &attempt->savepoint->handle->done_bytes
                                                      : &attempt->done_bytes;
-    file->info.checkpoint_id = attempt->id;
-    file->info.epoch = attempt->job->epoch;
+    sign_file(attempt, file);
     int r = 0;
     if (origin != NULL && origin->file != NULL && !atomic_load(&attempt->cannot_copy) &&
         !is_linkable(attempt->store, path))

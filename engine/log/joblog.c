@@ -311,6 +311,7 @@ static int read_down(struct reading *reading, cairn_error **reterr)
         const struct crn_record *record = log->entries[log->count - 1].record;
         if (record != NULL && !start_known) {
             log->log_start = record->info.log_start;
+            log->ids_ahead = record->ids_ahead;
             start_known = true;
         }
         expected = id - 1;

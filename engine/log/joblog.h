@@ -36,7 +36,8 @@ struct crn_joblog {
     size_t count;
     uint64_t head_id; /* 0: the log is empty */
     uint64_t log_start;
-    uint64_t epoch; /* highest seen */
+    uint64_t epoch;     /* highest seen */
+    uint32_t ids_ahead; /* of the head: ids above it that may have objects already */
     struct crn_hash128 head_hash;
     bool lost_top; /* crn_joblog_judge_top(): the last entry is a hole above head_id */
 };
@@ -67,8 +68,10 @@ int crn_joblog_read_record(cairn_store *store, const char *job, uint64_t id,
 
 /* joblog_top.c: do the objects agree with where the log ends? Look, then read, then judge. */
 struct crn_joblog_objects {
-    size_t count;                      /* of Cairn's objects; manifests are none */
-    uint64_t first_id, last_id, epoch; /* lowest id, highest id, highest epoch; 0: none */
+    size_t count;               /* of Cairn's objects; manifests are none */
+    uint64_t first_id, last_id; /* lowest and highest; 0: none */
+    uint64_t epoch;             /* the highest */
+    uint64_t epoch_last_id;     /* highest id of that epoch */
     bool has_shared;
     bool is_leaving; /* has a mark: somebody claims or removes it */
 };
@@ -80,6 +83,12 @@ void crn_joblog_note_object(struct crn_joblog_objects *objects, const char *key)
  * being claimed or removed? Looks nowhere but where they are: the directory may be anybody's. */
 int crn_joblog_find_lost(cairn_store *store, const char *job, bool *ret_found,
                          cairn_error **reterr);
+/* Do the objects show that the log went on above its head? What a fenced writer left does not. */
+bool crn_joblog_has_lost_top(const struct crn_joblog *log,
+                             const struct crn_joblog_objects *objects);
+/* Is there at least one object of an attempt at an id above the head? */
+bool crn_joblog_has_unresolved(const struct crn_joblog *log,
+                               const struct crn_joblog_objects *objects);
 /* Is the lowest record that the newest one needs gone? */
 bool crn_joblog_misses_its_begin(const struct crn_joblog *log);
 /* If records at the top of a log are lost, the id above the head becomes an entry with

@@ -13,7 +13,9 @@
  * removed long ago. So after winning, the log is listed: if anything stands above this id, the job
  * has moved on without this writer, and its record is a stray that readers ignore because it lies
  * below the log's begin. It is left alone: whether it is a stray is for garbage collection to
- * judge.
+ * judge. But a collector that finds objects of several attempts in flight resolves their ids, too,
+ * once this one is: aborted records of this writer's own epoch right above it are no other
+ * writer's.
  *
  * A job that another one claims loses its whole directory, and a writer that slept through it would
  * begin a new log. So before the create the head must be there, as a log's head always is. One that
@@ -37,6 +39,8 @@
 
 #define COMMIT_ATTEMPTS 6u
 #define COMMIT_PAUSE_US 10000u
+/* Attempts of one writer that are in flight: no more ids can be resolved for it. */
+#define MAINTENANCE_MAX 64u
 
 struct commit {
     cairn_store *store;
@@ -128,6 +132,26 @@ static int fail_overtaken(const struct commit *commit, uint64_t highest, cairn_e
     return crn_err_fail(reterr, CAIRN_EFENCED, commit->key,
                         "job '%s' is at id %" PRIu64 " already: another writer has taken over",
                         commit->record->job, highest);
+}
+
+/* 1: all that stands above are ids in a row that maintenance has resolved under this writer. 0: not
+ * so. Else the store's error. */
+static int is_maintenance(const struct commit *commit, uint64_t highest, cairn_error **reterr)
+{
+    const struct crn_record *mine = commit->record;
+    if (highest - mine->info.id > MAINTENANCE_MAX)
+        return 0;
+    for (uint64_t id = mine->info.id + 1; id <= highest; id++) {
+        CRN_AUTO_RECORD struct crn_record *found = NULL;
+        CRN_AUTO_ERROR cairn_error *error = NULL;
+        int r = crn_joblog_read_record(commit->store, mine->job, id, &found, NULL, NULL, &error);
+        if (r < 0 && cairn_error_class_of(r) == CAIRN_CLASS_RETRY)
+            return crn_err_move(reterr, &error, r);
+        if (r < 0 || found->info.kind != CAIRN_RECORD_ABORTED ||
+            found->info.epoch != mine->info.epoch)
+            return 0;
+    }
+    return 1;
 }
 
 /* Whose record it was cannot be told from the bytes. But we write no id above one that we have not
@@ -298,14 +322,16 @@ static int check_neighbours(const struct commit *commit, cairn_error **reterr)
             pause_before_retry(attempt - 1);
         cairn_error_free(CRN_TAKE(error));
         r = find_neighbours(commit, &found, &error);
-        if (r == 0)
+        if (r == 0 && found.highest > found.id)
+            r = is_maintenance(commit, found.highest, &error);
+        if (r >= 0)
             break;
     }
-    if (r != 0)
+    if (r < 0)
         return crn_err_fail(reterr, CAIRN_EUNKNOWN, commit->key,
                             "'%s' was written, but whether it is the newest is not known: %s",
                             commit->key, cairn_error_message(error));
-    if (found.highest > found.id)
+    if (found.highest > found.id && r == 0)
         return fail_overtaken(commit, found.highest, reterr);
     return found.id == 1 || found.has_previous ? 0 : judge_lone_record(commit, reterr);
 }

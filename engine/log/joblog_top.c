@@ -3,12 +3,14 @@
 /*
  * Where a job's log must end, as its objects tell.
  *
- * Objects of an id are stored only after the one before it was resolved. So if the objects were
- * listed before the log was read, one beyond the next id proves that records at the top are lost,
- * and what is left is an older state than was committed. One of the next id may be of an attempt in
- * flight, or cut short; but if the log misses its begin as well, which nobody but a newer record
- * moves, this is that record's. A job writes its first record before its first object, so objects
- * without any record are a lost log.
+ * Every record says of how many ids above it there may be objects: of attempts that are in flight,
+ * or were cut short. So if the objects were listed before the log was read, one beyond those ids
+ * proves that records at the top are lost, and what is left is an older state than was committed.
+ * So does one of a higher epoch than the log knows: its writer began with a fence. One within the
+ * ids proves nothing; but if the log misses its begin as well, which nobody but a newer record
+ * moves, this is that record's. What a fenced writer left above the fence proves nothing either. A
+ * job writes its first record before its first object, so objects without any record are a lost
+ * log.
  *
  * Whoever opens, reads or collects a job judges it here, so that all say the same. No locks; any
  * thread; nothing is changed.
@@ -30,8 +32,12 @@ void crn_joblog_note_object(struct crn_joblog_objects *objects, const char *key)
         objects->first_id = info.id;
     if (info.id > objects->last_id)
         objects->last_id = info.id;
-    if (info.epoch > objects->epoch)
+    if (info.epoch > objects->epoch) {
         objects->epoch = info.epoch;
+        objects->epoch_last_id = 0;
+    }
+    if (info.epoch == objects->epoch && info.id > objects->epoch_last_id)
+        objects->epoch_last_id = info.id;
     objects->has_shared |= info.shared;
     objects->count++;
 }
@@ -98,6 +104,23 @@ bool crn_joblog_misses_its_begin(const struct crn_joblog *log)
     return log->count > 0 && cairn_error_code(log->entries[0].error) == CAIRN_EMISSING;
 }
 
+bool crn_joblog_has_unresolved(const struct crn_joblog *log,
+                               const struct crn_joblog_objects *objects)
+{
+    return objects->epoch >= log->epoch && objects->epoch_last_id > log->head_id;
+}
+
+bool crn_joblog_has_lost_top(const struct crn_joblog *log, const struct crn_joblog_objects *objects)
+{
+    if (!crn_joblog_has_unresolved(log, objects))
+        return false;
+    const uint64_t reach = log->ids_ahead > 0 ? log->ids_ahead : 1;
+    /* A head that cannot be read may be the fence of that epoch. */
+    bool knows_epoch = log->count > 0 && log->entries[log->count - 1].record != NULL;
+    return (knows_epoch && objects->epoch > log->epoch) ||
+           objects->epoch_last_id - log->head_id > reach;
+}
+
 /* Only the records that are lost moved the log's begin, and so made the hole there. */
 static void drop_low_hole(struct crn_joblog *log)
 {
@@ -110,10 +133,13 @@ static void drop_low_hole(struct crn_joblog *log)
 int crn_joblog_judge_top(struct crn_joblog *log, const struct crn_joblog_objects *objects,
                          cairn_error **reterr)
 {
-    const uint64_t head = log->head_id, newest = objects->last_id;
+    const uint64_t head = log->head_id;
     char name[CRN_KEY_MAX];
     CRN_AUTO_FREE char *key = NULL;
-    if (head == 0 || newest <= head || (newest - head == 1 && !crn_joblog_misses_its_begin(log)))
+    const bool is_lost =
+        crn_joblog_has_lost_top(log, objects) ||
+        (crn_joblog_misses_its_begin(log) && crn_joblog_has_unresolved(log, objects));
+    if (head == 0 || !is_lost)
         return 0;
     crn_key_manifest(name, head + 1);
     CRN_TRY(crn_joblog_key(log->job, name, &key, reterr));
@@ -131,7 +157,7 @@ int crn_joblog_judge_top(struct crn_joblog *log, const struct crn_joblog_objects
                        "job '%s': there are objects of id %" PRIu64
                        " but no manifest above id %" PRIu64
                        ": the newest manifests are lost, '%s' is the first",
-                       log->job, newest, head, key);
+                       log->job, objects->epoch_last_id, head, key);
     log->lost_top = true;
     return 0;
 }

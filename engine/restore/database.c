@@ -53,7 +53,7 @@ int crn_restore_fetch(struct crn_restore_run *run, const struct crn_subtask *sub
         return crn_err_nomem(reterr);
     size_t count = 0;
     for (size_t f = 0; f < subtask->file_count; f++)
-        if (subtask->files[f].info.role != CAIRN_FILE_OPERATOR_STATE)
+        if (crn_file_is_keyed(&subtask->files[f]))
             files[count++] = &subtask->files[f];
     struct crn_fetch_request fetch = {
         .store = request->store,
@@ -77,7 +77,7 @@ static uint64_t native_bytes(const struct crn_subtask *subtask)
 {
     uint64_t sum = 0;
     for (size_t f = 0; f < subtask->file_count; f++)
-        if (subtask->files[f].info.role != CAIRN_FILE_OPERATOR_STATE &&
+        if (crn_file_is_keyed(&subtask->files[f]) &&
             __builtin_add_overflow(sum, subtask->files[f].info.size, &sum))
             return UINT64_MAX;
     return sum;

@@ -21,7 +21,7 @@ void crn_restore_plan_done(struct crn_restore_plan *plan)
 static bool has_keyed_state(const struct crn_subtask *subtask)
 {
     for (size_t i = 0; i < subtask->file_count; i++)
-        if (subtask->files[i].info.role != CAIRN_FILE_OPERATOR_STATE)
+        if (crn_file_is_keyed(&subtask->files[i]))
             return true;
     return false;
 }

@@ -158,7 +158,9 @@ static bool came_from_elsewhere(const cairn_record_info *info)
 
 static void note_begin(const struct cairn_job *job, const cairn_record_info *info, uint64_t *begin)
 {
-    if (came_from_elsewhere(info) && info->id <= job->restored_id && info->id > *begin)
+    /* What the job was stopped with goes back to its checkpoints. */
+    const uint64_t restored_id = job->source.is_stop ? job->source.wanted_id : job->restored_id;
+    if (came_from_elsewhere(info) && info->id <= restored_id && info->id > *begin)
         *begin = info->id;
 }
 

@@ -4,8 +4,7 @@
  *
  * The snapshot was taken at the barrier and holds nobody back (P3). The task's key groups are cut
  * into ranges, one file each, which the transfer threads write and upload in parallel; small state
- * is one file. Only one attempt is in flight, so that no checkpoint's capture or upload waits
- * behind them.
+ * is one file. Tables of a checkpoint that is in flight as well go first: their size is known.
  *
  * part->dumps_left counts files that are not written yet, and the planner; the last one releases
  * the snapshot, long before the uploads end. running (attempt.c) covers all of it, so the database

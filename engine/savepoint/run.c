@@ -21,6 +21,7 @@
 #include "engine/savepoint/savepoint.h"
 
 #include "backends/storage/storage.h"
+#include "engine/job/ending.h"
 #include "engine/savepoint/directory.h"
 
 #include <string.h>
@@ -118,6 +119,7 @@ static int build_records(struct crn_attempt *attempt, cairn_error **reterr)
     whole->info.trigger_time_ms = pointer->info.trigger_time_ms = attempt->trigger_time_ms;
     whole->info.duration_us = pointer->info.duration_us = crn_now_us() - attempt->started_us;
     whole->info.format = pointer->info.format = run->handle->format;
+    whole->info.is_stop = pointer->info.is_stop = run->handle->stop;
     CRN_TRY(crn_publish_merge_parts(whole, attempt, reterr));
     if (crn_record_set_text(&pointer->info.location, run->location) < 0)
         return crn_err_nomem(reterr);
@@ -175,6 +177,16 @@ static void wake_tasks(struct cairn_job *job)
     for (size_t i = 0; i < job->task_count; i++)
         crn_cond_broadcast(&job->tasks[i]->runtime->wake);
     crn_mutex_unlock(&job->lock);
+}
+
+/* Who hears of it finds the job running on. */
+static void end_failed(struct cairn_job *job, struct cairn_savepoint_handle *handle, int code,
+                       const cairn_error *error)
+{
+    if (handle->stop)
+        crn_ending_stop_failed(job);
+    crn_savepoint_end(handle, code, error, NULL);
+    wake_tasks(job);
 }
 
 static int compare_keys(const void *a, const void *b)
@@ -301,8 +313,7 @@ void crn_savepoint_fail(struct cairn_job *job, struct cairn_savepoint_handle *ha
 {
     CRN_AUTO_ERROR cairn_error *error = NULL;
     describe_failure(job, handle, id, why, &error);
-    crn_savepoint_end(handle, cairn_error_code(error), error, NULL);
-    wake_tasks(job);
+    end_failed(job, handle, cairn_error_code(error), error);
 }
 
 void crn_savepoint_give_up(struct cairn_job *job, struct cairn_savepoint_handle *handle,
@@ -329,9 +340,8 @@ void crn_savepoint_fail_waiting(struct cairn_job *job, const cairn_error *why)
             return;
         (void)crn_err_fail(&error, code_of(why), cairn_error_object(why),
                            "the savepoint did not begin: %s", cairn_error_message(why));
-        crn_savepoint_end(handle, cairn_error_code(error), error, NULL);
+        end_failed(job, handle, cairn_error_code(error), error);
         crn_savepoint_unref(handle);
-        wake_tasks(job);
     }
 }
 
@@ -340,8 +350,9 @@ void crn_savepoint_tell_overdue(struct cairn_job *job, int code, const cairn_err
     crn_mutex_lock(&job->lock);
     for (struct cairn_savepoint_handle *h = job->savepoints; h != NULL; h = h->next)
         crn_savepoint_note_overdue(h, code, error);
-    if (job->attempt->savepoint != NULL)
-        crn_savepoint_note_overdue(job->attempt->savepoint->handle, code, error);
+    for (size_t i = 0; i < job->attempt_count; i++)
+        if (job->attempts[i]->savepoint != NULL)
+            crn_savepoint_note_overdue(job->attempts[i]->savepoint->handle, code, error);
     crn_mutex_unlock(&job->lock);
     wake_tasks(job);
 }
@@ -356,8 +367,7 @@ static void fail_in_doubt(struct crn_attempt *attempt)
                        "it was known whether its log tells of it: %s",
                        (unsigned long long)attempt->id, attempt->job->name, run->location,
                        cairn_error_message(attempt->log_error));
-    crn_savepoint_end(run->handle, CAIRN_EUNKNOWN, error, NULL);
-    wake_tasks(attempt->job);
+    end_failed(attempt->job, run->handle, CAIRN_EUNKNOWN, error);
 }
 
 void crn_savepoint_discard(struct crn_attempt *attempt, bool is_resolved)

@@ -12,6 +12,7 @@
  */
 #include "engine/savepoint/savepoint.h"
 
+#include "engine/job/ending.h"
 #include "engine/options.h"
 
 #include <stdio.h>
@@ -39,6 +40,11 @@ static int new_handle(struct cairn_job *job, const cairn_savepoint_options *o,
     if (o->format != CAIRN_CANONICAL && o->format != CAIRN_NATIVE)
         return crn_err_fail(reterr, CAIRN_EINVAL, NULL, "there is no savepoint format %d",
                             (int)o->format);
+    if (o->drain && !o->stop)
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
+                            "job '%s': drain needs stop: only a job that ends sends on what it is "
+                            "still gathering",
+                            job->name);
     struct cairn_savepoint_handle *handle = calloc(1, sizeof *handle);
     if (handle == NULL)
         return crn_err_nomem(reterr);
@@ -48,6 +54,8 @@ static int new_handle(struct cairn_job *job, const cairn_savepoint_options *o,
     bool is_canonical = strcmp(job->backend->file_kind, CRN_FILE_KIND_CANONICAL) == 0;
     handle->format = is_canonical ? CAIRN_CANONICAL : o->format;
     handle->link_previous = o->link_previous != 0 && handle->format == CAIRN_NATIVE;
+    handle->stop = o->stop != 0;
+    handle->drain = o->drain != 0;
     handle->timeout_ms = o->timeout_ms != 0 ? o->timeout_ms : job->options.checkpoint_timeout_ms;
     handle->info.struct_size = sizeof handle->info;
     handle->info.format = handle->format;
@@ -66,6 +74,8 @@ static void enqueue_locked(struct cairn_job *job, struct cairn_savepoint_handle 
         end = &(*end)->next;
     *end = handle;
     atomic_fetch_add(&handle->refs, 1);
+    if (handle->stop)
+        crn_ending_stop_asked_locked(job);
     crn_cond_signal(&job->wake_driver);
 }
 

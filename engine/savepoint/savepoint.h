@@ -26,6 +26,7 @@ struct cairn_savepoint_handle {
     struct crn_savepoint_target target;
     cairn_savepoint_format format;
     bool link_previous;
+    bool stop, drain; /* the job stops with it: engine/job/ending.c */
     uint64_t timeout_ms;
     atomic_uint_fast64_t done_bytes, total_bytes;
     struct cairn_savepoint_handle *next; /* in job->savepoints, guarded by job->lock */

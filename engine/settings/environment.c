@@ -38,6 +38,8 @@ int cairn_settings_load(const char *path, cairn_settings **ret_settings, cairn_e
         return crn_err_fail(reterr, CAIRN_EINVAL, NULL, "ret_settings is NULL");
     if (path == NULL)
         path = secure_getenv("CAIRN_SETTINGS");
+    else if (*path == 0)
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL, "the settings file's path is empty");
     CRN_TRY(cairn_settings_new(&settings, reterr));
     if (path != NULL && *path != 0)
         CRN_TRY(cairn_settings_read_file(settings, path, reterr));

@@ -66,39 +66,48 @@ struct cairn_file_sink {
  * What two_phase.c calls
  * ------------------------------------------------------------------------------------------ */
 
-/* A hidden file whose final name nobody has. Whoever else wants that name at the same time has, or
- * had, the hidden one; so look after that is ours. */
+/* 1: somebody has a file of this name; 0: nobody has. */
+static int is_taken(const cairn_file_sink *sink, const char *final, cairn_error **reterr)
+{
+    CRN_AUTO_FREE char *path = NULL;
+    struct stat st;
+    CRN_TRY(crn_str_printf(&path, reterr, "%s/%s", sink->directory, final));
+    if (lstat(path, &st) == 0)
+        return 1;
+    return errno == ENOENT ? 0 : crn_err_os(reterr, errno, path, "cannot stat '%s'", path);
+}
+
+/* The next hidden file, if its final name is free. A job that has begun anew comes to the hidden
+ * names of the one before, too, so look when ours is there. (Another job that writes to the same
+ * directory under the same prefix is found out when either of them commits.) */
 static int create_hidden(cairn_file_sink *sink, struct crn_output_name *ret, bool *ret_taken,
                          cairn_error **reterr)
 {
     CRN_AUTO_OUTPUT_NAME struct crn_output_name name = {0};
     CRN_AUTO_FREE char *final = NULL;
     CRN_AUTO_FREE char *path = NULL;
-    CRN_AUTO_FREE char *final_path = NULL;
     CRN_AUTO_ERROR cairn_error *error = NULL;
-    struct stat st;
     CRN_TRY(crn_str_printf(&final, reterr, "%s-%llu-%u-%llu%s", sink->prefix,
                            (unsigned long long)sink->task->job->epoch, sink->task->options.subtask,
-                           (unsigned long long)sink->next_number++, sink->suffix));
+                           (unsigned long long)sink->next_number, sink->suffix));
     CRN_TRY(crn_output_name_make(&name, sink->directory, sink->tag, sink->task->job->epoch, final,
                                  reterr));
     CRN_TRY(crn_str_printf(&path, reterr, "%s/%s", sink->directory, name.hidden));
-    CRN_TRY(crn_str_printf(&final_path, reterr, "%s/%s", sink->directory, name.final));
     int r = crn_output_create(&sink->file, path, &error);
-    if (r == CAIRN_EEXIST) {
-        *ret_taken = true;
-        return 0;
-    }
-    if (r < 0)
+    if (r < 0 && r != CAIRN_EEXIST)
         return crn_err_move(reterr, &error, r);
-    *ret_taken = lstat(final_path, &st) == 0 || errno != ENOENT;
-    if (*ret_taken) {
+    sink->next_number++;
+    int taken = r == CAIRN_EEXIST ? 1 : is_taken(sink, final, reterr);
+    if (r == 0 && taken != 0) {
         crn_output_close(&sink->file);
         (void)unlink(path); /* the sweep of a later run finds it else */
-        return 0;
     }
-    *ret = name;
-    name = (struct crn_output_name){0};
+    CRN_TRY(taken);
+    *ret_taken = taken == 1;
+    if (taken == 0) {
+        *ret = name;
+        name = (struct crn_output_name){0};
+    }
     return 0;
 }
 

@@ -18,10 +18,6 @@
  * Between that and the commit, or between the commit and the next checkpoint, which no longer has
  * it: the restore commits it, perhaps for the second time; that is why commit has to be repeatable.
  *
- * When the task has finished, checkpoints are taken of its state without its thread, which may be
- * committing meanwhile: from then on the list does not change, and `settled` counts what is
- * committed.
- *
  * All in the task's thread; no locks. Proved by tests/test_two_phase.c.
  */
 #include "engine/sinks/two_phase.h"
@@ -43,7 +39,6 @@ struct cairn_two_phase {
     cairn_two_phase_functions functions;
     void (*free_context)(void *context);
     struct crn_operator_state *prepared;
-    size_t settled; /* leading elements that are committed and still in the list */
     bool has_active;
     struct cairn_buffer active; /* its description */
     uint64_t last_barrier;      /* 0: none in this run */
@@ -144,18 +139,15 @@ void crn_two_phase_drop(cairn_two_phase *sink)
 static int commit_up_to(cairn_two_phase *sink, uint64_t checkpoint_id, cairn_error **reterr)
 {
     const cairn_two_phase_functions *f = &sink->functions;
-    while (sink->settled < sink->prepared->count) {
+    while (sink->prepared->count > 0) {
         struct prepared next;
         CRN_AUTO_ERROR cairn_error *error = NULL;
-        CRN_TRY(parse(sink, sink->settled, &next, reterr));
+        CRN_TRY(parse(sink, 0, &next, reterr));
         if (next.checkpoint_id > checkpoint_id)
             return 0;
         int r = f->commit(f->context, next.description, next.size, &error);
         CRN_TRY(call_result(sink, "commit", r, &error, reterr));
-        if (sink->is_finished)
-            sink->settled++;
-        else
-            crn_operator_state_remove(sink->prepared, 0);
+        crn_operator_state_remove(sink->prepared, 0);
     }
     return 0;
 }

@@ -78,6 +78,7 @@ int cairn_task_iterate(cairn_task *task, const char *state_name, cairn_iterator 
     CRN_TRY(crn_handle_check(task, reterr));
     if (!atomic_load_explicit(&task->open, memory_order_acquire))
         return crn_task_not_ready(task, CAIRN_ECLOSED, reterr);
+    CRN_TRY(crn_task_check_unfinished(task, reterr));
     if (state_name == NULL)
         return crn_err_fail(reterr, CAIRN_EINVAL, NULL, "the state's name is NULL");
     static const struct cairn_buffer everything = {0};

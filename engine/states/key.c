@@ -9,7 +9,17 @@
  * mistake, and the next keyed call tells why.
  */
 
+#include "base/thread.h"
 #include "engine/states/keyed.h"
+
+int crn_task_check_unfinished(const struct cairn_task *task, cairn_error **reterr)
+{
+    return task->finished
+               ? crn_err_fail(reterr, CAIRN_EINVAL, NULL,
+                              "operator '%s' subtask %u has finished: its state stays as it is",
+                              task->uid, task->options.subtask)
+               : 0;
+}
 
 int crn_task_not_ready(const struct cairn_task *task, int code, cairn_error **reterr)
 {
@@ -21,6 +31,8 @@ int crn_task_not_ready(const struct cairn_task *task, int code, cairn_error **re
     switch (refused->why) {
     case CRN_REFUSED_NOTHING:
         break;
+    case CRN_REFUSED_FINISHED:
+        return crn_task_check_unfinished(task, reterr);
     case CRN_REFUSED_MEMORY:
         return crn_err_fail(reterr, code, NULL, "no key is set in task '%s': memory ran out for it",
                             task->uid);
@@ -56,6 +68,8 @@ int cairn_task_set_key(cairn_task *task, const void *key, size_t size)
         return CAIRN_EINVAL;
     if (!atomic_load_explicit(&task->open, memory_order_acquire))
         return CAIRN_ECLOSED;
+    if (__builtin_expect(task->finished, 0))
+        return refuse(task, (struct crn_refused_key){.why = CRN_REFUSED_FINISHED});
     if (size > CRN_KEY_SIZE_MAX || (key == NULL && size > 0) ||
         !crn_type_fits(task->options.key_type, size))
         return refuse(task, (struct crn_refused_key){.why = CRN_REFUSED_BYTES, .size = size});
@@ -74,10 +88,7 @@ int cairn_task_set_key(cairn_task *task, const void *key, size_t size)
         return refuse(task, (struct crn_refused_key){.why = CRN_REFUSED_MEMORY});
     task->key_group = group;
     task->has_key = true;
-    /* One writer: no locked instruction. */
-    atomic_store_explicit(&task->keys_set,
-                          atomic_load_explicit(&task->keys_set, memory_order_relaxed) + 1,
-                          memory_order_relaxed);
+    crn_figure_add(&task->keys_set, 1);
     return 0;
 }
 

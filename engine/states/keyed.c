@@ -37,6 +37,7 @@ int crn_registration_check(const struct cairn_task *task, const void *ret_state,
                            cairn_error **reterr)
 {
     CRN_TRY(crn_handle_check(task, reterr));
+    CRN_TRY(crn_task_check_unfinished(task, reterr));
     return ret_state != NULL ? 0
                              : crn_err_fail(reterr, CAIRN_EINVAL, NULL,
                                             "there is nowhere to return the state to");

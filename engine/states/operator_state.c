@@ -226,10 +226,10 @@ static int register_state(struct cairn_task *task, const cairn_state_info *info,
     return 0;
 }
 
-static int check_open(const struct crn_operator_state *state, cairn_error **reterr)
+static int check_changeable(const struct crn_operator_state *state, cairn_error **reterr)
 {
     if (atomic_load_explicit(&state->task->open, memory_order_acquire))
-        return 0;
+        return crn_task_check_unfinished(state->task, reterr);
     return crn_task_not_ready(state->task, CAIRN_ECLOSED, reterr);
 }
 
@@ -288,7 +288,7 @@ int cairn_operator_list_add(cairn_operator_list *list, const void *data, size_t 
 {
     CRN_TRY(crn_handle_check(list, reterr));
     struct crn_operator_state *state = &list->state;
-    CRN_TRY(check_open(state, reterr));
+    CRN_TRY(check_changeable(state, reterr));
     CRN_TRY(check_bytes(state, "value", state->info.value_type, data, size, CRN_VALUE_SIZE_MAX,
                         reterr));
     if (crn_operator_state_insert(state, state->count, NULL, 0, data, size) < 0)
@@ -312,7 +312,7 @@ int cairn_operator_list_clear(cairn_operator_list *list, cairn_error **reterr)
 {
     CRN_TRY(crn_handle_check(list, reterr));
     struct crn_operator_state *state = &list->state;
-    CRN_TRY(check_open(state, reterr));
+    CRN_TRY(check_changeable(state, reterr));
     for (size_t i = 0; i < state->count; i++)
         free(state->items[i].bytes);
     state->count = 0;
@@ -353,7 +353,7 @@ int cairn_broadcast_put(cairn_broadcast *broadcast, const void *key, size_t key_
 {
     CRN_TRY(crn_handle_check(broadcast, reterr));
     struct crn_operator_state *state = &broadcast->state;
-    CRN_TRY(check_open(state, reterr));
+    CRN_TRY(check_changeable(state, reterr));
     CRN_TRY(check_bytes(state, "key", state->info.map_key_type, key, key_size, CRN_KEY_SIZE_MAX,
                         reterr));
     CRN_TRY(check_bytes(state, "value", state->info.value_type, data, size, CRN_VALUE_SIZE_MAX,
@@ -377,7 +377,7 @@ int cairn_broadcast_remove(cairn_broadcast *broadcast, const void *key, size_t k
 {
     CRN_TRY(crn_handle_check(broadcast, reterr));
     struct crn_operator_state *state = &broadcast->state;
-    CRN_TRY(check_open(state, reterr));
+    CRN_TRY(check_changeable(state, reterr));
     CRN_TRY(check_bytes(state, "key", state->info.map_key_type, key, key_size, CRN_KEY_SIZE_MAX,
                         reterr));
     size_t at;

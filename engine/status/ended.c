@@ -176,3 +176,51 @@ const char *crn_ended_type_word(const struct crn_ended *ended)
         return "";
     return ended->is_full ? "full" : "incremental";
 }
+
+/* Entries of large jobs lose their tasks, oldest first. */
+static void drop_tasks(struct crn_past *past)
+{
+    size_t tasks = 0;
+    for (size_t i = 0; i < past->count; i++) {
+        const struct crn_ended *ended = past->entries[i];
+        tasks += ended->task_count;
+        if (i == 0 || tasks <= past->tasks_max || ended->task_count == 0)
+            continue;
+        struct crn_ended without = *ended;
+        without.tasks = NULL;
+        without.task_count = 0;
+        const struct crn_ended *copy = crn_ended_copy(&without);
+        if (copy == NULL)
+            continue;
+        crn_ended_unref(ended);
+        past->entries[i] = copy;
+    }
+}
+
+void crn_past_add(struct crn_past *past, const struct crn_ended *ended)
+{
+    size_t at = 0;
+    while (at < past->count && past->entries[at]->id > ended->id)
+        at++;
+    if (at < past->count && past->entries[at]->id == ended->id) {
+        crn_ended_unref(past->entries[at]);
+        past->entries[at] = ended;
+    } else if (at == CRN_STATUS_ENDED_MAX) { /* older than all that there is room for */
+        crn_ended_unref(ended);
+        return;
+    } else {
+        if (past->count == CRN_STATUS_ENDED_MAX)
+            crn_ended_unref(past->entries[--past->count]);
+        memmove(&past->entries[at + 1], &past->entries[at],
+                (past->count - at) * sizeof past->entries[0]);
+        past->entries[at] = ended;
+        past->count++;
+    }
+    drop_tasks(past);
+}
+
+void crn_past_done(struct crn_past *past)
+{
+    while (past->count > 0)
+        crn_ended_unref(past->entries[--past->count]);
+}

@@ -25,6 +25,16 @@ void crn_ended_of_info(const cairn_record_info *info, struct crn_ended *ret);
 int crn_ended_take_tasks(struct crn_ended *ended, const struct crn_record *record,
                          struct crn_ended_task **ret_tasks);
 
+/* The newest that ended, by descending id. Begins as zeros but for tasks_max. */
+struct crn_past {
+    const struct crn_ended *entries[CRN_STATUS_ENDED_MAX];
+    size_t count;
+    size_t tasks_max; /* that all entries but the newest have together; more are dropped */
+};
+/* Takes the reference. One with the same id is replaced. */
+void crn_past_add(struct crn_past *past, const struct crn_ended *ended);
+void crn_past_done(struct crn_past *past);
+
 /* "incremental", "full", "canonical", "native", or "" of what is no snapshot. */
 const char *crn_ended_type_word(const struct crn_ended *ended);
 

@@ -35,6 +35,8 @@
     X(TASKS, "tasks")                                                                              \
     X(TASKS_DONE, "tasks_done")                                                                    \
     X(LOCATION, "location")                                                                        \
+    X(TRIGGER_ID, "trigger_id")                                                                    \
+    X(ADDRESS, "address")                                                                          \
     X(EPOCH, "epoch")                                                                              \
     X(RESTORED_ID, "restored_id")
 
@@ -46,6 +48,42 @@ enum crn_field {
 };
 const char *crn_field_name(enum crn_field field);
 
+/* What lines tell, by which programs know them: field `event`. Listed and stable as the names are.
+ */
+#define CRN_TOLD_MAP(X)                                                                            \
+    X(CHECKPOINT_COMPLETE, "checkpoint_complete")                                                  \
+    X(CHECKPOINT_FAILED, "checkpoint_failed")                                                      \
+    X(CHECKPOINT_SUBSUMED, "checkpoint_subsumed")                                                  \
+    X(CHECKPOINT_CANCELLED, "checkpoint_cancelled")                                                \
+    X(SAVEPOINT_COMPLETE, "savepoint_complete")                                                    \
+    X(SAVEPOINT_FAILED, "savepoint_failed")                                                        \
+    X(SAVEPOINT_CANCELLED, "savepoint_cancelled")                                                  \
+    X(SNAPSHOT_BEGUN, "snapshot_begun")                                                            \
+    X(SNAPSHOT_NOT_BEGUN, "snapshot_not_begun")                                                    \
+    X(OUTCOME_NOT_WRITTEN, "outcome_not_written")                                                  \
+    X(JOB_OPENED, "job_opened")                                                                    \
+    X(JOB_INDEPENDENT, "job_independent")                                                          \
+    X(JOB_STOPPED, "job_stopped")                                                                  \
+    X(JOB_CANCELLED, "job_cancelled")                                                              \
+    X(JOB_FAILED, "job_failed")                                                                    \
+    X(JOB_FENCED, "job_fenced")                                                                    \
+    X(CONTROL_OPEN, "control_open")                                                                \
+    X(ORDER_ACCEPTED, "order_accepted")                                                            \
+    X(ORDER_COMPLETED, "order_completed")                                                          \
+    X(ORDER_FAILED, "order_failed")                                                                \
+    X(STORE_CREATED, "store_created")                                                              \
+    X(STATE_DROPPED, "state_dropped")                                                              \
+    X(LEFTOVERS_REMOVED, "leftovers_removed")                                                      \
+    X(LEFTOVERS_STAY, "leftovers_stay")
+
+enum crn_told {
+#define CRN_X(NAME, name) CRN_TOLD_##NAME,
+    CRN_TOLD_MAP(CRN_X)
+#undef CRN_X
+        CRN_TOLD_COUNT
+};
+const char *crn_told_word(enum crn_told told);
+
 /* The fields of one line. Texts are borrowed. */
 struct crn_fields {
     cairn_log_field items[CRN_FIELD_COUNT];
@@ -54,10 +92,27 @@ struct crn_fields {
 };
 void crn_fields_text(struct crn_fields *fields, enum crn_field field, const char *value);
 void crn_fields_number(struct crn_fields *fields, enum crn_field field, uint64_t value);
-/* Why something failed: its reason and the code's name. */
-void crn_fields_error(struct crn_fields *fields, const cairn_error *error);
+/* Facts of a line that has few; what is zero or NULL is left out. */
+struct crn_facts {
+    enum crn_told told;
+    const char *kind;
+    uint64_t checkpoint_id, epoch, restored_id;
+    const char *location;
+    const char *reason;
+    const cairn_error *error; /* its message is the reason, and its code is told */
+};
+void crn_fields_of(const struct crn_facts *facts, struct crn_fields *ret);
 
+/* A line with fields. */
 #define crn_fields_write(log, level, component, fields, ...)                                       \
     crn_log_write_fields(log, level, component, (fields)->items, (fields)->count, __VA_ARGS__)
+/* The same, with facts: crn_tell(log, level, component, CRN_FACTS(.told = ...), format, ...) */
+#define CRN_FACTS(...) (&(const struct crn_facts){__VA_ARGS__})
+#define crn_tell(log, level, component, facts, ...)                                                \
+    do {                                                                                           \
+        struct crn_fields crn_fields_;                                                             \
+        crn_fields_of(facts, &crn_fields_);                                                        \
+        crn_fields_write(log, level, component, &crn_fields_, __VA_ARGS__);                        \
+    } while (0)
 
 #endif

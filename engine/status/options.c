@@ -91,7 +91,9 @@ int crn_status_options_new(const cairn_job_options *options, struct crn_status_o
 {
     *ret_count = 0;
     *ret = calloc(crn_settings_count, sizeof(**ret));
-    for (size_t i = 0; *ret != NULL && i < crn_settings_count; i++) {
+    if (*ret == NULL)
+        return CAIRN_ENOMEM;
+    for (size_t i = 0; i < crn_settings_count; i++) {
         const struct crn_setting *setting = &crn_settings_table[i];
         char *value = NULL;
         if (setting->kind == CRN_SETTING_TOKEN || setting->kind == CRN_SETTING_TOKEN_FILE)
@@ -106,14 +108,16 @@ int crn_status_options_new(const cairn_job_options *options, struct crn_status_o
         }
         (*ret)[(*ret_count)++] = (struct crn_status_option){setting->info.name, value};
     }
-    return *ret == NULL ? CAIRN_ENOMEM : 0;
+    return 0;
 }
 
 int crn_status_options_copy(const struct crn_status_option *from, size_t count,
                             struct crn_status_option **ret)
 {
     *ret = calloc(count + 1, sizeof(**ret));
-    for (size_t i = 0; *ret != NULL && i < count; i++) {
+    if (*ret == NULL)
+        return CAIRN_ENOMEM;
+    for (size_t i = 0; i < count; i++) {
         char *value = crn_str_dup_n(from[i].value, strlen(from[i].value));
         if (value == NULL) {
             crn_status_options_free(*ret, i);
@@ -122,7 +126,7 @@ int crn_status_options_copy(const struct crn_status_option *from, size_t count,
         }
         (*ret)[i] = (struct crn_status_option){from[i].name, value};
     }
-    return *ret == NULL ? CAIRN_ENOMEM : 0;
+    return 0;
 }
 
 void crn_status_options_free(struct crn_status_option *options, size_t count)

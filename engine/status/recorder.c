@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The memory of a running job: counts, histograms and the last snapshots that ended, with figures
- * of each task. What was before this run comes from the log (P9): its records and the history that
+ * of each task. What was before this run comes from the log: its records and the history that
  * the newest carries, so that a restart loses nothing of it but details.
  *
  * A snapshot that fails is told twice. As soon as its id stands as aborted it is counted, logged
@@ -23,7 +23,7 @@
 
 #include <string.h>
 
-/* Of all entries together: some 10 MB. */
+/* Of all entries of this run together, and of all earlier ones: some 10 MB each. */
 #define TASKS_KEPT_MAX 65536u
 
 struct crn_recorder {
@@ -33,12 +33,10 @@ struct crn_recorder {
     char *restored_from; /* "": the job's own log, or nothing */
     struct crn_status_option *options;
     size_t option_count;
-    const struct crn_ended **earlier; /* newest first */
-    size_t earlier_count;
+    struct crn_past earlier;
     /* Guarded by lock. */
     struct crn_mutex lock;
-    const struct crn_ended *recent[CRN_STATUS_ENDED_MAX]; /* newest first */
-    size_t recent_count;
+    struct crn_past past;
     struct crn_status_counts counts;
     struct crn_status_histograms histograms;
 };
@@ -47,11 +45,8 @@ void crn_recorder_free(struct crn_recorder *recorder)
 {
     if (recorder == NULL)
         return;
-    for (size_t i = 0; i < recorder->recent_count; i++)
-        crn_ended_unref(recorder->recent[i]);
-    for (size_t i = 0; i < recorder->earlier_count; i++)
-        crn_ended_unref(recorder->earlier[i]);
-    free(recorder->earlier);
+    crn_past_done(&recorder->past);
+    crn_past_done(&recorder->earlier);
     crn_status_options_free(recorder->options, recorder->option_count);
     free(recorder->store);
     free(recorder->restored_from);
@@ -78,23 +73,19 @@ static int add_earlier(struct crn_recorder *recorder, const cairn_record_info *i
     free(tasks);
     if (copy == NULL)
         return CAIRN_ENOMEM;
-    recorder->earlier[recorder->earlier_count++] = copy;
+    crn_past_add(&recorder->earlier, copy);
     return 0;
 }
 
 static int read_log(struct crn_recorder *recorder, const struct crn_joblog *log, uint64_t epoch)
 {
     const struct crn_record *head = log->count > 0 ? log->entries[log->count - 1].record : NULL;
-    size_t history = head != NULL ? head->history_count : 0;
-    recorder->earlier = calloc(log->count + history + 1, sizeof(*recorder->earlier));
-    if (recorder->earlier == NULL)
-        return CAIRN_ENOMEM;
-    for (size_t i = log->count; i-- > 0;) {
+    for (size_t i = 0; i < log->count; i++) {
         const struct crn_record *record = log->entries[i].record;
         if (record != NULL && record->info.epoch < epoch)
             CRN_TRY(add_earlier(recorder, &record->info, record));
     }
-    for (size_t i = history; i-- > 0;) {
+    for (size_t i = 0; head != NULL && i < head->history_count; i++) {
         const cairn_record_info *info = &head->history[i].info;
         if (info->epoch < epoch && info->id < log->entries[0].id) /* the rest was in the log */
             CRN_TRY(add_earlier(recorder, info, NULL));
@@ -106,6 +97,7 @@ static void init(struct crn_recorder *recorder)
 {
     struct crn_status_histograms *h = &recorder->histograms;
     crn_mutex_init(&recorder->lock, CRN_RANK_LEAF);
+    recorder->past.tasks_max = recorder->earlier.tasks_max = TASKS_KEPT_MAX;
     crn_histogram_init(&h->duration_us, &crn_scale_duration_us);
     crn_histogram_init(&h->stall_us, &crn_scale_stall_us);
     crn_histogram_init(&h->align_us, &crn_scale_duration_us);
@@ -226,43 +218,6 @@ static struct crn_ended_task *tasks_of_parts(const struct crn_attempt *attempt, 
     return tasks;
 }
 
-/* Entries of large jobs lose their tasks, oldest first. */
-static void drop_tasks_locked(struct crn_recorder *recorder)
-{
-    size_t tasks = 0;
-    for (size_t i = 0; i < recorder->recent_count; i++) {
-        const struct crn_ended *ended = recorder->recent[i];
-        tasks += ended->task_count;
-        if (i == 0 || tasks <= TASKS_KEPT_MAX || ended->task_count == 0)
-            continue;
-        struct crn_ended without = *ended;
-        without.tasks = NULL;
-        without.task_count = 0;
-        const struct crn_ended *copy = crn_ended_copy(&without);
-        if (copy == NULL)
-            continue;
-        crn_ended_unref(ended);
-        recorder->recent[i] = copy;
-    }
-}
-
-static void remember_locked(struct crn_recorder *recorder, const struct crn_ended *ended)
-{
-    for (size_t i = 0; i < recorder->recent_count; i++)
-        if (recorder->recent[i]->id == ended->id) { /* the same, with figures */
-            crn_ended_unref(recorder->recent[i]);
-            recorder->recent[i] = ended;
-            return;
-        }
-    if (recorder->recent_count == CRN_STATUS_ENDED_MAX)
-        crn_ended_unref(recorder->recent[--recorder->recent_count]);
-    memmove(&recorder->recent[1], &recorder->recent[0],
-            recorder->recent_count * sizeof recorder->recent[0]);
-    recorder->recent[0] = ended;
-    recorder->recent_count++;
-    drop_tasks_locked(recorder);
-}
-
 static void count_locked(struct crn_recorder *recorder, const struct crn_ended *ended)
 {
     struct crn_status_counts *counts = &recorder->counts;
@@ -308,7 +263,7 @@ static void remember(struct crn_attempt *attempt, const struct crn_ended *ended,
     if (is_new && ended->outcome == CRN_OUTCOME_COMPLETE && ended->kind == CAIRN_RECORD_CHECKPOINT)
         measure_locked(recorder, ended);
     if (copy != NULL)
-        remember_locked(recorder, copy);
+        crn_past_add(&recorder->past, copy);
     crn_mutex_unlock(&recorder->lock);
 }
 
@@ -335,10 +290,11 @@ void crn_recorder_aborted(struct crn_attempt *attempt)
     describe_attempt(attempt, &ended);
     set_end(attempt, &ended);
     set_failure(attempt, &ended, &error);
-    CRN_AUTO_FREE struct crn_ended_task *tasks = tasks_of_parts(attempt, false, &ended);
+    struct crn_ended_task *tasks = tasks_of_parts(attempt, false, &ended);
     remember(attempt, &ended, true);
     attempt->end.told = true;
     crn_tell_ended(&attempt->job->log, &ended, cairn_error_code(error), count_acked(attempt), 0);
+    free(tasks);
 }
 
 void crn_recorder_over(struct crn_attempt *attempt)
@@ -360,25 +316,28 @@ void crn_recorder_over(struct crn_attempt *attempt)
     remember(attempt, &ended, false);
 }
 
+static void give(const struct crn_past *past, struct crn_job_status *status)
+{
+    for (size_t i = 0; i < past->count; i++)
+        status->ended[status->ended_count++] = crn_ended_ref(past->entries[i]);
+}
+
 int crn_recorder_take(struct crn_recorder *recorder, struct crn_job_status *status,
                       cairn_error **reterr)
 {
-    size_t room = CRN_STATUS_ENDED_MAX + recorder->earlier_count;
     status->start_time_ms = recorder->start_time_ms;
     status->store = crn_str_dup_n(recorder->store, strlen(recorder->store));
-    status->ended = calloc(room, sizeof(*status->ended));
+    status->ended = calloc(2 * CRN_STATUS_ENDED_MAX, sizeof(*status->ended));
     status->restored_from = crn_str_dup_n(recorder->restored_from, strlen(recorder->restored_from));
     if (status->store == NULL || status->restored_from == NULL || status->ended == NULL ||
         crn_status_options_copy(recorder->options, recorder->option_count, &status->options) < 0)
         return crn_err_nomem(reterr);
     status->option_count = recorder->option_count;
     crn_mutex_lock(&recorder->lock);
-    for (size_t i = 0; i < recorder->recent_count; i++)
-        status->ended[status->ended_count++] = crn_ended_ref(recorder->recent[i]);
+    give(&recorder->past, status);
     status->counts = recorder->counts;
     status->histograms = recorder->histograms;
     crn_mutex_unlock(&recorder->lock);
-    for (size_t i = 0; i < recorder->earlier_count; i++)
-        status->ended[status->ended_count++] = crn_ended_ref(recorder->earlier[i]);
+    give(&recorder->earlier, status);
     return 0;
 }

@@ -183,6 +183,9 @@ struct crn_job_status {
     char *store;                 /* for people */
     char *stop_reason;           /* FAILED, FENCED: why; else "" */
 
+    uint64_t checkpoint_interval_ms; /* 0: none by themselves */
+    uint64_t checkpoint_timeout_ms;
+
     bool has_restored;
     char *restored_from; /* of another place than the job's own log; else "" */
     cairn_checkpoint_info restored;
@@ -198,7 +201,7 @@ struct crn_job_status {
     size_t in_flight_count;
     uint32_t savepoints_waiting;    /* asked for and not begun */
     const struct crn_ended **ended; /* newest first: up to CRN_STATUS_ENDED_MAX of this run, then
-                                       what the log told of earlier ones when the job was opened */
+                                       as many of earlier ones, of which the log told */
     size_t ended_count;
     struct crn_status_counts counts;
     struct crn_status_histograms histograms;

@@ -11,7 +11,7 @@
  */
 #include "engine/status/status.h"
 
-#include "engine/options.h"
+#include "engine/gate/gate.h"
 #include "engine/savepoint/savepoint.h"
 #include "engine/status/ended.h"
 #include "engine/status/options.h"
@@ -36,13 +36,12 @@ struct gathering {
 
 static size_t flight_count(const struct cairn_job *job)
 {
-    return job->attempt != NULL;
+    return job->attempt_count;
 }
 
 static const struct crn_attempt *flight_at(const struct cairn_job *job, size_t i)
 {
-    (void)i;
-    return job->attempt;
+    return job->attempts[i];
 }
 
 /* ------------------------------------------------------------------------------------------ *
@@ -56,7 +55,14 @@ static void take_tasks_locked(struct gathering *g)
         struct cairn_task *task = job->tasks[i];
         if (!atomic_load(&task->open))
             continue; /* it is being opened */
-        g->status->tasks[g->task_count].events_waiting = task->runtime->mailbox_count;
+        struct crn_status_task *t = &g->status->tasks[g->task_count];
+        t->events_waiting = task->runtime->mailbox_count;
+        if (task->gate != NULL) {
+            t->has_gate = true;
+            t->gate_channels = task->gate->options.channel_count;
+            t->gate_is_aligning = crn_figure_get(&task->gate->figures.aligning_id) != 0;
+            crn_gate_read_figures(task->gate, &t->gate);
+        }
         atomic_fetch_add(&task->runtime->refs, 1);
         task->runtime->visitors++;
         g->tasks[g->task_count++] = task;
@@ -68,6 +74,15 @@ static enum crn_snapshot_phase phase_of(const struct crn_attempt *attempt, size_
     if (atomic_load(&attempt->cancelled))
         return CRN_SNAPSHOT_ABORTING;
     return acked == attempt->part_count ? CRN_SNAPSHOT_COMMITTING : CRN_SNAPSHOT_TASKS;
+}
+
+static enum crn_part_phase phase_of_part(const struct crn_part *part)
+{
+    const struct cairn_gate *gate = part->task->gate;
+    enum crn_part_phase phase = (enum crn_part_phase)atomic_load(&part->phase);
+    bool is_aligning = phase == CRN_PART_WAITING && gate != NULL &&
+                       crn_figure_get(&gate->figures.aligning_id) == part->attempt->id;
+    return is_aligning ? CRN_PART_ALIGNING : phase;
 }
 
 static void take_flight_locked(struct gathering *g, size_t f, uint64_t now_us)
@@ -88,7 +103,7 @@ static void take_flight_locked(struct gathering *g, size_t f, uint64_t now_us)
     s->part_count = attempt->part_count;
     for (size_t i = 0; i < attempt->part_count; i++) {
         const struct crn_part *part = &attempt->parts[i];
-        s->parts[i].phase = (enum crn_part_phase)atomic_load(&part->phase);
+        s->parts[i].phase = phase_of_part(part);
         s->parts[i].subtask = part->task->options.subtask;
         s->phase_counts[s->parts[i].phase]++;
         g->owners[f * g->room.parts + i] = part->task;
@@ -214,7 +229,7 @@ static int fill_task(struct crn_status_task *ret, struct cairn_task *task)
     ret->max_parallelism = task->max_parallelism;
     ret->key_group_first = task->key_group_first;
     ret->key_group_last = task->key_group_last;
-    ret->keys_set = atomic_load_explicit(&task->keys_set, memory_order_relaxed);
+    ret->keys_set = crn_figure_get(&task->keys_set);
     ret->stats = (cairn_task_stats)CAIRN_TASK_STATS_INIT;
     CRN_TRY(dup_into(&ret->uid, task->uid));
     CRN_TRY(dup_into(&ret->name, task->options.name));
@@ -295,6 +310,8 @@ static int fill_job(struct gathering *g, cairn_error **reterr)
     status->epoch = job->epoch;
     status->pid = (uint64_t)getpid();
     status->now_ms = job->options.now_ms(job->options.now_context);
+    status->checkpoint_interval_ms = job->options.checkpoint_interval_ms;
+    status->checkpoint_timeout_ms = job->options.checkpoint_timeout_ms;
     status->library_version = cairn_version();
     status->state_backend = job->backend->name;
     memcpy(status->host, job->host, sizeof status->host);

@@ -11,25 +11,25 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-static const char *event_word(const struct crn_ended *ended)
+static enum crn_told told_of(const struct crn_ended *ended)
 {
     bool is_savepoint = ended->kind == CAIRN_RECORD_SAVEPOINT;
     switch (ended->outcome) {
     case CRN_OUTCOME_COMPLETE:
-        return is_savepoint ? "savepoint_complete" : "checkpoint_complete";
+        return is_savepoint ? CRN_TOLD_SAVEPOINT_COMPLETE : CRN_TOLD_CHECKPOINT_COMPLETE;
     case CRN_OUTCOME_FAILED:
-        return is_savepoint ? "savepoint_failed" : "checkpoint_failed";
+        return is_savepoint ? CRN_TOLD_SAVEPOINT_FAILED : CRN_TOLD_CHECKPOINT_FAILED;
     case CRN_OUTCOME_SUBSUMED:
-        return "checkpoint_subsumed";
+        return CRN_TOLD_CHECKPOINT_SUBSUMED;
     case CRN_OUTCOME_CANCELLED:
         break;
     }
-    return is_savepoint ? "savepoint_cancelled" : "checkpoint_cancelled";
+    return is_savepoint ? CRN_TOLD_SAVEPOINT_CANCELLED : CRN_TOLD_CHECKPOINT_CANCELLED;
 }
 
 static void add_identity(struct crn_fields *fields, const struct crn_ended *ended)
 {
-    crn_fields_text(fields, CRN_FIELD_EVENT, event_word(ended));
+    crn_fields_text(fields, CRN_FIELD_EVENT, crn_told_word(told_of(ended)));
     crn_fields_number(fields, CRN_FIELD_CHECKPOINT_ID, ended->id);
     crn_fields_text(fields, CRN_FIELD_KIND, crn_record_kind_word(ended->kind));
     crn_fields_text(fields, CRN_FIELD_TYPE, crn_ended_type_word(ended));
@@ -104,10 +104,10 @@ static void tell_failed(const struct crn_log *log, const struct crn_ended *e, in
     crn_fields_number(&fields, CRN_FIELD_TASKS_DONE, tasks_done);
     crn_fields_number(&fields, CRN_FIELD_TASKS, e->task_count);
     crn_fields_write(log, is_failure ? CAIRN_LOG_WARNING : CAIRN_LOG_INFO, word, &fields,
-                     "job '%s': %s %" PRIu64 " (%s) was aborted after %" PRIu64
-                     " ms, %u of %zu tasks were through: %s",
-                     log->job, word, e->id, crn_ended_type_word(e), ms(e->duration_us), tasks_done,
-                     e->task_count, e->reason);
+                     "%s %" PRIu64 " of job '%s' was aborted: %s (%s, after %" PRIu64
+                     " ms; %u of %zu tasks were through)",
+                     word, e->id, log->job, e->reason, crn_ended_type_word(e), ms(e->duration_us),
+                     tasks_done, e->task_count);
 }
 
 void crn_tell_ended(const struct crn_log *log, const struct crn_ended *ended, int code,

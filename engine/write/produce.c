@@ -50,11 +50,19 @@ static int find_state(const struct crn_produce *produce, const char *name, uint3
  * From the base
  * ------------------------------------------------------------------------------------------ */
 
+/* Records in flight belong to the stream, whatever becomes of the state. */
+static bool is_wanted(const struct crn_produce *produce, const struct crn_file *file)
+{
+    if (crn_file_is_keyed(file))
+        return produce->copy_keyed;
+    return file->info.role == CAIRN_FILE_IN_FLIGHT || produce->copy_lists;
+}
+
 static int copy_files(struct crn_produce *produce, cairn_error **reterr)
 {
-    if (!produce->copy_keyed && !produce->copy_lists)
-        return 0;
     const struct crn_operator *base = produce->op->base;
+    if (base == NULL)
+        return 0;
     const struct crn_subtask *from = &base->subtasks[produce->subtask->info.index];
     cairn_subtask_info *info = &produce->subtask->info;
     if (produce->copy_keyed) {
@@ -63,13 +71,14 @@ static int copy_files(struct crn_produce *produce, cairn_error **reterr)
     }
     for (size_t i = 0; i < from->file_count; i++) {
         const struct crn_file *file = &from->files[i];
-        bool is_lists = file->info.role == CAIRN_FILE_OPERATOR_STATE;
-        if (is_lists ? !produce->copy_lists : !produce->copy_keyed)
+        if (!is_wanted(produce, file))
             continue;
         struct crn_file *to = crn_subtask_add_file(produce->subtask);
         if (to == NULL)
             return crn_err_nomem(reterr);
         CRN_TRY(crn_output_copy(produce->commit, file, produce->directory, to, reterr));
+        if (file->info.role == CAIRN_FILE_IN_FLIGHT)
+            info->in_flight_bytes = from->info.in_flight_bytes;
         if (file->info.role == CAIRN_FILE_TABLE)
             CRN_TRY(find_state(produce, base->states[file->state].name, &to->state, reterr));
     }

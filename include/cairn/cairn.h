@@ -401,7 +401,9 @@ CAIRN_API CAIRN_MUST_CHECK int cairn_job_open(const char *name, const cairn_job_
  * @return 0, or CAIRN_ENONRESTORED (the restored checkpoint has operators that no task opened; the
  *         message lists them; see allow_non_restored_state), CAIRN_EINVAL (no task, some subtask of
  *         an opened operator is missing, still being opened or was opened with other options, or
- *         started before), CAIRN_ECLOSED, CAIRN_ENOMEM. After a failure it may be called again.
+ *         started before), CAIRN_ECLOSED, CAIRN_ENOMEM; of the control endpoint CAIRN_EBUSY (somebody
+ *         listens there), CAIRN_EINVAL (a path too long for a socket), CAIRN_EACCES or CAIRN_EIO. After a
+ *         failure it may be called again.
  * Register the states that the service needs before: what was claimed (CAIRN_CLAIM) is removed from
  * where it was in the background once this has succeeded. cairn_job_close() waits for that. What cannot
  * be removed is logged as a warning, and tried again after the next start. */
@@ -437,16 +439,17 @@ typedef struct cairn_trigger_options {
 } cairn_trigger_options;
 #define CAIRN_TRIGGER_OPTIONS_INIT {sizeof(cairn_trigger_options), 0}
 
-/** Ask for a checkpoint and return at once. It starts when none is in flight, whatever min_pause_ms
- * is; several requests that wait become one, full if any of them is. Tasks learn of the outcome by
+/** Ask for a checkpoint and return at once. It starts when fewer than max_concurrent are in flight,
+ * whatever min_pause_ms is; several requests that wait become one, full if any of them is. Tasks learn of the outcome by
  * poll.
- * @return 0, CAIRN_EINVAL (not started), CAIRN_EFENCED, CAIRN_ECLOSED. */
+ * @return 0, CAIRN_EINVAL (not started), CAIRN_EFENCED, CAIRN_ECLOSED (also if it was stopped),
+ *         CAIRN_ECANCELED, CAIRN_EFAILED. */
 CAIRN_API CAIRN_MUST_CHECK int cairn_job_trigger(cairn_job *job, const cairn_trigger_options *options,
                                                  cairn_error **reterr);
 /** Take a checkpoint that starts after this call, and wait for its end. The tasks' own threads must
  * go on polling; never call it from one of them (cairn_task_checkpoint() is for that).
  * @return 0 and *ret_info (may be NULL), or CAIRN_EABORTED with the reason, CAIRN_EFENCED,
- *         CAIRN_ECLOSED, CAIRN_EINVAL (not started). After an abort the previous checkpoint stays
+ *         CAIRN_ECLOSED, CAIRN_ECANCELED, CAIRN_EFAILED, CAIRN_EINVAL (not started). After an abort the previous checkpoint stays
  *         the newest and calling again is safe. When checkpoint_timeout_ms is over and the store
  *         still does not let the outcome be written to the log: CAIRN_EUNKNOWN if the checkpoint in
  *         flight may be complete, CAIRN_EUNAVAIL if it is going to be aborted. That is tried on, no
@@ -460,9 +463,12 @@ CAIRN_API CAIRN_MUST_CHECK int cairn_job_checkpoint(cairn_job *job,
 /* Savepoints are asked for in savepoint.h, which this header brings along. */
 
 /** Cancel: abort what is in flight and end the job, keeping or removing its checkpoints as on_cancel says.
- * Each task's poll gives CAIRN_ECANCELED from now on; the service then closes the job, and
- * cairn_job_close() waits for the removal. To stop with a savepoint see cairn_savepoint_options.
- * @return 0 (also if it has ended already), CAIRN_EINVAL (not started), CAIRN_ECLOSED. */
+ * Each task's poll gives CAIRN_ECANCELED from now on, and so does what is asked of the job; the service then
+ * closes it, and cairn_job_close() waits for the removal. To stop with a savepoint see
+ * cairn_savepoint_options.
+ * @return 0 (also if it has ended already), CAIRN_EINVAL (not started), CAIRN_ECLOSED.
+ * @crash before the removal began the checkpoints stay; else they count no more, and the next open, or
+ *        `cairn gc`, removes what is left of them. */
 CAIRN_API CAIRN_MUST_CHECK int cairn_job_cancel(cairn_job *job, cairn_error **reterr);
 
 typedef enum cairn_job_state {
@@ -521,7 +527,8 @@ typedef struct cairn_task_options {
                                     none */
     /* Called in the polling thread right before the state of that checkpoint is taken: the place to
      * store source positions and to prepare two-phase sinks. May use every state of this task.
-     * Return 0, or any negative code to abort the checkpoint. */
+     * Return 0, or any negative code to abort the checkpoint. cairn_task_finish() calls it, too, with
+     * checkpoint_id 0; what is negative then is its result. */
     int (*before_barrier)(void *context, cairn_task *task, uint64_t checkpoint_id);
     void *context;
 } cairn_task_options;
@@ -566,7 +573,8 @@ typedef enum cairn_event_type {
                                    each task, after that checkpoint's COMPLETED */
     CAIRN_EVENT_DRAIN = 6,      /* the job is going to stop and drain: a source ends its input here, and
                                    everybody sends on what it was still gathering (open windows, say). The
-                                   barrier of the last savepoint follows */
+                                   barrier of the last savepoint, checkpoint_id, follows; or ABORTED of it:
+                                   then go on as before */
     CAIRN_EVENT_STOPPING = 7,   /* this task's state for savepoint checkpoint_id, with which the job stops,
                                    was just taken: process no further record, but go on polling, until
                                    STOPPED or ABORTED (then go on as before) */
@@ -614,15 +622,19 @@ CAIRN_API CAIRN_MUST_CHECK int cairn_task_poll(cairn_task *task, cairn_event *re
  * @return as cairn_task_poll(); CAIRN_EVENT_NONE when the time is over. */
 CAIRN_API CAIRN_MUST_CHECK int cairn_task_wait(cairn_task *task, uint64_t timeout_ms,
                                                cairn_event *ret_event, cairn_error **reterr);
-/** The task's input has ended: nothing will be written to its state any more, and no key can be set. Later
- * checkpoints hold its state as it is now, and take no barrier in its thread, so that it need not poll for
- * them; its events go on to be delivered. A two-phase sink still needs the next COMPLETED to commit what it
- * has.
- * @return 0 (also the second time), CAIRN_EINVAL (not started), CAIRN_EFENCED, CAIRN_ECLOSED, or what a
- *         sink's prepare gave. */
+/** The task's input has ended: calls before_barrier for the last time, and sinks prepare. Nothing can be
+ * written to its state any more: no key can be set, nothing registered or iterated, and open iterators end.
+ * Later checkpoints hold its state as it is now, and take no barrier in its thread, so that it need not poll
+ * for them; its events, but for BARRIER and STOPPING, go on to be delivered. A two-phase sink still needs the
+ * next COMPLETED to commit what it has. The task stays open: its state is part of the job. Started again from
+ * such a checkpoint it has that state, and may go on, or find that its input is at its end and finish again.
+ * @return 0 (also the second time), CAIRN_EINVAL (not started, or its gate still has channels that have not
+ *         ended, or restored records), CAIRN_ENOMEM, what poll gives once the job has ended, or what
+ *         before_barrier or a sink's prepare gave. Then it has not finished. */
 CAIRN_API CAIRN_MUST_CHECK int cairn_task_finish(cairn_task *task, cairn_error **reterr);
-/** Take a checkpoint from a task's own thread and wait for its end, taking this task's barrier here.
- * Events other than that barrier stay for the next poll. Other tasks' threads must go on polling.
+/** Take a checkpoint from a task's own thread and wait for its end, taking this task's barriers here.
+ * Their events do not come to poll, so this is not for a task that feeds gates; other events stay for the next
+ * poll. Other tasks' threads must go on polling.
  * @return as cairn_job_checkpoint(). */
 CAIRN_API CAIRN_MUST_CHECK int cairn_task_checkpoint(cairn_task *task,
                                                      const cairn_trigger_options *options,

@@ -30,9 +30,11 @@
  *                            before their barrier are *in flight*: they are copied into the checkpoint, and
  *                            handed out again after a restore (cairn_gate_restored()).
  *   unaligned after a while  aligned_timeout_ms: aligned, and unaligned when a barrier takes longer.
- * A channel that has ended counts as if its barrier had come. A barrier of a later checkpoint gives up the
- * earlier one, as does CAIRN_BARRIER_CANCELLED. When every channel has ended, the task takes its barriers when
- * it polls, as a source does.
+ * A barrier that is due is taken by the next poll, which waits while the database is still captured for an
+ * earlier one. A channel that has ended counts as if its barrier had come. A barrier of a later checkpoint gives
+ * up the earlier one that its channel has not brought, as does CAIRN_BARRIER_CANCELLED. When every channel has
+ * ended, the task takes its barriers when it polls, as a source does; until then cairn_task_checkpoint() and
+ * cairn_task_savepoint() are CAIRN_EINVAL.
  *
  * OVERTAKING. With unaligned checkpoints under load a barrier should not queue behind the records that it
  * overtakes. A channel that can look ahead tells of a barrier as soon as it has arrived behind queued records
@@ -100,8 +102,8 @@ CAIRN_API CAIRN_MUST_CHECK int cairn_gate_restored(cairn_gate *gate, uint32_t *r
 CAIRN_API int cairn_gate_is_blocked(const cairn_gate *gate, uint32_t channel);
 
 /** A record has come out of a channel, and is going to be processed right after this call.
- * @return 0; CAIRN_EINVAL (no such channel, it is blocked or has ended, or a barrier is due: poll first),
- *         CAIRN_ECLOSED. What cannot be kept of an in-flight record aborts that checkpoint, not this call. */
+ * @return 0; CAIRN_EINVAL (no such channel, it is blocked or has ended, a barrier is due: poll first, or
+ *         restored records are left: cairn_gate_restored() first), CAIRN_ECLOSED. What cannot be kept of an in-flight record aborts that checkpoint, not this call. */
 CAIRN_API CAIRN_MUST_CHECK int cairn_gate_record(cairn_gate *gate, uint32_t channel, const void *data,
                                                  size_t size, cairn_error **reterr);
 /** A barrier, or CAIRN_BARRIER_CANCELLED, has come out of a channel. Poll before the next record.

@@ -85,7 +85,8 @@ typedef struct cairn_record_info {
     uint64_t file_count;
     uint64_t new_file_count;
     uint8_t is_full;         /* as in cairn_checkpoint_info */
-    const char *reason;      /* of an aborted or unreadable one; else "" */
+    const char *reason;      /* of an aborted or unreadable one, and of a fence with which an ending job
+                                removed its checkpoints; else "" */
     /* From the record itself: */
     uint64_t log_start;      /* lowest id of the log as of this record */
     uint64_t base_id;        /* the checkpoint that it was an increment of; 0: none */
@@ -531,7 +532,7 @@ typedef struct cairn_restore_report {
 /** Write the databases of a checkpoint, verified and synced, as plain RocksDB directories:
  * `<dir>/<operator's uid, unsafe characters as %XX>-<subtask>/`. A uid that is too long for a file name
  * is cut and gets a digest. A subtask's operator state is the file `operator-state.bin` in its
- * directory. What is missing above `dir` is made; `dir` itself must be absent or empty, and not within
+ * directory, and records in flight are `in-flight.bin`. What is missing above `dir` is made; `dir` itself must be absent or empty, and not within
  * the store.
  * @return 0, CAIRN_EEXIST (not empty), CAIRN_EBUSY (another restore writes there), CAIRN_EINVAL (within
  * the store, or no directory), CAIRN_ENOTFOUND, CAIRN_ECORRUPT, CAIRN_EMISSING, CAIRN_EVERSION,

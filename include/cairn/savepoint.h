@@ -44,7 +44,7 @@ typedef struct cairn_savepoint_options {
     {sizeof(cairn_savepoint_options), 0, 0, (cairn_savepoint_format)0, 0, 0, 0, 0}
 
 typedef enum cairn_savepoint_phase {
-    CAIRN_SAVEPOINT_WAITING = 0,   /* another snapshot is in flight, or not every task has polled */
+    CAIRN_SAVEPOINT_WAITING = 0,   /* another savepoint is in flight, or not every task has polled */
     CAIRN_SAVEPOINT_WRITING = 1,
     CAIRN_SAVEPOINT_COMPLETE = 2,
     CAIRN_SAVEPOINT_FAILED = 3     /* nothing of it is left that could be taken for a savepoint, unless
@@ -72,8 +72,8 @@ typedef struct cairn_savepoint_info {
      0, 0, 0, {0}}
 
 /** Ask for a savepoint and return at once. It is taken from the same kind of barrier as a checkpoint;
- * the writers go on meanwhile, and are not held back for a canonical one. Savepoints wait for their turn:
- * one snapshot of a job is in flight at a time, a requested checkpoint goes first.
+ * the writers go on meanwhile, and are not held back for a canonical one. One savepoint of a job
+ * is in flight at a time, besides its checkpoints; the others wait for their turn.
  *
  * The directory appears whole: its manifest is the last object that is written. It belongs to the caller,
  * can be moved or copied anywhere, and no checkpoint shares a file with it. Sinks do not commit for it:
@@ -81,8 +81,9 @@ typedef struct cairn_savepoint_info {
  *
  * @param ret_handle  to be closed with cairn_savepoint_close(); closing does not cancel. NULL: nobody
  *                    wants to know.
- * @return 0; CAIRN_EINVAL (not started, no target is known, or one within the job's own directory),
- *         CAIRN_EFENCED, CAIRN_ECLOSED, or what opening the target gives.
+ * @return 0; CAIRN_EINVAL (not started, no target is known, or one within the job's own directory; drain
+ *         without stop), CAIRN_EFENCED, CAIRN_ECLOSED (also if it was stopped), CAIRN_ECANCELED,
+ *         CAIRN_EFAILED, or what opening the target gives.
  * @crash an incomplete directory without a manifest may be left; the job's next open, or `cairn gc` of the
  *        job, removes what Cairn put there. A complete one stays. */
 CAIRN_API CAIRN_MUST_CHECK int cairn_savepoint_begin(cairn_job *job,
@@ -111,7 +112,9 @@ CAIRN_API void cairn_savepoint_close(cairn_savepoint_handle *handle);
 CAIRN_API CAIRN_MUST_CHECK int cairn_savepoint(cairn_job *job,
                                                const cairn_savepoint_options *options,
                                                cairn_savepoint_info *ret_info, cairn_error **reterr);
-/** The same from a task's own thread, taking this task's barrier here; as cairn_task_checkpoint(). */
+/** The same from a task's own thread, taking this task's barrier here; as cairn_task_checkpoint(). With stop,
+ * neither DRAIN nor STOPPING comes to this task: what it is still gathering it has to send on before. STOPPED,
+ * with which its sinks commit, comes to the next poll. */
 CAIRN_API CAIRN_MUST_CHECK int cairn_task_savepoint(cairn_task *task,
                                                     const cairn_savepoint_options *options,
                                                     cairn_savepoint_info *ret_info,

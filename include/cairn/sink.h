@@ -22,7 +22,8 @@
  * to it. All calls are made by the library from the task's own thread: at its barrier, and when cairn_task_poll()
  * delivers COMPLETED or STOPPED. A checkpoint that is aborted takes nothing back: what was prepared for it is
  * committed with the next one. An ordinary savepoint commits nothing, yet holds what is prepared: a job that is
- * started from it commits that, as if it were a checkpoint.
+ * started from it commits that, as if it were a checkpoint. (If the run that took it crashed before its next
+ * checkpoint, start from it before another run completes one: that sweeps what its own state does not know.)
  *
  * GUARANTEE. With gates in exactly-once mode and a source that is read again from the position in its state, each
  * result is visible exactly once, whatever is killed when, provided that commit and abort may be repeated
@@ -77,7 +78,7 @@ CAIRN_API CAIRN_MUST_CHECK int cairn_two_phase_current(cairn_two_phase *sink,
 typedef struct cairn_file_sink_options {
     uint32_t struct_size;
     const char *directory;   /* where files appear; made when missing. Several tasks may share it */
-    const char *prefix;      /* of file names; NULL: the operator's uid. Operators that share a directory need
+    const char *prefix;      /* of file names; NULL: the operator's uid. Sinks that share a directory need
                                 different ones. No '/', not starting with '.' */
     const char *suffix;      /* such as ".jsonl"; NULL: none. No '/' */
     uint64_t max_file_bytes; /* a file that has reached this is followed by another; 0: one file per barrier */
@@ -87,7 +88,8 @@ typedef struct cairn_file_sink_options {
 /** A sink whose output are files "<prefix>-<epoch>-<subtask>-<n><suffix>", which appear whole, with their final
  * name, once a checkpoint that holds their records is complete; never again, and never changed. Until then they
  * are hidden files ".cairn-tmp-..." in the same directory; those of a run that crashed are removed when the next
- * run's first checkpoint is complete. An empty file never appears.
+ * run's first checkpoint is complete. An empty file never appears, and no other file is ever replaced. Readers may
+ * take a file away as soon as it has appeared.
  * @return as cairn_two_phase_open(), CAIRN_EACCES, CAIRN_ENOSPC, CAIRN_EIO. */
 CAIRN_API CAIRN_MUST_CHECK int cairn_file_sink_open(cairn_task *task, const char *name,
                                                     const cairn_file_sink_options *options,

@@ -10,7 +10,8 @@
  * A writer is a savepoint in the making. Its entries are kept in a scratch directory on disk, so memory
  * stays bounded whatever the state's size; what it starts from is not changed, and files are linked from
  * it where that is possible. Nothing exists at the target before cairn_writer_commit(), and the savepoint
- * is complete when that returns 0.
+ * is complete when that returns 0. Records in flight (gate.h) of a base that is an unaligned checkpoint stay
+ * with their operator: the only savepoints that have some are made so.
  *
  * After cairn_writer_commit() every call but cairn_writer_close() gives CAIRN_ECLOSED. Any call that needs
  * what is stored of an operator may give what reading the base gives: CAIRN_ECORRUPT, CAIRN_EMISSING, its

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# run.sh NAME CAIRN MAKE_STORE: runs <NAME>.sh in an empty directory and compares its transcript with
+# run.sh NAME CAIRN MAKE_STORE [SERVICE]: runs <NAME>.sh in an empty directory and compares its transcript with
 # <NAME>.out and what went to stderr with <NAME>.err (none: nothing may). What varies from run to run
 # (times, sizes, uuids, hosts) is replaced by placeholders first.
 #
@@ -11,13 +11,15 @@ here=$(cd "$(dirname "$0")" && pwd)
 name=$1
 CAIRN=$(realpath "$2")
 MAKE_STORE=$(realpath "$3")
+SERVICE=$(realpath "${4:-$3}")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir "$work/in" "$work/tmp"
 unset NO_COLOR
 WORK=$work
 GOLDEN=$(realpath "$here/../golden-snapshots")
-export CAIRN MAKE_STORE GOLDEN WORK TZ=UTC LC_ALL=C TMPDIR="$work/tmp" TERM=xterm
+CAIRN_RUN_DIR=$work/run
+export CAIRN_RUN_DIR CAIRN MAKE_STORE SERVICE GOLDEN WORK TZ=UTC LC_ALL=C TMPDIR="$work/tmp" TERM=xterm
 
 # Placeholders. Blanks are squeezed because columns are as wide as what varies.
 cat >"$work/normalise.sed" <<END

@@ -34,3 +34,5 @@ run cairn help edit
 run cairn help export
 run cairn help import
 run cairn help diff
+run cairn help run
+run cairn help settings

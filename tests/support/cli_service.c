@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * cli_service DIRECTORY [NAME [stuck]]: a small service for the tests of the verbs for running jobs. Job NAME
+ * cli_service DIRECTORY [NAME [stuck]]: a small service for the tests of the verbs for running
+ * jobs. Job NAME
  * ("orders") with two operators, one of them with two subtasks, all in one thread; its control
  * endpoint is a socket in $CAIRN_RUN_DIR. It counts on until it is stopped, cancelled, or killed,
  * says how that came about, and prints "ready" once the endpoint is there.
@@ -52,8 +53,8 @@ static int work(cairn_task **tasks, cairn_value **counts, int awake, bool *holds
 
 static int serve(cairn_job *job, cairn_task **tasks, cairn_value **counts, int awake)
 {
-    static const char *const states[] = {"open",    "running",   "stopping", "stopped",
-                                         "cancelled", "failed", "fenced"};
+    static const char *const states[] = {"open",      "running", "stopping", "stopped",
+                                         "cancelled", "failed",  "fenced"};
     const struct timespec pause = {.tv_nsec = 1000000};
     cairn_error *error = NULL;
     bool holds = false;

@@ -169,6 +169,7 @@ const char *crn_test_record_difference(const struct crn_record *a, const struct 
     SAME(info.log_start);
     SAME(info.base_id);
     SAME(info.restored_id);
+    SAME(ids_ahead);
     SAME_ARRAY(info.uuid);
     SAME_TEXT(info.source_job);
     SAME(info.source_id);

@@ -4,9 +4,13 @@
 #include "tests/support/gate_store.h"
 
 #include "base/thread.h"
+#include "manifest/manifest.h"
 
 #include <check.h>
 #include <stdlib.h>
+#include <string.h>
+
+#define GATE_HELD_MAX 8
 
 struct gate {
     cairn_store store;
@@ -19,6 +23,10 @@ struct gate {
     uint64_t calls, at;
     enum gate_side side;
     bool stopped, open;
+    struct held {
+        uint64_t id; /* 0: none; the slot is free when nobody waits any more */
+        unsigned waiting;
+    } held[GATE_HELD_MAX];
 };
 
 static struct gate *self(cairn_store *store)
@@ -59,10 +67,40 @@ static int leave(cairn_store *store, bool stops, int r)
     return r;
 }
 
+static struct held *find_held(struct gate *gate, uint64_t id)
+{
+    for (size_t i = 0; i < GATE_HELD_MAX; i++)
+        if (gate->held[i].id == id)
+            return &gate->held[i];
+    return NULL;
+}
+
+/* Keys begin with the job's name. */
+static uint64_t id_of(const char *key)
+{
+    const char *relative = strchr(key, '/');
+    return relative == NULL ? 0 : crn_key_parse(relative + 1).id;
+}
+
+static void wait_while_held(struct gate *gate, uint64_t id)
+{
+    crn_mutex_lock(&gate->lock);
+    struct held *held = id != 0 ? find_held(gate, id) : NULL;
+    if (held != NULL) {
+        held->waiting++;
+        crn_cond_broadcast(&gate->changed);
+        while (held->id == id)
+            crn_cond_wait(&gate->changed, &gate->lock);
+        held->waiting--;
+    }
+    crn_mutex_unlock(&gate->lock);
+}
+
 static int gate_put(cairn_store *store, const char *key, cairn_source *source,
                     cairn_put_how *ret_how, cairn_error **reterr)
 {
     cairn_store *shared = self(store)->shared;
+    wait_while_held(self(store), id_of(key));
     bool stops = enter(store, CRN_FAULT_PUT);
     return leave(store, stops, shared->ops->put(shared, key, source, ret_how, reterr));
 }
@@ -192,4 +230,39 @@ uint64_t gate_calls(cairn_store *store)
     uint64_t calls = gate->calls;
     crn_mutex_unlock(&gate->lock);
     return calls;
+}
+
+void gate_hold(cairn_store *store, uint64_t id)
+{
+    struct gate *gate = self(store);
+    crn_mutex_lock(&gate->lock);
+    struct held *held = NULL;
+    for (size_t i = 0; i < GATE_HELD_MAX && held == NULL; i++)
+        if (gate->held[i].id == 0 && gate->held[i].waiting == 0)
+            held = &gate->held[i];
+    ck_assert_ptr_nonnull(held);
+    held->id = id;
+    crn_mutex_unlock(&gate->lock);
+}
+
+void gate_release(cairn_store *store, uint64_t id)
+{
+    struct gate *gate = self(store);
+    crn_mutex_lock(&gate->lock);
+    struct held *held = find_held(gate, id);
+    if (held != NULL)
+        held->id = 0;
+    crn_cond_broadcast(&gate->changed);
+    crn_mutex_unlock(&gate->lock);
+}
+
+void gate_wait_held(cairn_store *store, uint64_t id, unsigned count)
+{
+    struct gate *gate = self(store);
+    crn_mutex_lock(&gate->lock);
+    struct held *held = find_held(gate, id);
+    ck_assert_ptr_nonnull(held);
+    while (held->waiting < count)
+        crn_cond_wait(&gate->changed, &gate->lock);
+    crn_mutex_unlock(&gate->lock);
 }

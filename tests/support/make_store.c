@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * make_store STORE shop|tiny|many|fresh|failing|saved: a small store for the tests of the tool,
- * made as any service makes one.
+ * make_store STORE shop|tiny|many|fresh|failing|saved|stopped|removed: a small store for the tests
+ * of the tool, made as any service makes one.
  *
  *   shop  three retained checkpoints (3, 4 and 6), a subsumed one (2), an aborted attempt (5); two
  *         operators, one of them with two subtasks; a state of every kind; nothing inlined
@@ -12,6 +12,9 @@
  *   failing three aborted attempts, and nothing else
  *   saved checkpoint 2, a canonical savepoint 3 and a native one 4 in STORE.saved, checkpoint 5
  * with one entry changed, one new and one gone; values with fields, expiry, operator state
+ *   stopped checkpoint 2, and a canonical savepoint 3 in STORE.saved, with which the job was
+ * stopped; its task had finished removed what is left of a job that was cancelled and removed its
+ * checkpoint 2
  *
  * make_store newer MANIFEST: gives a manifest a format version from the future, with the right
  * checksum.
@@ -291,6 +294,31 @@ static void make_saved(cairn_job *job, const char *target)
     cairn_serializer_release(serializer);
 }
 
+/* A checkpoint, and an end. target NULL: the job is cancelled. */
+static void make_ended(cairn_job *job, const char *target)
+{
+    cairn_task *task;
+    cairn_value *value;
+    check(cairn_task_open(job, "counter", NULL, &task, &error));
+    check(cairn_value_state(task, "value", CAIRN_INT64, NULL, &value, &error));
+    check(cairn_job_start(job, &error));
+    check(cairn_task_set_key(task, "k", 1));
+    check(cairn_value_put_int64(value, 7, &error));
+    take(job, &task, 1, CAIRN_EVENT_COMPLETED);
+    atomic_fetch_add(&clock_ms, MINUTE_MS);
+    if (target != NULL) {
+        cairn_savepoint_options options = CAIRN_SAVEPOINT_OPTIONS_INIT;
+        options.target_uri = target;
+        options.stop = 1;
+        check(cairn_task_finish(task, &error));
+        check(cairn_savepoint(job, &options, NULL, &error));
+    } else {
+        check(cairn_job_cancel(job, &error));
+    }
+    cairn_job_close(job);
+    cairn_task_close(task);
+}
+
 static int make_job(const char *store, const char *name)
 {
     char local[4096], saved[4096];
@@ -305,11 +333,16 @@ static int make_job(const char *store, const char *name)
     bool shop = strcmp(name, "shop") == 0, has_files = shop || strcmp(name, "saved") == 0;
     options.num_retained = has_files ? 3 : 1;
     options.inline_threshold_bytes = has_files ? 1 : 1 << 20;
+    options.on_cancel = CAIRN_DELETE;
     check(cairn_job_open(name, &options, &job, &error));
     if (shop)
         make_shop(job);
     else if (strcmp(name, "saved") == 0)
         make_saved(job, saved);
+    else if (strcmp(name, "stopped") == 0)
+        make_ended(job, saved);
+    else if (strcmp(name, "removed") == 0)
+        make_ended(job, NULL);
     else if (strcmp(name, "failing") == 0)
         make_failing(job);
     else
@@ -344,8 +377,8 @@ int main(int argc, char **argv)
         return make_newer(argv[2]);
     if (argc == 3)
         return make_job(argv[1], argv[2]);
-    fputs(
-        "usage: make_store STORE shop|tiny|many|fresh|failing|saved | make_store newer MANIFEST\n",
-        stderr);
+    fputs("usage: make_store STORE shop|tiny|many|fresh|failing|saved|stopped|removed\n"
+          "       make_store newer MANIFEST\n",
+          stderr);
     return 2;
 }

@@ -568,6 +568,7 @@ struct crn_record *crn_test_random_record(uint64_t *state)
     struct crn_record *record = start(kind, id, is_alone ? id : 1 + below(state, id),
                                       1 + below(state, 1 + any_number(state) / 2));
     record->info.restored_id = below(state, id);
+    record->ids_ahead = (uint32_t)below(state, 10);
     record->info.trigger_time_ms = (int64_t)any_number(state) * (below(state, 2) == 0 ? 1 : -1);
     record->info.duration_us = any_number(state);
     record->info.pid = any_number(state);

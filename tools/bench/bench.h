@@ -53,7 +53,8 @@ enum bench_command {
     BENCH_STALL = 2,
     BENCH_STATE = 4,
     BENCH_SAVEPOINT = 8,
-    BENCH_RESCALE = 16
+    BENCH_RESCALE = 16,
+    BENCH_ALIGN = 32
 };
 
 #define BENCH_MEMTABLES_MAX 8
@@ -79,6 +80,7 @@ struct bench_options {
     size_t step_count;
     uint64_t rate;
     uint32_t checkpoints;
+    uint64_t records;
     uint64_t seed;
     const char *dir;       /* parent of everything temporary */
     const char *store_dir; /* parent of the stores; NULL: dir */
@@ -101,5 +103,6 @@ int bench_run_savepoint(const struct bench_options *options, const char *work, c
                         cairn_error **reterr);
 int bench_run_rescale(const struct bench_options *options, const char *work, const char *stores,
                       cairn_error **reterr);
+int bench_run_align(const struct bench_options *options, const char *work, cairn_error **reterr);
 
 #endif

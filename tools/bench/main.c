@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * cairn-bench: what checkpoints, savepoints, rescaling and state access cost, each in one run
- * beside its peers.
+ * beside its peers; and what gates cost.
  *
  * This file owns what surrounds a benchmark: temporary directories (always removed, after SIGINT
  * and SIGTERM too), signals, and the way from an error to a message and an exit code. Exit codes
@@ -146,6 +146,8 @@ static int run(const struct bench_options *options, cairn_error **reterr)
         return bench_run_savepoint(options, work, stores, reterr);
     case BENCH_RESCALE:
         return bench_run_rescale(options, work, stores, reterr);
+    case BENCH_ALIGN:
+        return bench_run_align(options, work, reterr);
     case BENCH_CHECKPOINT:
         break;
     }

@@ -32,19 +32,20 @@ struct option_row {
 };
 
 #define AT(field) offsetof(struct bench_options, field)
-#define ALL (BENCH_CHECKPOINT | BENCH_STALL | BENCH_STATE | BENCH_SAVEPOINT | BENCH_RESCALE)
+#define STATEFUL (BENCH_CHECKPOINT | BENCH_STALL | BENCH_STATE | BENCH_SAVEPOINT | BENCH_RESCALE)
+#define ALL (STATEFUL | BENCH_ALIGN)
 static const struct option_row rows[] = {
-    {"keys", "N", ALL, KIND_U64, AT(keys), 100, 1000000000, "keys in the database (1000000)"},
+    {"keys", "N", STATEFUL, KIND_U64, AT(keys), 100, 1000000000, "keys in the database (1000000)"},
     {"value-size", "B", ALL, KIND_U32, AT(value_size_bytes), 24, 1 << 20,
-     "bytes of a value, half of them random (150)"},
+     "bytes of a value, half of them random; align: of a record (150)"},
     {"update-percent", "P", BENCH_CHECKPOINT, KIND_PERCENT, AT(update_percent), 0, 0,
      "updates between two checkpoints, in percent of the keys (1)"},
     {"distribution", "D", BENCH_CHECKPOINT, KIND_DISTRIBUTION, AT(zipf), 0, 0,
      "of the updated keys: uniform or zipf (uniform)"},
     {"rounds", "R", ALL & ~BENCH_STALL, KIND_U32, AT(rounds), 1, 10000, "measured rounds (8)"},
-    {"threads", "T", ALL & ~BENCH_STATE, KIND_U32, AT(threads), 1, 256,
+    {"threads", "T", STATEFUL & ~BENCH_STATE, KIND_U32, AT(threads), 1, 256,
      "transfer threads of every method (the processors, at most 4)"},
-    {"memtable-mb", "M[,M...]", ALL, KIND_MEMTABLES, AT(memtable_mb), 1, 4096,
+    {"memtable-mb", "M[,M...]", STATEFUL, KIND_MEMTABLES, AT(memtable_mb), 1, 4096,
      "memtable size; stall takes a list (64; stall: 64,256)"},
     {"rate", "N", BENCH_CHECKPOINT | BENCH_STALL | BENCH_SAVEPOINT, KIND_U64, AT(rate), 1,
      100000000, "puts per second while a snapshot is taken (100000)"},
@@ -52,14 +53,16 @@ static const struct option_row rows[] = {
      "changes of parallelism (1:2,2:3,4:1)"},
     {"checkpoints", "N", BENCH_STALL, KIND_U32, AT(checkpoints), 1, 100000,
      "checkpoints per memtable size (50)"},
+    {"records", "N", BENCH_ALIGN, KIND_U64, AT(records), 1, 1000000000000,
+     "records of a round in each mode, rounded up to whole checkpoints (10000000)"},
     {"dir", "DIR", ALL, KIND_TEXT, AT(dir), 0, 0,
      "where a temporary directory is made ($TMPDIR or /tmp)"},
     {"store-dir", "DIR", BENCH_CHECKPOINT | BENCH_STALL, KIND_TEXT, AT(store_dir), 0, 0,
      "the same for the stores (as --dir)"},
     {"csv", "FILE", ALL, KIND_TEXT, AT(csv), 0, 0, "write every sample to FILE"},
-    {"plots", "DIR", ALL, KIND_TEXT, AT(plots), 0, 0,
+    {"plots", "DIR", STATEFUL, KIND_TEXT, AT(plots), 0, 0,
      "draw SVG plots into DIR by gnuplot; without --csv the samples go there too"},
-    {"seed", "S", ALL, KIND_U64, AT(seed), 0, UINT64_MAX, "of keys, values and updates (1)"},
+    {"seed", "S", STATEFUL, KIND_U64, AT(seed), 0, UINT64_MAX, "of keys, values and updates (1)"},
 };
 
 static const struct {
@@ -73,8 +76,22 @@ static const struct {
     {"state", BENCH_STATE, "put, get and scan through Cairn and on bare RocksDB"},
     {"savepoint", BENCH_SAVEPOINT,
      "writing and restoring savepoints, beside bare scans and bulk loads"},
+    {"align", BENCH_ALIGN, "records through a gate of two channels, and poll"},
     {"rescale", BENCH_RESCALE, "restoring at another parallelism, beside putting every entry anew"},
 };
+
+/* Which commands an option belongs to, by whichever list is the shorter one. */
+static void print_commands(unsigned belongs)
+{
+    bool is_most = belongs == STATEFUL;
+    if (belongs == ALL)
+        return;
+    printf("  %-24s %s:", "", is_most ? "not" : "only");
+    for (size_t c = 0; c < BENCH_COUNT(commands); c++)
+        if (((belongs & commands[c].command) != 0) != is_most)
+            printf(" %s", commands[c].name);
+    puts("");
+}
 
 static void print_help(void)
 {
@@ -86,13 +103,7 @@ static void print_help(void)
         char left[64];
         (void)snprintf(left, sizeof(left), "--%s %s", rows[i].name, rows[i].argument);
         printf("  %-24s %s\n", left, rows[i].help);
-        if (rows[i].commands != ALL) {
-            printf("  %-24s only:", "");
-            for (size_t c = 0; c < BENCH_COUNT(commands); c++)
-                if (rows[i].commands & commands[c].command)
-                    printf(" %s", commands[c].name);
-            puts("");
-        }
+        print_commands(rows[i].commands);
     }
     puts("  --help                   this text\n\n"
          "Needs free space of about 12 times the state. docs/benchmarks.md says how it measures.");
@@ -211,6 +222,7 @@ static void set_defaults(struct bench_options *options)
                                     : (uint32_t)processors,
         .rate = 100000,
         .checkpoints = 50,
+        .records = 10000000,
         .steps = {{1, 2}, {2, 3}, {4, 1}},
         .step_count = 3,
         .seed = 1,

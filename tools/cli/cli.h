@@ -11,7 +11,8 @@
 /*
  * What the verbs of the `cairn` tool share. A verb is one function: it returns 0, or a negative
  * code of the library with *reterr filled, and main() tells the user and turns the code's class
- * into the exit status. Data goes to stdout, everything else to stderr.
+ * into the exit status; a positive number is the exit status itself. Data goes to stdout, everything
+ * else to stderr.
  *
  * Nothing that comes from a store or the command line is trusted: whatever is printed for people
  * goes through cli_text_*() first, so that no name can drive their terminal.
@@ -59,6 +60,7 @@
 #define CLI_INTERVAL (UINT64_C(1) << 32)
 #define CLI_ONCE (UINT64_C(1) << 33)
 #define CLI_TIMEOUT (UINT64_C(1) << 34)
+#define CLI_RUN (UINT64_C(1) << 35) /* all that only `run` has */
 
 /* Of an option that may be given several times. */
 #define CLI_MAX_TEXTS 64
@@ -80,6 +82,9 @@ struct cli_args {
     bool detached, drain, savepoint, once;
     const char *type, *status, *run_dir, *token;
     uint64_t interval_ms, timeout_ms; /* 0: the default */
+    /* Of `run`. */
+    const char *store, *snapshot, *claim_mode, *restart, *delay, *max_delay, *backoff, *reset_after;
+    bool allow_non_restored;
     /* Words after "--", of a verb that takes a command. */
     char **command;
     int command_count;
@@ -111,6 +116,7 @@ extern const size_t cli_verb_count;
 const struct cli_verb *cli_verb_find(const char *name);
 void cli_help_all(FILE *to);
 void cli_help_help(FILE *to);
+void cli_help_settings(FILE *to); /* settings.c */
 void cli_help_verb(const struct cli_verb *verb, FILE *to);
 
 int cli_jobs(const struct cli_args *args, cairn_error **reterr);
@@ -136,6 +142,7 @@ int cli_savepoint(const struct cli_args *args, cairn_error **reterr);
 int cli_stop(const struct cli_args *args, cairn_error **reterr);
 int cli_cancel(const struct cli_args *args, cairn_error **reterr);
 int cli_top(const struct cli_args *args, cairn_error **reterr);
+int cli_run(const struct cli_args *args, cairn_error **reterr);
 /* verb_diff_entries.c: `diff --entries` */
 int cli_diff_entries(const struct cli_args *args, cairn_error **reterr);
 

@@ -111,6 +111,8 @@ struct json_object *cli_json_record(const cairn_record_info *record)
     if (record->kind == CAIRN_RECORD_SAVEPOINT) {
         cli_json_put_text(o, "format", cli_format_name(record->format));
         cli_json_put_text(o, "location", record->location);
+        if (cli_record_is_stored(record))
+            cli_json_put_bool(o, "stop", record->is_stop);
     }
     if (*record->source_location)
         cli_json_put_text(o, "source_location", record->source_location);

@@ -41,6 +41,8 @@ static void print_record(const cairn_snapshot *snapshot, const char *directory,
     putchar('\n');
     printf("  taken     %s, %s\n", cli_time(record->trigger_time_ms).text,
            cli_age(record->trigger_time_ms).text);
+    if (record->is_stop)
+        puts("  stop      the job was stopped with it");
     printf("  took      %s, longest stall %s\n", cli_duration(record->duration_us).text,
            cli_duration(record->barrier_max_us).text);
     printf("  holds     %s in %s %s", cli_size(record->full_bytes).text,
@@ -194,6 +196,7 @@ static struct json_object *subtask_json(const struct cli_args *args, const cairn
     cli_json_put_u64(o, "full_bytes", s->full_bytes);
     cli_json_put_u64(o, "new_bytes", s->new_bytes);
     cli_json_put_u64(o, "file_count", s->file_count);
+    cli_json_put_bool(o, "is_finished", s->is_finished);
     if (!args->files)
         return o;
     struct json_object *files = cli_json_array();

@@ -63,7 +63,8 @@ static void add_row(struct cli_table *table, const cairn_record_info *record)
     }
     if (record->state == CAIRN_STATE_SAVEPOINT) {
         CLI_AUTO_FREE char *location = cli_text_safe(record->location);
-        cli_table_cell(table, CLI_PLAIN, "%s", location);
+        cli_table_cell(table, CLI_PLAIN, "%s%s", location,
+                       record->is_stop ? " (the job was stopped with it)" : "");
     } else {
         cli_table_cell(table, unreadable ? CLI_BAD : CLI_PLAIN, "%s", reason);
     }

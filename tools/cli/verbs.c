@@ -94,6 +94,14 @@ const struct cli_verb cli_verbs[] = {
      "Its manifest first, so that it is none any more, then its files and its directory. Run it "
      "again\n"
      "if it was interrupted. Refuses everything that is not a savepoint.\n"},
+    {"run", "-- COMMAND ...", 0, 0, CLI_RUN, cli_run,
+     "start a service, and start it again after a crash",
+     "The service gets what to restore from in its environment: see `cairn help settings`. It ends "
+     "with\n"
+     "exit status 0, or when this command is told to (SIGTERM, SIGINT, which it gets, too). Any "
+     "other\n"
+     "end is a crash: it goes on from its newest checkpoint. The exit status is the service's.\n",
+     true},
     {"list", "", 0, 0, CLI_RUN_DIR | CLI_TOKEN | CLI_JSON, cli_list,
      "list the jobs that run on this machine",
      "Those whose control endpoint is a socket in the run directory and answers.\n"},
@@ -135,8 +143,8 @@ const struct cli_verb *cli_verb_find(const char *name)
 static void list_verbs(FILE *to, bool running)
 {
     for (size_t i = 0; i < cli_verb_count; i++) {
-        if (((cli_verbs[i].options & CLI_RUN_DIR) != 0) == running)
-            fprintf(to, "  %-10s %-12s  %s\n", cli_verbs[i].name, cli_verbs[i].words,
+        if (((cli_verbs[i].options & (CLI_RUN_DIR | CLI_RUN)) != 0) == running)
+            fprintf(to, "  %-10s %-14s  %s\n", cli_verbs[i].name, cli_verbs[i].words,
                     cli_verbs[i].summary);
     }
 }
@@ -148,7 +156,8 @@ void cli_help_all(FILE *to)
     fputs("\nrunning jobs:\n", to);
     list_verbs(to, true);
     fputs("\n", to);
-    fprintf(to, "  %-10s %-12s  %s\n", "help", "[VERB]", "show this, or all about a verb");
+    fprintf(to, "  %-10s %-14s  %s\n", "help", "[VERB]", "show this, or all about a verb");
+    fprintf(to, "  %-10s %-14s  %s\n", "help", "settings", "list the settings of services");
     fputs("\nPATH is a store (a directory, or file:///...), or the directory of one job or "
           "savepoint, or a\n"
           "MANIFEST-chk file in it. ID is the number of a checkpoint, or latest.\n"
@@ -163,9 +172,10 @@ void cli_help_all(FILE *to)
 
 void cli_help_help(FILE *to)
 {
-    fputs("usage: cairn help [VERB]\n\n"
-          "Show the verbs, or all about one. `cairn VERB --help` does the same; `man cairn` has "
-          "more.\n",
+    fputs("usage: cairn help [VERB | settings]\n\n"
+          "Show the verbs, or all about one, or the settings of services. `cairn VERB --help` does "
+          "the same;\n"
+          "`man cairn` has more.\n",
           to);
 }
 

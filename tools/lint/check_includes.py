@@ -18,6 +18,7 @@ ALLOWED = {
     "engine/": ["engine/", "backends/", "manifest/", "base/", "cairn/"],
     "tools/": ["tools/", "cairn/"],
     "examples/": ["cairn/"],
+    "examples/pipeline/": ["examples/pipeline/", "cairn/"],
     "tests/": [""],
     "tests/headers/": ["cairn/"],
     "tests/install/": ["cairn/"],
@@ -26,6 +27,9 @@ ALLOWED = {
 ONLY_IN = {
     "rocksdb/": [r"backends/state/rocksdb\w*\.[ch]", r"tools/bench/", r"tests/"],
     "json-c/": [r"engine/serializers/", r"tools/", r"tests/"],
+    "yaml.h": [r"engine/settings/", r"tests/"],
+    "hiredis/": [r"examples/redis-"],
+    "microhttpd.h": [r"engine/control/"],
     "check.h": [r"tests/"],
     "protobuf-c/": [r"manifest/", r"tests/"],
     "lz4": [r"manifest/", r"backends/", r"engine/", r"tests/"],

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Operators with the states that the service has registered, as JSON: the form of `cairn inspect
+ * --json`, for `cairn check --operators`. Stored states that nobody registered are left out: what a
+ * service does not open fits any snapshot.
+ *
+ * Tasks register in their own threads, and change their lists under job->lock; so they are copied
+ * under it (a few small allocations), and written afterwards. A state that only some subtasks have
+ * registered so far counts.
+ */
+#include "engine/control/view.h"
+
+#include "engine/job/job.h"
+#include "engine/states/keyed.h"
+#include "engine/states/operator_state.h"
+#include "engine/types.h"
+
+#include <string.h>
+
+/* The words of the tool, which reads them back; engine/types.h has those of messages. */
+static const char *kind_word(cairn_state_kind kind)
+{
+    switch (kind) {
+    case CAIRN_KIND_OPERATOR_LIST:
+        return "operator-list";
+    case CAIRN_KIND_OPERATOR_UNION:
+        return "operator-union";
+    case CAIRN_KIND_BROADCAST:
+        return "broadcast";
+    case CAIRN_KIND_VALUE:
+    case CAIRN_KIND_LIST:
+    case CAIRN_KIND_MAP:
+    case CAIRN_KIND_REDUCING:
+    case CAIRN_KIND_AGGREGATING:
+        break;
+    }
+    return crn_kind_name(kind);
+}
+
+/* ------------------------------------------------------------------------------------------ *
+ * Copying
+ * ------------------------------------------------------------------------------------------ */
+
+static int add_state(struct crn_operator *op, const cairn_state_info *info)
+{
+    for (size_t i = 0; i < op->state_count; i++)
+        if (strcmp(op->states[i].name, info->name) == 0)
+            return 0;
+    cairn_state_info *added = crn_operator_add_state(op);
+    return added == NULL ? CAIRN_ENOMEM : crn_state_copy(added, info);
+}
+
+static int add_states_locked(struct crn_operator *op, const struct cairn_task *task)
+{
+    for (const struct crn_keyed *keyed = task->keyed; keyed != NULL; keyed = keyed->next)
+        CRN_TRY(add_state(op, &keyed->info));
+    for (size_t i = 0; i < task->operators->count; i++)
+        if (task->operators->states[i]->task != NULL) /* else it is only restored */
+            CRN_TRY(add_state(op, &task->operators->states[i]->info));
+    return 0;
+}
+
+static struct crn_operator *find_operator(struct crn_record *record, const char *uid)
+{
+    for (size_t i = 0; i < record->operator_count; i++)
+        if (strcmp(record->operators[i].info.uid, uid) == 0)
+            return &record->operators[i];
+    return NULL;
+}
+
+static int add_task_locked(struct crn_record *record, const struct cairn_task *task)
+{
+    struct crn_operator *op = find_operator(record, task->uid);
+    if (op == NULL) {
+        op = crn_record_add_operator(record);
+        if (op == NULL)
+            return CAIRN_ENOMEM;
+        CRN_TRY(crn_record_set_text(&op->info.uid, task->uid));
+        CRN_TRY(crn_record_set_text(&op->info.name, task->options.name));
+        op->info.parallelism = task->options.parallelism;
+        op->info.max_parallelism = task->max_parallelism;
+        op->info.key_type = task->options.key_type;
+        op->info.namespace_type = task->options.namespace_type;
+    }
+    return add_states_locked(op, task);
+}
+
+static int copy_operators(struct cairn_job *job, struct crn_record *record)
+{
+    int r = 0;
+    crn_mutex_lock(&job->lock);
+    for (size_t i = 0; i < job->task_count && r == 0; i++)
+        if (atomic_load(&job->tasks[i]->open)) /* else it is being opened */
+            r = add_task_locked(record, job->tasks[i]);
+    crn_mutex_unlock(&job->lock);
+    return r;
+}
+
+/* ------------------------------------------------------------------------------------------ *
+ * Writing
+ * ------------------------------------------------------------------------------------------ */
+
+static void put_schema(cairn_type type, const cairn_schema_info *schema, struct crn_json_out *out)
+{
+    crn_json_begin(out, NULL, '{');
+    crn_json_u64(out, "tag", schema->tag);
+    crn_json_text(out, "name", schema->name);
+    if (type == CAIRN_CUSTOM)
+        crn_json_u64(out, "version", schema->version);
+    if (type == CAIRN_AVRO) {
+        CRN_AUTO_FREE char *text = crn_str_dup_n(schema->bytes, schema->size);
+        out->failed |= text == NULL;
+        crn_json_text(out, "text", text);
+    } else {
+        crn_json_hex(out, "hex", schema->bytes, schema->size);
+    }
+    crn_json_end(out, '}');
+}
+
+static void put_state(const cairn_state_info *state, struct crn_json_out *out)
+{
+    const bool has_map_key = state->kind == CAIRN_KIND_MAP || state->kind == CAIRN_KIND_BROADCAST;
+    crn_json_begin(out, NULL, '{');
+    crn_json_text(out, "name", state->name);
+    crn_json_text(out, "kind", kind_word(state->kind));
+    crn_json_text(out, "value_type", crn_type_name(state->value_type));
+    crn_json_text(out, "map_key_type", has_map_key ? crn_type_name(state->map_key_type) : NULL);
+    crn_json_u64(out, "ttl_ms", state->ttl_ms);
+    if (state->schema_count > 0) {
+        crn_json_begin(out, "schemas", '[');
+        for (size_t i = 0; i < state->schema_count; i++)
+            put_schema(state->value_type, &state->schemas[i], out);
+        crn_json_end(out, ']');
+    }
+    crn_json_end(out, '}');
+}
+
+static void put_operator(const struct crn_operator *op, struct crn_json_out *out)
+{
+    crn_json_begin(out, NULL, '{');
+    crn_json_text(out, "uid", op->info.uid);
+    crn_json_text(out, "name", op->info.name);
+    crn_json_u64(out, "parallelism", op->info.parallelism);
+    crn_json_u64(out, "max_parallelism", op->info.max_parallelism);
+    crn_json_text(out, "key_type", crn_type_name(op->info.key_type));
+    crn_json_text(out, "namespace_type", crn_type_name(op->info.namespace_type));
+    crn_json_begin(out, "states", '[');
+    for (size_t i = 0; i < op->state_count; i++)
+        put_state(&op->states[i], out);
+    crn_json_end(out, ']');
+    crn_json_end(out, '}');
+}
+
+int crn_view_operators(struct cairn_job *job, struct crn_json_out *out, cairn_error **reterr)
+{
+    CRN_AUTO_RECORD struct crn_record *record = crn_record_new();
+    if (record == NULL || copy_operators(job, record) < 0)
+        return crn_err_nomem(reterr);
+    crn_json_begin(out, NULL, '{');
+    crn_json_begin(out, "operators", '[');
+    for (size_t i = 0; i < record->operator_count; i++)
+        put_operator(&record->operators[i], out);
+    crn_json_end(out, ']');
+    crn_json_end(out, '}');
+    return 0;
+}
