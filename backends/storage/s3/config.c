@@ -12,6 +12,7 @@
 #define PART_BYTES_MIN (5 * MIB) /* the protocol's */
 #define PART_BYTES_MAX (1024 * MIB)
 #define PREFIX_BYTES_MAX 512u
+#define DAY_MS 86400000u
 
 void crn_s3_config_done(struct crn_s3_config *config)
 {
@@ -109,6 +110,9 @@ static int check_numbers(const struct crn_s3_config *config, cairn_error **reter
         return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
                             "multipart_bytes is %llu: it must be from part_bytes to 5 GiB",
                             (unsigned long long)config->multipart_bytes);
+    if (config->request_timeout_ms > DAY_MS || config->retry_ms > DAY_MS)
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
+                            "request_timeout_ms and retry_ms are at most %u, a day", DAY_MS);
     if (config->unsigned_payload && strcmp(config->scheme, "https") != 0)
         return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
                             "unsigned payloads need https: over http anybody could change them");

@@ -77,7 +77,7 @@ int crn_s3_copy(cairn_store *store, const char *key, cairn_store *from, const ch
                 cairn_put_how *ret_how, cairn_error **reterr)
 {
     struct crn_s3 *s3 = crn_s3_of(store);
-    CRN_AUTO_BUFFER struct cairn_buffer source = {0};
+    CRN_AUTO_BUFFER struct cairn_buffer source = {0}, etag = {0};
     CRN_AUTO_ERROR cairn_error *error = NULL;
     cairn_object_stat wanted, stat;
     CRN_TRY(crn_store_check_key(key, reterr));
@@ -94,6 +94,7 @@ int crn_s3_copy(cairn_store *store, const char *key, cairn_store *from, const ch
         return settle_copy(s3, key, from, from_key, wanted.size, reterr);
     if (r != CAIRN_ENOTFOUND)
         return crn_err_move(reterr, &error, r);
+    cairn_error_free(CRN_TAKE(error));
     if (crn_buf_printf(&source, "/%s/", crn_s3_of(from)->config.bucket) < 0 ||
         crn_s3_encode(&source, crn_s3_of(from)->config.prefix, true) < 0 ||
         crn_s3_encode(&source, from_key, true) < 0)
@@ -101,5 +102,17 @@ int crn_s3_copy(cairn_store *store, const char *key, cairn_store *from, const ch
     CRN_CLEANUP(crn_s3_request_done) struct crn_s3_request request = {.method = "PUT", .key = key};
     request.signed_headers[request.signed_header_count++] =
         (struct crn_s3_pair){"x-amz-copy-source", (const char *)source.data};
-    return crn_s3_perform(s3, &request, reterr);
+    r = crn_s3_perform(s3, &request, &error);
+    bool in_doubt = request.was_ambiguous || r == 0;
+    if (r == 0)
+        r = crn_s3_read_element(request.reply.data, request.reply.size, "ETag", &etag, &error);
+    if (r == 0)
+        return 0;
+    /* The reply was lost, or is somebody else's: what is there tells. */
+    if (in_doubt && settle_copy(s3, key, from, from_key, wanted.size, NULL) == 0)
+        return 0;
+    if (in_doubt)
+        return crn_err_fail(reterr, CAIRN_EUNKNOWN, key, "whether '%s' was copied is not known: %s",
+                            key, cairn_error_message(error));
+    return crn_err_move(reterr, &error, r);
 }

@@ -16,6 +16,8 @@
 
 enum { AGAIN = 1, AMBIGUOUS = 2, SKEWED = 4, SLOW = 8 };
 
+#define NOT_S3 "that is no answer of S3: is something else listening there, or a proxy between?"
+
 struct row {
     const char *code; /* S3's */
     int result;
@@ -53,7 +55,7 @@ static const struct row codes[] = {
     {"ServiceUnavailable", CAIRN_EUNAVAIL, AGAIN | AMBIGUOUS | SLOW, NULL},
     {"SignatureDoesNotMatch", CAIRN_EACCES, 0,
      "look at the secret key, and at what stands between"},
-    {"SlowDown", CAIRN_EUNAVAIL, AGAIN | AMBIGUOUS | SLOW, NULL},
+    {"SlowDown", CAIRN_EUNAVAIL, AGAIN | SLOW, NULL}, /* turned away before anything was done */
     {"TemporaryRedirect", CAIRN_EUNAVAIL, AGAIN, NULL},
     {"XAmzContentSHA256Mismatch", CAIRN_EUNAVAIL, AGAIN, "something changes bytes on the way"},
 };
@@ -62,7 +64,7 @@ static const struct {
     long status;
     struct row row;
 } statuses[] = {
-    {400, {NULL, CAIRN_EINVAL, 0, NULL}},
+    {400, {NULL, CAIRN_EINVAL, 0, "look at endpoint and region"}},
     {401, {NULL, CAIRN_EACCES, 0, "look at the keys"}},
     {403, {NULL, CAIRN_EACCES, 0, "look at the keys and their rights in this bucket"}},
     {404, {NULL, CAIRN_ENOTFOUND, 0, NULL}},
@@ -145,6 +147,9 @@ struct crn_s3_verdict crn_s3_judge(const struct crn_s3_reply *reply)
     for (size_t i = 0; i < sizeof statuses / sizeof statuses[0]; i++)
         if (reply->status == statuses[i].status)
             return verdict_of(&statuses[i].row);
+    if (reply->status >= 200 && reply->status < 300 && reply->is_strange)
+        return (struct crn_s3_verdict){
+            .code = CAIRN_ECORRUPT, .is_ambiguous = true, .advice = NOT_S3};
     if (reply->status >= 200 && reply->status < 300 && *reply->code == 0)
         return (struct crn_s3_verdict){0};
     struct row row = {NULL, CAIRN_EUNSUPPORTED, 0, NULL};

@@ -13,6 +13,7 @@ struct crn_s3_reply {
     const char *code;    /* of an error body, also in a 200; "" */
     const char *message; /* ditto */
     bool was_sent;       /* the server may have got all of the request */
+    bool is_strange;     /* a good status, but nothing that S3 would send with it */
 };
 
 /* What it means. */

@@ -20,7 +20,8 @@
 #define CONNECT_TIMEOUT_MS 3000L
 #define STALL_BYTES_PER_SEC 1024L
 #define STALL_SECONDS 20L
-#define MS_PER_MIB 1000u /* a body may take so long on top of the request's own time */
+#define SKEW_ALLOWED_MS 300000 /* servers allow 15 minutes, some 5 */
+#define MS_PER_MIB 1000u       /* a body may take so long on top of the request's own time */
 
 /* What the callbacks of one try share. */
 struct attempt {
@@ -31,7 +32,7 @@ struct attempt {
     uint64_t received; /* of the answer's body */
     int code;          /* of a source or a sink, or memory */
     cairn_error *error;
-    bool too_large;
+    bool too_large, is_strange;
     uint64_t retry_after_ms;
     int64_t server_ms; /* from the Date header; 0: none */
 };
@@ -82,6 +83,28 @@ static bool is_good(const struct attempt *attempt)
     return status >= 200 && status < 300;
 }
 
+/* A range that the object does not have to its end is answered with what there is; a server, or a
+ * cache, that does not know ranges sends the whole object. */
+static int check_range(const struct crn_s3_request *request, cairn_error **reterr)
+{
+    if (request->range_end == 0)
+        return 0;
+    /* All of it, which the length will show, is a range, too. */
+    if (request->given_start == UINT64_MAX && request->range_start == 0)
+        return 0;
+    if (request->given_start != request->range_start)
+        return crn_err_fail(reterr, CAIRN_ECORRUPT, request->key,
+                            "bytes of object '%s' from %llu on were asked for, and the server "
+                            "sends others",
+                            request->key, (unsigned long long)request->range_start);
+    if (request->total_size < request->range_end)
+        return crn_err_fail(reterr, CAIRN_ECORRUPT, request->key,
+                            "object '%s' has %llu bytes, and %llu are asked for", request->key,
+                            (unsigned long long)request->total_size,
+                            (unsigned long long)request->range_end);
+    return 0;
+}
+
 static size_t take_body(char *data, size_t one, size_t count, void *context)
 {
     struct attempt *attempt = context;
@@ -93,14 +116,13 @@ static size_t take_body(char *data, size_t one, size_t count, void *context)
             attempt->code = crn_err_nomem(&attempt->error);
         return attempt->too_large || attempt->code < 0 ? 0 : n;
     }
-    /* A range that the object does not have to its end is answered with what there is. */
-    if (request->range_end > 0 && request->total_size < request->range_end) {
-        attempt->code = crn_err_fail(&attempt->error, CAIRN_ECORRUPT, request->key,
-                                     "object '%s' has %llu bytes, and %llu are asked for",
-                                     request->key, (unsigned long long)request->total_size,
-                                     (unsigned long long)request->range_end);
+    if (request->wants_etag && request->etag[0] == 0) {
+        attempt->is_strange = true;
         return 0;
     }
+    attempt->code = check_range(request, &attempt->error);
+    if (attempt->code < 0)
+        return 0;
     if (n > request->sink_size - attempt->received) {
         attempt->too_large = true;
         return 0;
@@ -138,6 +160,16 @@ static int64_t http_time_ms(const char *text)
                                                                     : 0;
 }
 
+/* "bytes 0-9/1000" */
+static void take_range(struct crn_s3_request *request, const char *value)
+{
+    unsigned long long start, end, total;
+    if (sscanf(value, "bytes %llu-%llu/%llu", &start, &end, &total) == 3) {
+        request->given_start = start;
+        request->total_size = total;
+    }
+}
+
 static size_t take_header(char *line, size_t one, size_t count, void *context)
 {
     struct attempt *attempt = context;
@@ -146,16 +178,14 @@ static size_t take_header(char *line, size_t one, size_t count, void *context)
     char value[256];
     if (size > 5 && strncmp(line, "HTTP/", 5) == 0) { /* of the last answer, not of 100 Continue */
         request->etag[0] = 0;
-        request->content_length = request->total_size = UINT64_MAX;
+        request->content_length = request->total_size = request->given_start = UINT64_MAX;
         request->modified_ms = 0;
     } else if (header_value(line, size, "etag", value, sizeof request->etag)) {
         memcpy(request->etag, value, strlen(value) + 1);
     } else if (header_value(line, size, "content-length", value, sizeof value)) {
         request->content_length = strtoull(value, NULL, 10);
     } else if (header_value(line, size, "content-range", value, sizeof value)) {
-        const char *total = strchr(value, '/');
-        if (total != NULL && total[1] >= '0' && total[1] <= '9')
-            request->total_size = strtoull(total + 1, NULL, 10);
+        take_range(request, value);
     } else if (header_value(line, size, "last-modified", value, sizeof value)) {
         request->modified_ms = http_time_ms(value);
     } else if (header_value(line, size, "date", value, sizeof value)) {
@@ -369,6 +399,10 @@ static int run(struct crn_s3 *s3, struct attempt *attempt, struct curl_slist *he
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, attempt);
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, take_header);
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, attempt);
+    /* On a connection that it has used before, curl sends a request again by itself when there is
+     * no answer: what has happened twice could not be told from what somebody else has done. */
+    if (request->once_sent)
+        curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
     attempt->reply->transport = curl_easy_perform(easy);
     curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &request->status);
     curl_off_t uploaded = 0;
@@ -380,7 +414,25 @@ static int run(struct crn_s3 *s3, struct attempt *attempt, struct curl_slist *he
     /* Whoever has all of the body may act on it. */
     attempt->reply->was_sent = attempt->sent == body_size(request);
     attempt->reply->status = request->status;
+    attempt->reply->is_strange = is_good(attempt) && request->wants_etag && request->etag[0] == 0;
+    if (attempt->is_strange) /* it was not read to its end */
+        attempt->reply->transport = CURLE_OK;
     return attempt->code;
+}
+
+/* An answer to HEAD has no body, so the refusal has to be guessed from the clocks. */
+static void learn_skew(struct crn_s3 *s3, const struct crn_s3_request *request,
+                       const struct attempt *attempt, struct crn_s3_error_body *body)
+{
+    static const char code[] = "RequestTimeTooSkewed";
+    int64_t skew_ms = attempt->server_ms - crn_wall_ms();
+    if (attempt->server_ms == 0)
+        return;
+    if (request->status == 403 && body->code[0] == 0 &&
+        llabs(skew_ms - (int64_t)atomic_load(&s3->skew_ms)) > SKEW_ALLOWED_MS)
+        memcpy(body->code, code, sizeof code);
+    if (strcmp(body->code, code) == 0)
+        atomic_store(&s3->skew_ms, skew_ms);
 }
 
 int crn_s3_try(struct crn_s3 *s3, struct crn_s3_connection *connection,
@@ -418,7 +470,6 @@ int crn_s3_try(struct crn_s3 *s3, struct crn_s3_connection *connection,
     ret_reply->code = ret_body->code;
     ret_reply->message = ret_body->message;
     *ret_retry_after_ms = attempt.retry_after_ms;
-    if (attempt.server_ms != 0 && strcmp(ret_body->code, "RequestTimeTooSkewed") == 0)
-        atomic_store(&s3->skew_ms, attempt.server_ms - crn_wall_ms());
+    learn_skew(s3, request, &attempt, ret_body);
     return 0;
 }

@@ -29,10 +29,11 @@ struct crn_s3_request {
     /* Where the body of a good answer goes; NULL: into `reply`. */
     cairn_sink *sink;
     uint64_t sink_size; /* exactly so many bytes are wanted; UINT64_MAX: what the server has */
-    uint64_t range_end; /* of the object; 0: no range was asked for */
+    uint64_t range_start, range_end; /* of the object; end 0: no range was asked for */
     /* It is repeated until it succeeds or time is over, unless its outcome is ambiguous and
      * this is set: then the first ambiguous one ends it. */
     bool once_sent;
+    bool wants_etag; /* a good answer has one: what has none is not of S3 */
 
     /* The last answer. */
     long status;
@@ -40,6 +41,7 @@ struct crn_s3_request {
     char etag[128];
     uint64_t content_length; /* UINT64_MAX: none was told */
     uint64_t total_size;     /* of the object, from Content-Range; UINT64_MAX */
+    uint64_t given_start;    /* of the range, ditto */
     int64_t modified_ms;
     uint32_t tries;
     bool was_ambiguous; /* some try may have happened without our learning it */

@@ -9,15 +9,18 @@
 
 #include <string.h>
 
+#define EMPTY_PAGES_MAX 100u /* in a row; servers may send some */
+
 struct listing {
     const struct crn_s3 *s3;
     cairn_list_fn fn;
     void *context;
     size_t skip;      /* bytes of the store's prefix, for list_segments also of the caller's */
     const char *full; /* what every key has to begin with */
-    struct cairn_buffer last;
-    bool has_last, by_segment, out_of_order;
-    int result; /* of fn */
+    struct cairn_buffer last[2]; /* key, and common prefix */
+    bool out_of_order;
+    uint32_t empty_pages; /* in a row */
+    int result;           /* of fn */
 };
 
 static int take_key(void *context, const char *key, const cairn_object_stat *stat)
@@ -28,16 +31,14 @@ static int take_key(void *context, const char *key, const cairn_object_stat *sta
         return CAIRN_ECORRUPT;
     }
     /* With a delimiter, keys and prefixes are two sorted sequences: see crn_s3_list_segments(). */
-    if (!listing->by_segment) {
-        listing->out_of_order =
-            listing->has_last && strcmp(key, (const char *)listing->last.data) <= 0;
-        crn_buf_clear(&listing->last);
-        if (crn_buf_append(&listing->last, key, strlen(key) + 1) < 0)
-            return CAIRN_ENOMEM;
-        listing->has_last = true;
-    }
+    struct cairn_buffer *last = &listing->last[stat == NULL];
+    listing->empty_pages = 0;
+    listing->out_of_order = last->size > 0 && strcmp(key, (const char *)last->data) <= 0;
     if (listing->out_of_order)
         return CAIRN_ECORRUPT;
+    crn_buf_clear(last);
+    if (crn_buf_append(last, key, strlen(key) + 1) < 0)
+        return CAIRN_ENOMEM;
     listing->result = listing->fn(listing->context, key + listing->skip, stat);
     return listing->result;
 }
@@ -65,8 +66,8 @@ static int list_page(struct listing *listing, const char *delimiter, struct crn_
                             "the listing of bucket '%s' is not in order: this server cannot be "
                             "used",
                             listing->s3->config.bucket);
-    if (page->is_truncated && token.size > 0 && page->token.size == token.size &&
-        memcmp(page->token.data, token.data, token.size) == 0)
+    /* Order keeps pages that have keys from going round in circles. */
+    if (r == 0 && page->is_truncated && listing->empty_pages > EMPTY_PAGES_MAX)
         return crn_err_fail(reterr, CAIRN_ECORRUPT, listing->full,
                             "the listing of bucket '%s' does not end", listing->s3->config.bucket);
     return r;
@@ -77,10 +78,12 @@ static int list_pages(struct listing *listing, const char *delimiter, cairn_erro
     struct crn_s3_page page = {0};
     int r;
     do {
+        listing->empty_pages++;
         r = list_page(listing, delimiter, &page, reterr);
     } while (r == 0 && page.is_truncated);
     crn_buf_done(&page.token);
-    crn_buf_done(&listing->last);
+    crn_buf_done(&listing->last[0]);
+    crn_buf_done(&listing->last[1]);
     return r;
 }
 
@@ -151,12 +154,8 @@ int crn_s3_list_segments(cairn_store *store, const char *prefix, cairn_list_fn f
     CRN_CLEANUP(segments_done) struct segments segments = {0};
     CRN_TRY(crn_store_check_segments_prefix(prefix, reterr));
     CRN_TRY(crn_str_printf(&full, reterr, "%s%s", s3->config.prefix, prefix));
-    struct listing listing = {.s3 = s3,
-                              .fn = add_segment,
-                              .context = &segments,
-                              .skip = strlen(full),
-                              .full = full,
-                              .by_segment = true};
+    struct listing listing = {
+        .s3 = s3, .fn = add_segment, .context = &segments, .skip = strlen(full), .full = full};
     int r = list_pages(&listing, "/", reterr);
     if (r < 0)
         return r == CAIRN_ENOMEM ? crn_err_nomem(reterr) : r;

@@ -139,7 +139,7 @@ static int list_parts(const struct upload *upload, struct cairn_buffer *body)
 
 static int complete(struct upload *upload, cairn_error **reterr)
 {
-    CRN_AUTO_BUFFER struct cairn_buffer body = {0};
+    CRN_AUTO_BUFFER struct cairn_buffer body = {0}, etag = {0};
     CRN_AUTO_ERROR cairn_error *error = NULL;
     cairn_object_stat stat;
     if (list_parts(upload, &body) < 0)
@@ -149,12 +149,16 @@ static int complete(struct upload *upload, cairn_error **reterr)
         .method = "POST", .key = upload->key, .body = body.data, .body_size = body.size};
     crn_s3_request_query(&request, "uploadId", upload->id);
     int r = crn_s3_perform(upload->s3, &request, &error);
+    /* A 200 without a result is somebody else's. */
+    bool in_doubt = request.was_ambiguous || r == 0;
+    if (r == 0)
+        r = crn_s3_read_element(request.reply.data, request.reply.size, "ETag", &etag, &error);
     if (r == 0)
         return 0;
-    if (request.was_ambiguous && crn_s3_stat(&upload->s3->base, upload->key, &stat, NULL) == 0 &&
+    if (in_doubt && crn_s3_stat(&upload->s3->base, upload->key, &stat, NULL) == 0 &&
         stat.size == upload->source->size)
         return 0;
-    if (request.was_ambiguous && cairn_error_class_of(r) == CAIRN_CLASS_RETRY)
+    if (in_doubt)
         return crn_err_fail(reterr, CAIRN_EUNKNOWN, upload->key,
                             "whether '%s' was stored is not known: %s", upload->key,
                             cairn_error_message(error));

@@ -64,7 +64,14 @@ int crn_s3_get(cairn_store *store, const char *key, uint64_t offset, uint64_t si
                             key);
     CRN_CLEANUP(crn_s3_request_done)
     struct crn_s3_request request = {
-        .method = "GET", .key = key, .sink = sink, .sink_size = size, .range_end = offset + size};
+        .method = "GET",
+        .key = key,
+        .sink = sink,
+        .sink_size = size,
+        .range_start = offset,
+        .range_end = offset + size,
+        .wants_etag = true,
+    };
     (void)snprintf(range, sizeof range, "bytes=%llu-%llu", (unsigned long long)offset,
                    (unsigned long long)(offset + size - 1));
     crn_s3_request_header(&request, "Range", range);
@@ -76,7 +83,8 @@ int crn_s3_stat(cairn_store *store, const char *key, cairn_object_stat *ret_stat
 {
     struct crn_s3 *s3 = crn_s3_of(store);
     CRN_TRY(check_key(s3, key, reterr));
-    CRN_CLEANUP(crn_s3_request_done) struct crn_s3_request request = {.method = "HEAD", .key = key};
+    CRN_CLEANUP(crn_s3_request_done)
+    struct crn_s3_request request = {.method = "HEAD", .key = key, .wants_etag = true};
     CRN_TRY(crn_s3_perform(s3, &request, reterr));
     if (request.content_length == UINT64_MAX)
         return crn_err_fail(reterr, CAIRN_ECORRUPT, key,
@@ -170,13 +178,16 @@ int crn_s3_put(cairn_store *store, const char *key, cairn_source *source, cairn_
     if (in_parts)
         return crn_s3_put_parts(s3, key, source, reterr);
     CRN_CLEANUP(crn_s3_request_done)
-    struct crn_s3_request request = {.method = "PUT", .key = key, .source = source};
+    struct crn_s3_request request = {
+        .method = "PUT", .key = key, .source = source, .wants_etag = true};
     only_if_absent(s3, &request);
     int r = crn_s3_perform(s3, &request, &error);
     if (r == CAIRN_EEXIST)
         return settle_put(s3, key, source, reterr);
+    if (r < 0 && request.was_ambiguous && crn_s3_has_bytes(s3, key, source, NULL) == 1)
+        return 0;
     /* After all tries it may still appear. */
-    if (r < 0 && request.was_ambiguous && cairn_error_class_of(r) == CAIRN_CLASS_RETRY)
+    if (r < 0 && request.was_ambiguous)
         return crn_err_fail(reterr, CAIRN_EUNKNOWN, key, "whether '%s' was stored is not known: %s",
                             key, cairn_error_message(error));
     return r < 0 ? crn_err_move(reterr, &error, r) : 0;
@@ -216,7 +227,13 @@ int crn_s3_create(cairn_store *store, const char *key, const void *data, size_t 
     }
     CRN_CLEANUP(crn_s3_request_done)
     struct crn_s3_request request = {
-        .method = "PUT", .key = key, .body = data, .body_size = size, .once_sent = true};
+        .method = "PUT",
+        .key = key,
+        .body = data,
+        .body_size = size,
+        .once_sent = true,
+        .wants_etag = true,
+    };
     only_if_absent(s3, &request);
     int r = crn_s3_perform(s3, &request, &error);
     if (r == 0)

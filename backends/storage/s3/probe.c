@@ -21,7 +21,12 @@ static int put_if_absent(struct crn_s3 *s3, const char *key, const char *text, c
 {
     CRN_CLEANUP(crn_s3_request_done)
     struct crn_s3_request request = {
-        .method = "PUT", .key = key, .body = text, .body_size = strlen(text)};
+        .method = "PUT",
+        .key = key,
+        .body = text,
+        .body_size = strlen(text),
+        .wants_etag = true,
+    };
     crn_s3_request_header(&request, "If-None-Match", "*");
     return crn_s3_perform(s3, &request, reterr);
 }

@@ -51,7 +51,7 @@ static int remove_some(struct crn_s3 *s3, const char *const *keys, size_t n, cai
         crn_s3_request_header(&request, "Content-MD5", md5);
     CRN_TRY(crn_s3_perform(s3, &request, reterr));
     CRN_TRY(crn_s3_read_delete(request.reply.data, request.reply.size, &failure, reterr));
-    if (failure.code[0] == 0 || strcmp(failure.code, "NoSuchKey") == 0)
+    if (failure.code[0] == 0)
         return 0;
     const struct crn_s3_reply reply = {
         .status = 400, .code = failure.code, .message = failure.message};
@@ -110,6 +110,11 @@ static int abort_upload(void *context, const char *key, const char *upload_id, i
     return r == CAIRN_ENOTFOUND ? 0 : r;
 }
 
+static bool same_marker(const struct cairn_buffer *a, const struct cairn_buffer *b)
+{
+    return a->size == b->size && (a->size == 0 || memcmp(a->data, b->data, a->size) == 0);
+}
+
 int crn_s3_reap(cairn_store *store, const char *prefix, uint64_t min_age_ms, uint64_t *ret_count,
                 cairn_error **reterr)
 {
@@ -135,7 +140,12 @@ int crn_s3_reap(cairn_store *store, const char *prefix, uint64_t min_age_ms, uin
         if (r == 0)
             r = crn_s3_read_uploads(request.reply.data, request.reply.size, abort_upload, &reaping,
                                     &page, reterr);
-    } while (r == 0 && page.is_truncated && page.key_marker.size > 0);
+        if (r == 0 && page.is_truncated && same_marker(&page.key_marker, &key) &&
+            same_marker(&page.id_marker, &id))
+            r = crn_err_fail(reterr, CAIRN_ECORRUPT, full,
+                             "the listing of unfinished uploads in bucket '%s' does not end",
+                             s3->config.bucket);
+    } while (r == 0 && page.is_truncated);
     crn_buf_done(&page.key_marker);
     crn_buf_done(&page.id_marker);
     if (r == 0 && ret_count != NULL)

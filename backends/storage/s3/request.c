@@ -48,8 +48,10 @@ int crn_s3_perform(struct crn_s3 *s3, struct crn_s3_request *request, cairn_erro
         int r =
             crn_s3_try(s3, connection, request, &reply, &body, &retry_after_ms, error_text, reterr);
         crn_s3_connection_give(s3, connection, r == 0 && reply.transport == CURLE_OK);
-        if (r < 0)
+        if (r < 0) { /* ours, but the server may have done its part */
+            request->was_ambiguous |= reply.was_sent;
             return r;
+        }
         struct crn_s3_verdict verdict = crn_s3_judge(&reply);
         request->tries++;
         retry.tries = request->tries;

@@ -33,6 +33,10 @@ struct reader {
     void *context;
 };
 
+/* What is wrong with a well-formed document; a hook returns it. Positive codes that callers'
+ * functions return are smaller. */
+#define LACKING INT_MIN
+
 static void stop(struct reader *reader, int code)
 {
     reader->code = code;
@@ -51,7 +55,7 @@ static void XMLCALL start_element(void *context, const XML_Char *name, const XML
     struct reader *reader = context;
     (void)attributes;
     if (reader->depth == DEPTH_MAX) {
-        stop(reader, CAIRN_ECORRUPT);
+        stop(reader, LACKING);
         return;
     }
     (void)snprintf(reader->names[reader->depth], sizeof reader->names[0], "%s", local_name(name));
@@ -108,6 +112,10 @@ static bool is_in(const struct reader *reader, const char *parent)
 
 static int parse(struct reader *reader, const void *data, size_t size, cairn_error **reterr)
 {
+    /* Servers that keep a connection awake send spaces before. */
+    const char *text = data;
+    for (; size > 0 && strchr(" \t\r\n", *text) != NULL && *text != 0; size--)
+        text++;
     if (size > INT_MAX)
         return crn_err_fail(reterr, CAIRN_ECORRUPT, NULL, "the server's reply is too large");
     reader->parser = XML_ParserCreate("UTF-8");
@@ -117,11 +125,16 @@ static int parse(struct reader *reader, const void *data, size_t size, cairn_err
     XML_SetElementHandler(reader->parser, start_element, end_element);
     XML_SetCharacterDataHandler(reader->parser, take_text);
     XML_SetStartDoctypeDeclHandler(reader->parser, refuse_doctype);
-    enum XML_Status status = XML_Parse(reader->parser, data, (int)size, 1);
+    enum XML_Status status = XML_Parse(reader->parser, text, (int)size, 1);
     enum XML_Error error = XML_GetErrorCode(reader->parser);
     unsigned long line = XML_GetCurrentLineNumber(reader->parser);
     XML_ParserFree(reader->parser);
     crn_buf_done(&reader->text);
+    if (reader->code == LACKING)
+        return crn_err_fail(reterr, CAIRN_ECORRUPT, NULL,
+                            "the server's reply is XML, but lacks what S3 has in it (line %lu): is "
+                            "something else listening there?",
+                            line);
     if (reader->code == CAIRN_ENOMEM || error == XML_ERROR_NO_MEMORY)
         return crn_err_nomem(reterr);
     if (reader->too_long || reader->has_doctype || (reader->code == 0 && status != XML_STATUS_OK))
@@ -177,7 +190,7 @@ struct listing {
     struct crn_s3_page *page;
     struct cairn_buffer key;
     cairn_object_stat stat;
-    bool has_size, is_listing;
+    bool has_size;
 };
 
 static int keep(struct cairn_buffer *buffer, const char *text)
@@ -196,8 +209,8 @@ static bool parse_u64(const char *text, uint64_t *ret)
 static int list_start(void *context, const struct reader *reader, const char *element)
 {
     struct listing *listing = context;
-    if (reader->depth == 1)
-        listing->is_listing = strcmp(element, "ListBucketResult") == 0;
+    if (reader->depth == 1 && strcmp(element, "ListBucketResult") != 0)
+        return LACKING;
     if (strcmp(element, "Contents") == 0) {
         crn_buf_clear(&listing->key);
         listing->stat = (cairn_object_stat){0};
@@ -220,8 +233,8 @@ static int list_end(void *context, const struct reader *reader, const char *elem
         return 0;
     }
     if (strcmp(element, "Contents") == 0) {
-        if (listing->key.size == 0 || !listing->has_size)
-            return CAIRN_ECORRUPT;
+        if (listing->key.size <= 1 || !listing->has_size)
+            return LACKING;
         return listing->fn(listing->context, (const char *)listing->key.data, &listing->stat);
     }
     if (is_in(reader, "CommonPrefixes") && strcmp(element, "Prefix") == 0)
@@ -242,9 +255,7 @@ int crn_s3_read_list(const void *data, size_t size, cairn_list_fn fn, void *cont
     crn_buf_clear(&ret->token);
     int r = parse(&reader, data, size, reterr);
     crn_buf_done(&listing.key);
-    if (r == 0 && !listing.is_listing)
-        return crn_err_fail(reterr, CAIRN_ECORRUPT, NULL, "the server's reply is no listing");
-    if (r == 0 && ret->is_truncated && ret->token.size == 0)
+    if (r == 0 && ret->is_truncated && ret->token.size <= 1)
         return crn_err_fail(reterr, CAIRN_ECORRUPT, NULL,
                             "the server's listing goes on, but does not say where");
     return r;
@@ -252,12 +263,34 @@ int crn_s3_read_list(const void *data, size_t size, cairn_list_fn fn, void *cont
 
 /* ---- multi-delete ---- */
 
+struct deletion {
+    struct crn_s3_delete_failure now; /* being read */
+    struct crn_s3_delete_failure *first;
+};
+
+static int delete_start(void *context, const struct reader *reader, const char *element)
+{
+    struct deletion *deletion = context;
+    if (reader->depth == 1 && strcmp(element, "DeleteResult") != 0)
+        return LACKING;
+    if (strcmp(element, "Error") == 0)
+        memset(&deletion->now, 0, sizeof deletion->now);
+    return 0;
+}
+
 static int delete_end(void *context, const struct reader *reader, const char *element,
                       const char *text)
 {
-    struct crn_s3_delete_failure *failure = context;
-    /* Only of the first one: its element is complete once it has a code. */
-    if (!is_in(reader, "Error") || failure->message[0] != 0)
+    struct deletion *deletion = context;
+    struct crn_s3_delete_failure *failure = &deletion->now;
+    /* What was not there is gone, as it should be. */
+    if (strcmp(element, "Error") == 0 && deletion->first->code[0] == 0 &&
+        strcmp(failure->code, "NoSuchKey") != 0) {
+        if (failure->code[0] == 0)
+            return LACKING;
+        *deletion->first = *failure;
+    }
+    if (!is_in(reader, "Error"))
         return 0;
     if (strcmp(element, "Key") == 0)
         copy_text(failure->key, sizeof failure->key, text);
@@ -271,7 +304,8 @@ static int delete_end(void *context, const struct reader *reader, const char *el
 int crn_s3_read_delete(const void *data, size_t size, struct crn_s3_delete_failure *ret,
                        cairn_error **reterr)
 {
-    struct reader reader = {.on_end = delete_end, .context = ret};
+    struct deletion deletion = {.first = ret};
+    struct reader reader = {.on_start = delete_start, .on_end = delete_end, .context = &deletion};
     memset(ret, 0, sizeof *ret);
     return parse(&reader, data, size, reterr);
 }
@@ -316,6 +350,19 @@ struct uploads {
     int64_t initiated_ms;
 };
 
+static int uploads_start(void *context, const struct reader *reader, const char *element)
+{
+    struct uploads *uploads = context;
+    if (reader->depth == 1 && strcmp(element, "ListMultipartUploadsResult") != 0)
+        return LACKING;
+    if (strcmp(element, "Upload") == 0) {
+        crn_buf_clear(&uploads->key);
+        crn_buf_clear(&uploads->id);
+        uploads->initiated_ms = 0;
+    }
+    return 0;
+}
+
 static int uploads_end(void *context, const struct reader *reader, const char *element,
                        const char *text)
 {
@@ -330,8 +377,8 @@ static int uploads_end(void *context, const struct reader *reader, const char *e
         return 0;
     }
     if (strcmp(element, "Upload") == 0) {
-        if (uploads->key.size == 0 || uploads->id.size == 0)
-            return CAIRN_ECORRUPT;
+        if (uploads->key.size <= 1 || uploads->id.size <= 1)
+            return LACKING;
         return uploads->fn(uploads->context, (const char *)uploads->key.data,
                            (const char *)uploads->id.data, uploads->initiated_ms);
     }
@@ -348,7 +395,7 @@ int crn_s3_read_uploads(const void *data, size_t size, crn_s3_upload_fn fn, void
                         struct crn_s3_uploads_page *ret, cairn_error **reterr)
 {
     struct uploads uploads = {.fn = fn, .context = context, .page = ret};
-    struct reader reader = {.on_end = uploads_end, .context = &uploads};
+    struct reader reader = {.on_start = uploads_start, .on_end = uploads_end, .context = &uploads};
     ret->is_truncated = false;
     int r = parse(&reader, data, size, reterr);
     crn_buf_done(&uploads.key);
