@@ -3,6 +3,8 @@
 #
 # Installs what is needed to build, test, demonstrate and measure Cairn on a Debian 12 that has
 # nothing but apt. Does nothing, quickly, when all of it is there.
+#
+#   --with-s3  the S3 servers that tests/support/s3 runs, too: Ceph's and Swift's
 set -euo pipefail
 
 packages=(
@@ -17,6 +19,12 @@ packages=(
     # to demonstrate and to measure
     ca-certificates git gnuplot-nox
 )
+case ${1:-} in
+'') ;;
+--with-s3) packages+=(ceph-common ceph-mon ceph-osd openssl radosgw
+    swift-account swift-container swift-object swift-proxy) ;;
+*) echo "usage: tools/setup.sh [--with-s3]" >&2 && exit 2 ;;
+esac
 
 if [ ! -e /etc/debian_version ] || ! command -v dpkg-query apt-get >/dev/null; then
     echo "setup: this is not Debian; install the equivalents of: ${packages[*]}" >&2

@@ -8,12 +8,15 @@ set -euo pipefail
 usage()
 {
     cat <<'END'
-usage: tools/test.sh [--sanitize address|thread] [--suite NAME]... [--long] [--build DIR]
+usage: tools/test.sh [--sanitize address|thread] [--suite NAME]... [--long] [--with-s3]
+                     [--build DIR]
 
   --sanitize address  with AddressSanitizer, LeakSanitizer and UndefinedBehaviorSanitizer
   --sanitize thread   with ThreadSanitizer; suite unit only
   --suite NAME        only this suite (unit, cli, lint, install, crash, ...); may be repeated
   --long              the long suites (crash, fault, model, bench) in place of the ordinary ones
+  --with-s3           install real S3 servers and run the suites that start them, s3 and s3-fault,
+                      in place of the others
   --build DIR         build directory; else build, build-address, build-clang, ...
 
 CC chooses the compiler, as usual.
@@ -24,6 +27,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 long_suites=(crash fault model bench)
 sanitize=
 long=false
+with_s3=false
 build=
 suites=()
 while [ $# -gt 0 ]; do
@@ -35,6 +39,7 @@ while [ $# -gt 0 ]; do
     --build=*) build=${1#*=} ;;
     --build) build=${2:?--build needs a value} && shift ;;
     --long) long=true ;;
+    --with-s3) with_s3=true ;;
     -h | --help) usage && exit 0 ;;
     *) usage >&2 && exit 2 ;;
     esac
@@ -57,12 +62,14 @@ compiler=$(basename "${CC:-}")
 select=()
 if [ ${#suites[@]} -gt 0 ]; then
     for suite in "${suites[@]}"; do select+=(--suite "$suite"); done
+elif $with_s3; then
+    select=(--suite s3 --suite s3-fault)
 elif [ "$sanitize" = thread ]; then
     select=(--suite unit)
 elif $long; then
     for suite in "${long_suites[@]}"; do select+=(--suite "$suite"); done
 else
-    for suite in "${long_suites[@]}"; do select+=(--no-suite "$suite"); done
+    for suite in "${long_suites[@]}" s3 s3-fault; do select+=(--no-suite "$suite"); done
     [ -z "$sanitize" ] || select+=(--no-suite lint)
 fi
 
@@ -73,7 +80,12 @@ give_up()
     exit 1
 }
 
-"$root/tools/setup.sh" || give_up "the packages could not be installed"
+setup_options=()
+if $with_s3; then
+    setup_options=(--with-s3)
+    export CAIRN_REQUIRE_S3=1
+fi
+"$root/tools/setup.sh" "${setup_options[@]}" || give_up "the packages could not be installed"
 cd "$root"
 if [ ! -f "$build/build.ninja" ]; then
     meson setup "$build" "${setup_args[@]}" || give_up "the build could not be configured"

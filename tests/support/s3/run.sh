@@ -3,7 +3,7 @@
 #
 # Runs a test program with real S3 servers on loopback:
 #
-#   run.sh memstore|bluestore|swift MAKE_BUCKET PROGRAM [ARGUMENT]...
+#   run.sh memstore|tls|bluestore|swift MAKE_BUCKET PROGRAM [ARGUMENT]...
 #
 # The program finds in its environment
 #   CAIRN_S3_DIR      the servers' directory (see ceph.sh, swift.sh)
@@ -11,6 +11,7 @@
 #   CAIRN_TEST_S3     the URI of a bucket at gateway a (or of Swift), path "t"
 #   CAIRN_S3_B        the same at gateway b; CAIRN_S3_TLS over TLS
 #   AWS_...           the keys
+# "tls" is memstore with TLS everywhere.
 # Without the servers' programs the test is skipped; but fails if CAIRN_REQUIRE_S3 is set.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -63,13 +64,14 @@ swift)
     CAIRN_TEST_S3="s3://cairn/t?endpoint=http://127.0.0.1:${http:?}"
     ;;
 *)
-    "$script" start "$dir" "$kind"
+    "$script" start "$dir" "${kind/tls/memstore}"
     # shellcheck source=/dev/null
     . "$dir/ports"
     export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=testsecret
     CAIRN_TEST_S3="s3://cairn/t?endpoint=http://127.0.0.1:${http_a:?}"
     export CAIRN_S3_B="s3://cairn/t?endpoint=http://127.0.0.1:${http_b:?}"
     export CAIRN_S3_TLS="s3://cairn/t?endpoint=https://127.0.0.1:${https:?}&ca_file=$dir/ca.pem"
+    [ "$kind" != tls ] || CAIRN_TEST_S3=$CAIRN_S3_TLS
     ;;
 esac
 export CAIRN_TEST_S3 CAIRN_S3_DIR=$dir CAIRN_S3_SCRIPT=$script
