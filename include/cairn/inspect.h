@@ -633,6 +633,45 @@ CAIRN_API CAIRN_MUST_CHECK int cairn_dispose(cairn_store *store, const char *nam
                                              const cairn_dispose_options *options,
                                              cairn_dispose_report *ret_report, cairn_error **reterr);
 
+/* ---- trying a store ---- */
+
+/** One promise of store.h, and what came of trying it. */
+typedef struct cairn_trial {
+    uint32_t struct_size;
+    const char *promise; /* a sentence; it stays */
+    int code;            /* 0: it holds; else what was returned, or CAIRN_ECORRUPT: not what it should be */
+    const char *seen;    /* what went wrong, "" if nothing; until the callback returns */
+    uint8_t is_optional; /* 1: a store may do without, and then code is CAIRN_EUNSUPPORTED */
+    uint64_t duration_us;
+} cairn_trial;
+/** @return 0 to go on, else the test ends with this value. */
+typedef int (*cairn_trial_fn)(void *context, const cairn_trial *trial);
+typedef struct cairn_store_test_options {
+    uint32_t struct_size;
+    uint32_t writers; /* that race to create one key; 0: 16; at most 256 */
+    uint32_t rounds;  /* of the race; 0: 50; at most 100,000 */
+    cairn_trial_fn trial;
+    void *context;
+} cairn_store_test_options;
+#define CAIRN_STORE_TEST_OPTIONS_INIT {sizeof(cairn_store_test_options), 0, 0, 0, 0}
+typedef struct cairn_store_test_report {
+    uint32_t struct_size;
+    uint32_t tried;  /* promises */
+    uint32_t broken; /* of them; those of optional methods that a store does without are not */
+} cairn_store_test_report;
+#define CAIRN_STORE_TEST_REPORT_INIT {sizeof(cairn_store_test_report), 0, 0}
+/** Try what store.h demands on a store: each promise by itself, then many writers that race to create the
+ * same keys, of whom exactly one may win. A race that is won by one writer each time is no proof, but a
+ * store without atomic creation rarely stands many rounds of it. Objects are made below a new name that
+ * begins with "store-test-" and are removed at the end; nothing else is touched.
+ * @return 0 if all was tried, whatever came of it: see the report; CAIRN_EINVAL; CAIRN_ENOMEM; what a callback
+ *         returned. ret_report may be NULL.
+ * @crash the objects of the test are left: `store-test-...` is no job, and can be removed. */
+CAIRN_API CAIRN_MUST_CHECK int cairn_store_test(cairn_store *store,
+                                                const cairn_store_test_options *options,
+                                                cairn_store_test_report *ret_report,
+                                                cairn_error **reterr);
+
 #ifdef __cplusplus
 }
 #endif

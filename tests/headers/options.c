@@ -38,6 +38,8 @@ int main(void)
     CHECK(cairn_gc_report, CAIRN_GC_REPORT_INIT);
     CHECK(cairn_restore_options, CAIRN_RESTORE_OPTIONS_INIT);
     CHECK(cairn_restore_report, CAIRN_RESTORE_REPORT_INIT);
+    CHECK(cairn_store_test_options, CAIRN_STORE_TEST_OPTIONS_INIT);
+    CHECK(cairn_store_test_report, CAIRN_STORE_TEST_REPORT_INIT);
     CHECK(cairn_entry_diff_options, CAIRN_ENTRY_DIFF_OPTIONS_INIT);
     CHECK(cairn_check_options, CAIRN_CHECK_OPTIONS_INIT);
     CHECK(cairn_dispose_options, CAIRN_DISPOSE_OPTIONS_INIT);

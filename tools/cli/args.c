@@ -125,6 +125,10 @@ static const char *find_help(const struct cli_verb *verb, const struct option_sp
         return "which job: its name, unix:/path or http://host:port";
     if (spec->bit == CLI_FULL && is_verb(verb, "checkpoint"))
         return "upload every file anew";
+    if (is_verb(verb, "store-test") && spec->bit == CLI_THREADS)
+        return "how many writers race; default 16";
+    if (is_verb(verb, "store-test") && spec->bit == CLI_LIMIT)
+        return "how many rounds they race; default 50";
     if (spec->bit == CLI_LIMIT && is_verb(verb, "status"))
         return "show N of the latest checkpoints; default 8";
     if (spec->bit == CLI_DETACHED && !is_verb(verb, "savepoint"))

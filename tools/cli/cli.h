@@ -137,6 +137,7 @@ int cli_edit(const struct cli_args *args, cairn_error **reterr);
 int cli_convert(const struct cli_args *args, cairn_error **reterr);
 int cli_list(const struct cli_args *args, cairn_error **reterr);
 int cli_status(const struct cli_args *args, cairn_error **reterr);
+int cli_store_test(const struct cli_args *args, cairn_error **reterr);
 int cli_checkpoint(const struct cli_args *args, cairn_error **reterr);
 int cli_savepoint(const struct cli_args *args, cairn_error **reterr);
 int cli_stop(const struct cli_args *args, cairn_error **reterr);

@@ -20,7 +20,7 @@ def main():
     root = sys.argv[1]
     manual = read(root, "docs/man/cairn.1")
     header = read(root, "include/cairn/cairn.h")
-    verbs = re.findall(r'^    {"(\w+)", "', read(root, "tools/cli/verbs.c"), re.MULTILINE)
+    verbs = re.findall(r'^    {"([\w-]+)", "', read(root, "tools/cli/verbs.c"), re.MULTILINE)
     options = re.findall(r'^    {CLI_\w+, "([\w-]+)"', read(root, "tools/cli/args.c"), re.MULTILINE)
     errors = {(name, CLASSES[cls], text) for name, cls, text in
               re.findall(r'X\((\w+), \d+, (\w+), "([^"]+)"\)', header)}
