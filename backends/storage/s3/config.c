@@ -167,12 +167,13 @@ static bool percent_decode(char *text)
 {
     char *to = text;
     for (const char *p = text; *p != 0; p++) {
-        int high = *p == '%' ? hex_digit(p[1]) : 0;
-        int low = *p == '%' && high >= 0 ? hex_digit(p[2]) : 0;
-        if (high < 0 || low < 0 || (*p == '%' && high + low == 0))
+        const bool is_coded = *p == '%'; /* the byte itself may be overwritten */
+        int high = is_coded ? hex_digit(p[1]) : 0;
+        int low = is_coded && high >= 0 ? hex_digit(p[2]) : 0;
+        if (high < 0 || low < 0 || (is_coded && high + low == 0))
             return false;
-        *to++ = *p == '%' ? (char)(high * 16 + low) : *p;
-        p += *p == '%' ? 2 : 0;
+        *to++ = is_coded ? (char)(high * 16 + low) : *p;
+        p += is_coded ? 2 : 0;
     }
     *to = 0;
     return true;

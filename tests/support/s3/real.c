@@ -65,6 +65,7 @@ void real_script(const char *word, const char *more)
     pid_t pid = fork();
     ck_assert_int_ge(pid, 0);
     if (pid == 0) {
+        (void)setsid(); /* Check ends a test's process group, and daemons stay for the next one */
         execl(script, script, word, dir, more, (char *)NULL);
         _exit(127);
     }
