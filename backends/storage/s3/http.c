@@ -20,6 +20,7 @@
 #define CONNECT_TIMEOUT_MS 3000L
 #define STALL_BYTES_PER_SEC 1024L
 #define STALL_SECONDS 20L
+#define EXPECT_BYTES ((uint64_t)1 << 20)
 #define SKEW_ALLOWED_MS 300000 /* servers allow 15 minutes, some 5 */
 #define MS_PER_MIB 1000u       /* a body may take so long on top of the request's own time */
 
@@ -325,6 +326,9 @@ static int make_headers(struct crn_s3 *s3, struct crn_s3_request *request, const
     for (size_t i = 0; i < count; i++)
         if (!add_header(ret, headers[i].name, headers[i].value))
             return CAIRN_ENOMEM;
+    /* Asking first saves sending what will be refused, but costs a turn. */
+    if (body_size(request) < EXPECT_BYTES && !add_header(ret, "Expect", ""))
+        return CAIRN_ENOMEM;
     for (size_t i = 0; i < request->header_count; i++)
         if (!add_header(ret, request->headers[i].name, request->headers[i].value))
             return CAIRN_ENOMEM;
