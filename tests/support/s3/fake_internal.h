@@ -21,6 +21,7 @@ struct message {
     char *headers[H_COUNT];
     bool has_rule;
     struct fake_rule rule;
+    char *answer; /* the rule's */
     int64_t ahead_ms;
 };
 

@@ -123,6 +123,9 @@ static bool read_message(struct connection *c, struct message *m)
     m->has_rule = rule != NULL;
     if (rule != NULL)
         m->rule = *rule;
+    /* The test may be over with it before we are. */
+    if (rule != NULL && rule->answer != NULL)
+        fake_must((m->answer = strdup(rule->answer)) != NULL);
     crn_mutex_unlock(&c->fake->lock);
     if (m->has_rule && m->rule.what == FAKE_CUT_IN)
         c->cut_in = m->rule.at > c->bytes_in ? m->rule.at : c->bytes_in;
@@ -220,10 +223,10 @@ static bool serve(struct connection *c, struct message *m)
     if (rule != NULL && rule->what == FAKE_STALL)
         crn_sleep_us(rule->at * 1000);
     if (rule != NULL && rule->what == FAKE_REFUSE)
-        return send_all(c->fd, rule->answer, strlen(rule->answer));
+        return send_all(c->fd, m->answer, strlen(m->answer));
     do_and_write(c, m, &out);
     if (rule != NULL && rule->what == FAKE_DO_AND_SAY)
-        return send_all(c->fd, rule->answer, strlen(rule->answer));
+        return send_all(c->fd, m->answer, strlen(m->answer));
     if (rule != NULL && rule->what == FAKE_CUT_OUT) {
         (void)send_all(c->fd, out.data, rule->at < out.size ? (size_t)rule->at : out.size);
         return false;
@@ -239,6 +242,7 @@ static void *serve_connection(void *arg)
     for (bool more = true; more;) {
         struct message m = {0};
         more = read_message(c, &m) && serve(c, &m);
+        free(m.answer);
         crn_buf_done(&m.head);
         crn_buf_done(&m.body);
     }

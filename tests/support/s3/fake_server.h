@@ -37,7 +37,7 @@ struct fake;
 struct fake *fake_start(void);
 void fake_stop(struct fake *fake);
 unsigned fake_port(const struct fake *fake);
-/* Rules are asked in the order they were added. Texts must stay. */
+/* Rules are asked in the order they were added. Texts must stay as long as the rule may hold. */
 void fake_add(struct fake *fake, const struct fake_rule *rule);
 void fake_clear(struct fake *fake); /* of rules */
 void fake_set_clock(struct fake *fake, int64_t ahead_ms);
