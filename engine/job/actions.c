@@ -242,6 +242,7 @@ static void describe_reason_locked(struct crn_attempt *attempt, const struct crn
                            (unsigned long long)action->by);
         break;
     case CRN_CANCEL_CLOSING:
+        attempt->ends_with_job = true;
         if (job->end_error != NULL)
             attempt->error = crn_err_copy(job->end_error);
         else

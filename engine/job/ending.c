@@ -165,8 +165,9 @@ int cairn_job_cancel(cairn_job *job, cairn_error **reterr)
     return r;
 }
 
-static cairn_job_state state_locked(const struct cairn_job *job)
+cairn_job_state crn_ending_state_locked(const struct cairn_job *job)
 {
+    crn_mutex_assert_held(&job->lock);
     switch (job->ending) {
     case CRN_ENDING_CANCELLED:
         return CAIRN_JOB_CANCELLED;
@@ -190,7 +191,7 @@ int cairn_job_get_state(cairn_job *job)
     if (job == NULL)
         return CAIRN_EINVAL;
     crn_mutex_lock(&job->lock);
-    int state = (int)state_locked(job);
+    int state = (int)crn_ending_state_locked(job);
     crn_mutex_unlock(&job->lock);
     return state;
 }

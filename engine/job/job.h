@@ -124,6 +124,7 @@ struct crn_attempt {
     cairn_error *log_error;     /* why the log could not be told the outcome so far */
     bool in_doubt;              /* it may stand in the log: a try had no known outcome */
     bool subsumed;              /* no failure: a newer one was faster */
+    bool ends_with_job;         /* no failure either */
     uint64_t commit_started_us; /* first try; 0: none yet */
     struct crn_attempt_end end;
     /* For who watches, any thread. */

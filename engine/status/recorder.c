@@ -179,7 +179,8 @@ static void set_failure(struct crn_attempt *attempt, struct crn_ended *ended, ca
     *error = crn_err_copy(attempt->error);
     crn_mutex_unlock(&job->lock);
     int code = cairn_error_code(*error);
-    ended->outcome = code == 0 || code == CAIRN_ECLOSED || code == CAIRN_EFENCED
+    ended->outcome = attempt->subsumed ? CRN_OUTCOME_SUBSUMED
+                     : code == 0 || attempt->ends_with_job || code == CAIRN_EFENCED
                          ? CRN_OUTCOME_CANCELLED
                          : CRN_OUTCOME_FAILED;
     ended->reason = *error != NULL ? cairn_error_message(*error) : "the job was closed";

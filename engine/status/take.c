@@ -12,6 +12,7 @@
 #include "engine/status/status.h"
 
 #include "engine/gate/gate.h"
+#include "engine/job/ending.h"
 #include "engine/savepoint/savepoint.h"
 #include "engine/status/ended.h"
 #include "engine/status/options.h"
@@ -117,13 +118,6 @@ static void take_flight_locked(struct gathering *g, size_t f, uint64_t now_us)
         g->reasons[f] = crn_err_copy(attempt->error);
 }
 
-static cairn_job_state state_locked(const struct cairn_job *job)
-{
-    if (job->fenced)
-        return CAIRN_JOB_FENCED;
-    return job->started ? CAIRN_JOB_RUNNING : CAIRN_JOB_OPEN;
-}
-
 static struct room room_needed_locked(const struct cairn_job *job)
 {
     struct room room = {.tasks = job->task_count, .flights = flight_count(job)};
@@ -138,10 +132,12 @@ static void take_locked(struct gathering *g)
     struct cairn_job *job = g->job;
     struct crn_job_status *status = g->status;
     uint64_t now_us = crn_now_us();
-    status->state = state_locked(job);
+    status->state = crn_ending_state_locked(job);
     status->has_latest = job->has_last;
     status->latest = job->last;
-    if (job->fence_error != NULL)
+    if (status->state == CAIRN_JOB_FAILED)
+        g->stop_error = crn_err_copy(job->end_error);
+    else if (job->fence_error != NULL)
         g->stop_error = crn_err_copy(job->fence_error);
     for (const struct cairn_savepoint_handle *h = job->savepoints; h != NULL; h = h->next)
         status->savepoints_waiting++;
