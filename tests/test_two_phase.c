@@ -218,6 +218,15 @@ static void post(const struct service *s, cairn_event_type type, uint64_t id)
     crn_mutex_unlock(&s->job->lock);
 }
 
+static void let_fail(enum call call, bool with_error)
+{
+    table.results[call] = CAIRN_ENOSPC;
+    table.with_error = with_error;
+}
+
+#define ck_says(call_, which)                                                                      \
+    ck_fails(call_, CAIRN_ENOSPC, table.with_error ? "on strike" : which " gave CAIRN_ENOSPC")
+
 #define ck_calls(n, call, count) ck_assert_uint_eq(table.all[n].calls[call], count)
 
 /* ------------------------------------------------------------------------------------------ *
@@ -422,6 +431,83 @@ START_TEST(test_savepoint)
 }
 END_TEST
 
+/* Stopped with a savepoint: its output is committed before the task is told so, and the next start,
+ * which goes on from there, may commit it again. */
+START_TEST(test_stop)
+{
+    struct service s;
+    cairn_savepoint_options o = CAIRN_SAVEPOINT_OPTIONS_INIT;
+    cairn_event event = {0};
+    open_service(&s, 1);
+    unsigned a = write_to(&s, 0);
+    o.target_store = f.store;
+    o.stop = 1;
+    ck_ok(cairn_savepoint_begin(s.job, &o, NULL, reterr));
+    while (event.type != CAIRN_EVENT_STOPPING)
+        ck_ok(cairn_task_wait(s.tasks[0], 1000, &event, reterr));
+    ck_calls(a, PREPARE, 1);
+    ck_calls(a, COMMIT, 0);
+    table.results[COMMIT] = CAIRN_EUNAVAIL;
+    int r;
+    while ((r = cairn_task_wait(s.tasks[0], 1000, &event, NULL)) == 0)
+        ck_assert_int_eq(event.type, CAIRN_EVENT_NONE);
+    ck_assert_int_eq(r, CAIRN_EUNAVAIL);
+    table.results[COMMIT] = 0;
+    ck_assert_int_eq(poll_one(&s, 0).type, CAIRN_EVENT_STOPPED);
+    ck_calls(a, COMMIT, 1);
+    ck_assert_uint_eq(table.calls[SWEEP], 1);
+    close_service(&s);
+    open_service(&s, 2);
+    ck_calls(a, COMMIT, 2);
+    close_service(&s);
+    ck_assert_uint_eq(table.begun, 1);
+}
+END_TEST
+
+/* The input has ended: what is active is prepared then, is in the checkpoints that are taken
+ * without the task's thread from then on, and in no earlier one. */
+START_TEST(test_finish)
+{
+    struct service s;
+    const void *d;
+    size_t size;
+    open_service(&s, 1);
+    unsigned a = write_to(&s, 0);
+    uint64_t first = take_checkpoint(&s);
+    unsigned b = write_to(&s, 0);
+    let_fail(PREPARE, _i == 1);
+    ck_says(cairn_task_finish(s.tasks[0], reterr), "prepare");
+    table.results[PREPARE] = 0;
+    ck_ok(cairn_task_finish(s.tasks[0], reterr));
+    ck_ok(cairn_task_finish(s.tasks[0], reterr));
+    ck_calls(b, PREPARE, 1);
+    ck_fails(cairn_two_phase_current(s.sinks[0], &d, &size, reterr), CAIRN_EINVAL,
+             "after cairn_task_finish()");
+    ck_assert_uint_eq(poll_one(&s, 0).checkpoint_id, first);
+    ck_calls(a, COMMIT, 1);
+    ck_calls(b, COMMIT, 0);
+    ck_ok(cairn_job_checkpoint(s.job, NULL, NULL, reterr)); /* nobody polls */
+    if (_i == 1) {                                          /* nobody ever learns of it */
+        close_service(&s);
+        ck_calls(b, ABORT, 0);
+        open_service(&s, 1);
+        ck_calls(b, COMMIT, 1);
+        close_service(&s);
+        return;
+    }
+    cairn_event event = {0};
+    while (event.type != CAIRN_EVENT_COMPLETED)
+        ck_ok(cairn_task_wait(s.tasks[0], 1000, &event, reterr));
+    ck_calls(b, COMMIT, 1);
+    ck_ok(cairn_job_checkpoint(s.job, NULL, NULL, reterr)); /* has it no more */
+    close_service(&s);
+    open_service(&s, 1);
+    ck_calls(a, COMMIT, 1);
+    ck_calls(b, COMMIT, 1);
+    close_service(&s);
+}
+END_TEST
+
 /* Prepared by 2 subtasks, committed by 3, and then by 1: each once. */
 START_TEST(test_rescale)
 {
@@ -495,15 +581,6 @@ END_TEST
 /* ------------------------------------------------------------------------------------------ *
  * Calls that fail
  * ------------------------------------------------------------------------------------------ */
-
-static void let_fail(enum call call, bool with_error)
-{
-    table.results[call] = CAIRN_ENOSPC;
-    table.with_error = with_error;
-}
-
-#define ck_says(call_, which)                                                                      \
-    ck_fails(call_, CAIRN_ENOSPC, table.with_error ? "on strike" : which " gave CAIRN_ENOSPC")
 
 START_TEST(test_begin_fails)
 {
@@ -787,6 +864,8 @@ int main(void)
     tcase_add_test(tc, test_full_mailbox);
     tcase_add_test(tc, test_events);
     tcase_add_loop_test(tc, test_savepoint, 0, 2);
+    tcase_add_test(tc, test_stop);
+    tcase_add_loop_test(tc, test_finish, 0, 2);
     tcase_add_test(tc, test_rescale);
     tcase_add_test(tc, test_sweep);
     tcase_add_test(tc, test_format);
