@@ -14,6 +14,7 @@
 #include "engine/gate/gate.h"
 #include "engine/job/ending.h"
 #include "engine/savepoint/savepoint.h"
+#include "engine/status/fields.h"
 
 /* Times that somebody made as long as can be mean: never. */
 static uint64_t us_of_ms(uint64_t ms)
@@ -40,7 +41,10 @@ static void begin_failed(struct cairn_job *job, const struct crn_action *action,
     CRN_AUTO_ERROR cairn_error *error = NULL;
     (void)crn_err_fail(&error, CAIRN_EABORTED, NULL, "checkpoint %llu of job '%s' cannot begin: %s",
                        (unsigned long long)action->id, job->name, cairn_error_message(why));
-    crn_log_write(&job->log, CAIRN_LOG_ERROR, "checkpoint", "%s", cairn_error_message(error));
+    crn_tell(&job->log, CAIRN_LOG_ERROR, "checkpoint",
+             CRN_FACTS(.told = CRN_TOLD_SNAPSHOT_NOT_BEGUN, .kind = "checkpoint",
+                       .checkpoint_id = action->id, .error = why),
+             "%s", cairn_error_message(error));
     crn_outcome_settle_waiters(job, action->after_ticket, action->ticket, CAIRN_EABORTED, error);
     crn_driver_result(job, CRN_EVENT_BEGIN_FAILED, action->id);
 }
@@ -104,9 +108,11 @@ static void begin_checkpoint(struct cairn_job *job, const struct crn_action *act
     if (begin(job, action, &none, &no_obstacle, &error) < 0)
         begin_failed(job, action, error);
     else
-        crn_log_write(&job->log, CAIRN_LOG_DEBUG, "checkpoint",
-                      "job '%s': checkpoint %llu begins%s", job->name,
-                      (unsigned long long)action->id, action->full ? " (full)" : "");
+        crn_tell(&job->log, CAIRN_LOG_DEBUG, "checkpoint",
+                 CRN_FACTS(.told = CRN_TOLD_SNAPSHOT_BEGUN, .kind = "checkpoint",
+                           .checkpoint_id = action->id),
+                 "job '%s': checkpoint %llu begins%s", job->name, (unsigned long long)action->id,
+                 action->full ? " (full)" : "");
 }
 
 static void begin_savepoint(struct cairn_job *job, const struct crn_action *action)
@@ -119,13 +125,17 @@ static void begin_savepoint(struct cairn_job *job, const struct crn_action *acti
     r = run == NULL ? crn_err_move(&error, &obstacle, r)
                     : begin(job, action, &run, &obstacle, &error);
     if (r == 0) {
-        crn_log_write(&job->log, CAIRN_LOG_DEBUG, "savepoint", "job '%s': savepoint %llu begins",
-                      job->name, (unsigned long long)action->id);
+        crn_tell(&job->log, CAIRN_LOG_DEBUG, "savepoint",
+                 CRN_FACTS(.told = CRN_TOLD_SNAPSHOT_BEGUN, .kind = "savepoint",
+                           .checkpoint_id = action->id),
+                 "job '%s': savepoint %llu begins", job->name, (unsigned long long)action->id);
         return;
     }
-    crn_log_write(&job->log, CAIRN_LOG_ERROR, "savepoint",
-                  "job '%s': savepoint %llu cannot begin: %s", job->name,
-                  (unsigned long long)action->id, cairn_error_message(error));
+    crn_tell(&job->log, CAIRN_LOG_ERROR, "savepoint",
+             CRN_FACTS(.told = CRN_TOLD_SNAPSHOT_NOT_BEGUN, .kind = "savepoint",
+                       .checkpoint_id = action->id, .error = error),
+             "job '%s': savepoint %llu cannot begin: %s", job->name, (unsigned long long)action->id,
+             cairn_error_message(error));
     crn_savepoint_give_up(job, handle, run, action->id, error);
     crn_driver_result(job, CRN_EVENT_BEGIN_FAILED, action->id);
 }
@@ -137,10 +147,12 @@ static void begin_savepoint(struct cairn_job *job, const struct crn_action *acti
 /* The log cannot be told the outcome now: it is tried again, and waiters may have to hear why. */
 static void keep_log_error(struct crn_attempt *attempt, cairn_error **error)
 {
-    crn_log_write(&attempt->job->log, CAIRN_LOG_WARNING, crn_outcome_word(attempt),
-                  "job '%s': the outcome of %s %llu is not in the log yet, trying again: %s",
-                  attempt->job->name, crn_outcome_word(attempt), (unsigned long long)attempt->id,
-                  cairn_error_message(*error));
+    crn_tell(&attempt->job->log, CAIRN_LOG_WARNING, crn_outcome_word(attempt),
+             CRN_FACTS(.told = CRN_TOLD_OUTCOME_NOT_WRITTEN, .kind = crn_outcome_word(attempt),
+                       .checkpoint_id = attempt->id, .error = *error),
+             "job '%s': the outcome of %s %llu is not in the log yet, trying again: %s",
+             attempt->job->name, crn_outcome_word(attempt), (unsigned long long)attempt->id,
+             cairn_error_message(*error));
     cairn_error_free(attempt->log_error);
     attempt->log_error = CRN_TAKE(*error);
 }

@@ -21,6 +21,7 @@
 #include "engine/job/ending.h"
 
 #include "engine/savepoint/savepoint.h"
+#include "engine/status/fields.h"
 
 #include <assert.h>
 
@@ -112,7 +113,10 @@ void crn_ending_stopped(struct crn_attempt *attempt)
         post_locked(job, &(cairn_event){.type = CAIRN_EVENT_STOPPED, .checkpoint_id = attempt->id});
     crn_mutex_unlock(&job->lock);
     if (has_stopped)
-        crn_log_write(&job->log, CAIRN_LOG_INFO, "job", "%s", cairn_error_message(error));
+        crn_tell(&job->log, CAIRN_LOG_INFO, "job",
+                 CRN_FACTS(.told = CRN_TOLD_JOB_STOPPED, .checkpoint_id = attempt->id,
+                           .location = attempt->savepoint->location),
+                 "%s", cairn_error_message(error));
 }
 
 /* ------------------------------------------------------------------------------------------ *
@@ -130,8 +134,9 @@ void crn_ending_settle(struct cairn_job *job)
                                  : ending == CRN_ENDING_FAILED  ? o->on_failure
                                                                 : CAIRN_RETAIN;
     if (ending == CRN_ENDING_CANCELLED)
-        crn_log_write(&job->log, CAIRN_LOG_INFO, "job", "job '%s' is cancelled: its checkpoints %s",
-                      job->name, left == CAIRN_DELETE ? "go" : "stay");
+        crn_tell(&job->log, CAIRN_LOG_INFO, "job", CRN_FACTS(.told = CRN_TOLD_JOB_CANCELLED),
+                 "job '%s' is cancelled: its checkpoints %s", job->name,
+                 left == CAIRN_DELETE ? "go" : "stay");
     if (left == CAIRN_DELETE && !fenced)
         crn_retention_remove(job, ending == CRN_ENDING_CANCELLED
                                       ? "cancelled: checkpoints removed, as on_cancel says"

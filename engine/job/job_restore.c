@@ -18,6 +18,7 @@
 #include "engine/job/job.h"
 
 #include "engine/restore/source.h"
+#include "engine/status/fields.h"
 #include "engine/transfer/fetch.h"
 
 #include <assert.h>
@@ -442,16 +443,18 @@ static void warn_of_loss(const struct cairn_job *job)
 static void log_take_over(const struct cairn_job *job)
 {
     const char *from = job->source.is_foreign ? job->source.location : "";
-    crn_log_write(&job->log, CAIRN_LOG_INFO, "job",
-                  "job '%s': epoch %llu begins at id %llu; restored checkpoint: %llu%s%s",
-                  job->name, (unsigned long long)job->epoch,
-                  (unsigned long long)job->joblog.head_id,
-                  (unsigned long long)job->restored_info.id,
-                  job->restored == NULL    ? " (none: starting empty)"
-                  : job->source.is_stop    ? ", the savepoint that it was stopped with, in "
-                  : job->source.is_foreign ? " of "
-                                           : "",
-                  from);
+    crn_tell(&job->log, CAIRN_LOG_INFO, "job",
+             CRN_FACTS(.told = CRN_TOLD_JOB_OPENED, .checkpoint_id = job->joblog.head_id,
+                       .epoch = job->epoch, .restored_id = job->restored_info.id,
+                       .location = from[0] != '\0' ? from : NULL),
+             "job '%s': epoch %llu begins at id %llu; restored checkpoint: %llu%s%s", job->name,
+             (unsigned long long)job->epoch, (unsigned long long)job->joblog.head_id,
+             (unsigned long long)job->restored_info.id,
+             job->restored == NULL    ? " (none: starting empty)"
+             : job->source.is_stop    ? ", the savepoint that it was stopped with, in "
+             : job->source.is_foreign ? " of "
+                                      : "",
+             from);
     warn_of_loss(job);
 }
 

@@ -58,6 +58,7 @@ static void take_tasks_locked(struct gathering *g)
             continue; /* it is being opened */
         struct crn_status_task *t = &g->status->tasks[g->task_count];
         t->events_waiting = task->runtime->mailbox_count;
+        t->is_finished = task->runtime->finished;
         if (task->gate != NULL) {
             t->has_gate = true;
             t->gate_channels = task->gate->options.channel_count;
@@ -112,6 +113,7 @@ static void take_flight_locked(struct gathering *g, size_t f, uint64_t now_us)
     s->phase = phase_of(attempt, s->phase_counts[CRN_PART_ACKED]);
     if (run != NULL) {
         s->format = run->handle->format;
+        s->is_stop = run->handle->stop;
         s->location = crn_str_dup_n(run->location, strlen(run->location));
     }
     if (s->phase == CRN_SNAPSHOT_ABORTING)
@@ -135,10 +137,7 @@ static void take_locked(struct gathering *g)
     status->state = crn_ending_state_locked(job);
     status->has_latest = job->has_last;
     status->latest = job->last;
-    if (status->state == CAIRN_JOB_FAILED)
-        g->stop_error = crn_err_copy(job->end_error);
-    else if (job->fence_error != NULL)
-        g->stop_error = crn_err_copy(job->fence_error);
+    g->stop_error = crn_err_copy(job->end_error != NULL ? job->end_error : job->fence_error);
     for (const struct cairn_savepoint_handle *h = job->savepoints; h != NULL; h = h->next)
         status->savepoints_waiting++;
     take_tasks_locked(g);
