@@ -24,6 +24,7 @@ export CAIRN_RUN_DIR CAIRN MAKE_STORE SERVICE GOLDEN WORK TZ=UTC LC_ALL=C TMPDIR
 # Placeholders. Blanks are squeezed because columns are as wide as what varies.
 cat >"$work/normalise.sed" <<END
 s|$CAIRN|CAIRN|g
+s/\.[0-9]+\.sock/.PID.sock/g
 s|$work/in|DIR|g
 s|$work/tmp|TMP|g
 s/([^ ])  +/\1  /g

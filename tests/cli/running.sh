@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# shellcheck shell=sh disable=SC2154
+# shellcheck shell=sh disable=SC2153,SC2154
 # Verbs for running jobs: a service of our own is found by its socket, watched, and given orders.
 CAIRN_RUN_DIR=$PWD/run
 export CAIRN_RUN_DIR
@@ -7,10 +7,11 @@ export CAIRN_RUN_DIR
 # start NAME [stuck]: the service, in the background; waits until it is there. Its pid is in $service.
 start()
 {
+    rm -f "said-$1"
     "$SERVICE" "$PWD/data" "$@" >"said-$1" 2>&1 &
     service=$!
-    until grep -q ready "said-$1"; do
-        kill -0 "$service" || { cat "said-$1"; exit 99; }
+    until grep -q ready "said-$1" 2>/dev/null; do
+        kill -0 "$service" || { cat "said-$1" >&2; exit 99; }
         sleep 0.05
     done
 }
@@ -37,7 +38,7 @@ run cairn savepoint --type native
 trigger=$(cairn savepoint --detached)
 until cairn savepoint --status "$trigger" | grep -q complete; do sleep 0.05; done
 json 'd["type"], d["state"], d["snapshot"]["kind"]' savepoint --status "$trigger"
-run cairn ls data/savepoints
+json '[(r["id"], r["format"]) for j in d["jobs"] for r in j["records"]]' ls data/savepoints
 echo 'not a directory' >file
 run cairn savepoint "$PWD/file"
 run cairn savepoint --type avro
