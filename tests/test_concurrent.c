@@ -145,19 +145,28 @@ static void wait_captured(uint64_t id)
     }
 }
 
-/* The next checkpoint, of changed state, is in flight and cannot end before it is released. */
-static uint64_t begin(bool full)
+/* The next checkpoint will be of changed state, and will not end before it is released. */
+static void change_and_hold(void)
 {
-    cairn_trigger_options options = CAIRN_TRIGGER_OPTIONS_INIT;
-    options.full = full;
     last++;
     gate_hold(gate, last);
     oracle_mutate(&now, &s, &random_state, 12);
     at[last] = now;
-    ck_ok(cairn_job_trigger(s.job, &options, reterr));
+}
+
+static void wait_in_flight(void)
+{
     take_barriers(last);
     wait_captured(last);
     gate_wait_held(gate, last, SUBJECT_TASKS);
+}
+
+static uint64_t begin(bool full)
+{
+    const cairn_trigger_options options = {.struct_size = sizeof options, .full = full};
+    change_and_hold();
+    ck_ok(cairn_job_trigger(s.job, &options, reterr));
+    wait_in_flight();
     return last;
 }
 
@@ -377,19 +386,9 @@ static void *ask_main(void *arg)
 static void ask(struct asker *asker)
 {
     *asker = (struct asker){.info = CAIRN_CHECKPOINT_INFO_INIT};
-    last++;
-    gate_hold(gate, last);
-    oracle_mutate(&now, &s, &random_state, 12);
-    at[last] = now;
+    change_and_hold();
     ck_ok(crn_thread_start(&asker->thread, "test-asker", ask_main, asker, reterr));
-    take_barriers(last);
-    wait_captured(last);
-    gate_wait_held(gate, last, SUBJECT_TASKS);
-}
-
-static void answered(struct asker *asker)
-{
-    ck_assert_int_eq(pthread_join(asker->thread, NULL), 0);
+    wait_in_flight();
 }
 
 /* The newer one is faster. The older is no failure; who asked for it gets the newer. */
@@ -405,8 +404,8 @@ START_TEST(test_a_newer_one_is_faster)
     gate_release(gate, id);
     poll_until(&aborted, id - 1);
     poll_until(&completed, id);
-    answered(&newer);
-    answered(&older);
+    ck_assert_int_eq(pthread_join(newer.thread, NULL), 0);
+    ck_assert_int_eq(pthread_join(older.thread, NULL), 0);
     ck_assert_int_eq(newer.r, 0);
     ck_assert_int_eq(older.r, 0);
     ck_assert_uint_eq(newer.info.id, id);
