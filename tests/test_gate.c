@@ -190,6 +190,122 @@ START_TEST(test_declined_at_the_barrier)
 END_TEST
 
 /* ------------------------------------------------------------------------------------------ *
+ * What happens inside before_barrier
+ * ------------------------------------------------------------------------------------------ */
+
+/* A job whose gate's task has this callback. */
+static void open_with_callback(struct rig *ret, unsigned channels, void *context,
+                               int (*before_barrier)(void *context, cairn_task *task, uint64_t id))
+{
+    cairn_gate_options options = plain;
+    cairn_task_options task_options = CAIRN_TASK_OPTIONS_INIT;
+    task_options.before_barrier = before_barrier;
+    task_options.context = context;
+    options.channel_count = channels;
+    *ret = (struct rig){.count = 1};
+    ck_ok(fixture_open_job(&f, "job", &ret->job, reterr));
+    ck_ok(cairn_task_open(ret->job, "source", NULL, &ret->source, reterr));
+    ck_ok(cairn_task_open(ret->job, "sum", &task_options, &ret->tasks[0], reterr));
+    ck_ok(cairn_operator_list_state(ret->tasks[0], "seen", CAIRN_SPLIT, CAIRN_INT64, &ret->seen[0],
+                                    reterr));
+    ck_ok(cairn_gate_open(ret->tasks[0], &options, &ret->gates[0], reterr));
+    ck_ok(cairn_job_start(ret->job, reterr));
+}
+
+/* Until the job has given up the checkpoint. */
+static int dawdle(void *context, cairn_task *task, uint64_t checkpoint_id)
+{
+    bool *dawdles = context, is_over = !*dawdles;
+    (void)checkpoint_id;
+    for (; !is_over; crn_sleep_us(1000)) {
+        crn_mutex_lock(&task->job->lock);
+        is_over = task->runtime->mailbox_count > 0;
+        crn_mutex_unlock(&task->job->lock);
+    }
+    *dawdles = false;
+    return 0;
+}
+
+/* The job gives a checkpoint up while its barrier is being taken: nothing waits for its records in
+ * flight, though some come. */
+START_TEST(test_given_up_in_the_barrier)
+{
+    struct rig rig;
+    bool dawdles = true;
+    f.options.unaligned = 1;
+    f.options.checkpoint_timeout_ms = 100;
+    open_with_callback(&rig, 2, &dawdles, dawdle);
+    cairn_barrier barrier = rig_trigger(&rig);
+    rig_barrier(&rig, 0, 0, &barrier);
+    rig_wait(rig.tasks[0], CAIRN_EVENT_ABORTED);
+    rig_wait(rig.source, CAIRN_EVENT_ABORTED);
+    for (size_t left = 1; left > 0; crn_sleep_us(1000)) { /* till the attempt is gone */
+        crn_mutex_lock(&rig.job->lock);
+        left = rig.job->attempt_count;
+        crn_mutex_unlock(&rig.job->lock);
+    }
+    rig_record(&rig, 0, 1, 1);
+    rig_barrier(&rig, 0, 1, &barrier);
+    ck_assert_uint_eq(rig_stats(&rig, 0).given_up, 1);
+    barrier = rig_trigger(&rig);
+    rig_barrier(&rig, 0, 0, &barrier);
+    rig_barrier(&rig, 0, 1, &barrier);
+    rig_wait(rig.tasks[0], CAIRN_EVENT_COMPLETED);
+    rig_close(&rig);
+    store_check_tidy(f.store, "job");
+}
+END_TEST
+
+struct meddler {
+    cairn_gate *gate;
+    cairn_barrier barrier;
+    unsigned calls;
+};
+
+/* Everything that could move a barrier that is being taken. */
+static int meddle(void *context, cairn_task *task, uint64_t checkpoint_id)
+{
+    struct meddler *m = context;
+    cairn_barrier later = m->barrier;
+    later.checkpoint_id = checkpoint_id + 1;
+    if (m->calls++ > 0)
+        return 0;
+    const char *const why = "before_barrier";
+    cairn_event event;
+    crn_mutex_lock(&task->job->lock); /* poll has something to do */
+    crn_task_post(task, &(cairn_event){.type = CAIRN_EVENT_INDEPENDENT, .checkpoint_id = 1});
+    crn_mutex_unlock(&task->job->lock);
+    ck_fails(cairn_task_poll(task, &event, reterr), CAIRN_EINVAL, why);
+    ck_fails(cairn_task_wait(task, 0, &event, reterr), CAIRN_EINVAL, why);
+    ck_fails(cairn_task_checkpoint(task, NULL, NULL, reterr), CAIRN_EINVAL, why);
+    ck_fails(cairn_task_savepoint(task, NULL, NULL, reterr), CAIRN_EINVAL, why);
+    ck_fails(cairn_task_finish(task, reterr), CAIRN_EINVAL, why);
+    ck_fails(cairn_gate_record(m->gate, 1, "", 0, reterr), CAIRN_EINVAL, why);
+    ck_fails(cairn_gate_announce(m->gate, 1, &later, reterr), CAIRN_EINVAL, why);
+    ck_fails(cairn_gate_barrier(m->gate, 1, &later, reterr), CAIRN_EINVAL, why);
+    ck_fails(cairn_gate_end(m->gate, 1, reterr), CAIRN_EINVAL, why);
+    return 0;
+}
+
+/* The barrier that is being taken stays the one that it is. */
+START_TEST(test_calls_from_before_barrier)
+{
+    struct rig rig;
+    struct meddler m = {0};
+    f.options.unaligned = 1;
+    open_with_callback(&rig, 2, &m, meddle);
+    m.gate = rig.gates[0];
+    m.barrier = rig_trigger(&rig);
+    rig_barrier(&rig, 0, 0, &m.barrier);
+    rig_wait(rig.tasks[0], CAIRN_EVENT_BARRIER);
+    ck_assert_uint_eq(m.calls, 1);
+    rig_barrier(&rig, 0, 1, &m.barrier);
+    rig_wait(rig.tasks[0], CAIRN_EVENT_COMPLETED);
+    rig_close(&rig);
+}
+END_TEST
+
+/* ------------------------------------------------------------------------------------------ *
  * At least once
  * ------------------------------------------------------------------------------------------ */
 
@@ -838,6 +954,8 @@ static Suite *gate_suite(void)
     tcase_add_test(tcase, test_cancelled_in_band);
     tcase_add_test(tcase, test_given_up_by_the_job);
     tcase_add_test(tcase, test_declined_at_the_barrier);
+    tcase_add_test(tcase, test_given_up_in_the_barrier);
+    tcase_add_test(tcase, test_calls_from_before_barrier);
     tcase_add_test(tcase, test_at_least_once);
     tcase_add_loop_test(tcase, test_unaligned, 0, 2);
     tcase_add_test(tcase, test_restored_records_stay_until_fetched);

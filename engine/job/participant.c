@@ -23,25 +23,36 @@ void crn_participant_add(struct cairn_task *task, struct crn_participant *p)
     *last = p;
 }
 
+static const char sinks_function[] = "a sink's function";
+
 int crn_participants_barrier(struct cairn_task *task, uint64_t checkpoint_id, cairn_error **reterr)
 {
-    for (struct crn_participant *p = task->participants; p != NULL; p = p->next)
-        CRN_TRY(p->barrier(p, checkpoint_id, reterr));
-    return 0;
+    int r = 0;
+    task->inside = sinks_function;
+    for (struct crn_participant *p = task->participants; r == 0 && p != NULL; p = p->next)
+        r = p->barrier(p, checkpoint_id, reterr);
+    task->inside = NULL;
+    return r;
 }
 
 int crn_participants_event(struct cairn_task *task, const cairn_event *event, cairn_error **reterr)
 {
-    for (struct crn_participant *p = task->participants; p != NULL; p = p->next)
-        CRN_TRY(p->event(p, event, reterr));
-    return 0;
+    int r = 0;
+    task->inside = sinks_function;
+    for (struct crn_participant *p = task->participants; r == 0 && p != NULL; p = p->next)
+        r = p->event(p, event, reterr);
+    task->inside = NULL;
+    return r;
 }
 
 int crn_participants_finish(struct cairn_task *task, cairn_error **reterr)
 {
-    for (struct crn_participant *p = task->participants; p != NULL; p = p->next)
-        CRN_TRY(p->finish(p, reterr));
-    return 0;
+    int r = 0;
+    task->inside = sinks_function;
+    for (struct crn_participant *p = task->participants; r == 0 && p != NULL; p = p->next)
+        r = p->finish(p, reterr);
+    task->inside = NULL;
+    return r;
 }
 
 void crn_participants_close(struct cairn_task *task)

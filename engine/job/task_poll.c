@@ -97,6 +97,16 @@ static int deliver_event(struct cairn_task *task, const cairn_event *event, cair
     return 0;
 }
 
+int crn_task_check_outside(const struct cairn_task *task, cairn_error **reterr)
+{
+    if (task->inside == NULL)
+        return 0;
+    return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
+                        "operator '%s' subtask %u: this cannot be called from %s, which runs in "
+                        "the middle of a barrier or an event",
+                        task->uid, task->options.subtask, task->inside);
+}
+
 int crn_task_check_pollable(struct cairn_task *task, cairn_error **reterr)
 {
     struct crn_task_runtime *runtime = task->runtime;
@@ -117,7 +127,7 @@ int crn_task_check_pollable(struct cairn_task *task, cairn_error **reterr)
         crn_mutex_unlock(&task->job->lock);
         return crn_err_move(reterr, &error, code);
     }
-    return 0;
+    return crn_task_check_outside(task, reterr);
 }
 
 /* Nothing may come out of a channel before the barrier that is due, so there is nothing better to
