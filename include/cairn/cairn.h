@@ -555,8 +555,9 @@ typedef struct cairn_task_options {
 CAIRN_API CAIRN_MUST_CHECK int cairn_task_open(cairn_job *job, const char *uid,
                                                const cairn_task_options *options,
                                                cairn_task **ret_task, cairn_error **reterr);
-/** Close a task and everything opened from it. Once the job has started, no further checkpoint can
- * complete, since it would lose this task's state: close the job first. NULL is fine. */
+/** Close a task and everything opened from it. Once the job has started, no checkpoint can complete
+ * any more but those that all tasks have given their part to, since it would lose this task's state:
+ * close the job first. NULL is fine. */
 CAIRN_API void cairn_task_close(cairn_task *task);
 
 typedef enum cairn_event_type {
