@@ -73,16 +73,11 @@ static void teardown(void)
     fixture_done(&f);
 }
 
-static void open_job(void)
-{
-    ck_ok(subject_open(&f, "job", &s, reterr));
-}
-
 /* Two complete checkpoints: 2 and 3 of a job that starts for the first time. */
 static void open_with_base(void)
 {
     cairn_checkpoint_info info = CAIRN_CHECKPOINT_INFO_INIT;
-    open_job();
+    ck_ok(subject_open(&f, "job", &s, reterr));
     for (int i = 0; i < 2; i++) {
         oracle_mutate(&now, &s, &random_state, 40);
         ck_ok(subject_checkpoint(&s, false, &info, reterr));
