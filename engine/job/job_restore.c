@@ -120,13 +120,15 @@ static int choose_own(struct cairn_job *job, uint64_t wanted, cairn_error **rete
     return 0;
 }
 
-/* Has it ever completed a checkpoint that it still has, or been stopped with a savepoint, as far as
- * can be told? */
+/* Has it ever completed a checkpoint that it still has, or been stopped with a savepoint that it
+ * may go on from, as far as can be told? */
 static bool has_own_snapshot(const struct cairn_job *job)
 {
     for (size_t i = 0; i < job->joblog.count; i++) {
         const struct crn_record *record = job->joblog.entries[i].record;
-        if (record == NULL || crn_record_is_restorable(record) || record->info.is_stop)
+        const bool goes_on = record != NULL && record->info.is_stop;
+        if (record == NULL || crn_record_is_restorable(record) ||
+            (goes_on && !job->options.prefer_checkpoint))
             return true;
     }
     return false;
