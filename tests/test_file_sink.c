@@ -369,19 +369,105 @@ START_TEST(test_another_directory)
 }
 END_TEST
 
+/* The directory is reached by a link, which leads elsewhere by the time of the commit: files appear
+ * where they were written, in this run (0) and in the next (1), which writes to where it leads
+ * then.
+ */
+START_TEST(test_link_to_a_directory)
+{
+    char old_dir[sizeof output_dir], new_dir[sizeof output_dir];
+    (void)snprintf(old_dir, sizeof old_dir, "%s/old", f.root);
+    (void)snprintf(new_dir, sizeof new_dir, "%s/new", f.root);
+    ck_ok(crn_file_make_dirs(old_dir, reterr));
+    ck_ok(crn_file_make_dirs(new_dir, reterr));
+    ck_assert_int_eq(symlink(old_dir, output_dir), 0);
+    open_emitter(1);
+    write_text("a\n");
+    emitter_checkpoint(&e);
+    ck_assert_int_eq(unlink(output_dir), 0);
+    ck_assert_int_eq(symlink(new_dir, output_dir), 0);
+    if (_i == 1) {
+        emitter_close(&e);
+        open_emitter(1);
+    }
+    ck_ok(emitter_poll(&e, reterr));
+    write_text("b\n");
+    complete();
+    emitter_close(&e);
+    ck_assert_str_eq(warnings, "");
+    expect_counts(_i == 1, 0);
+    (void)snprintf(output_dir, sizeof output_dir, "%s", old_dir);
+    expect_text("out-1-0-0", "a\n");
+    expect_counts(_i == 1 ? 1 : 2, 0);
+}
+END_TEST
+
+/* A job of the same name in another store, in the same directory, with another prefix, as it has to
+ * be: neither sweeps away what the other has prepared. */
+START_TEST(test_job_of_the_same_name)
+{
+    struct emitter other;
+    struct fixture its = f;
+    cairn_file_sink_options its_options = options;
+    open_emitter(1);
+    write_text("a\n");
+    emitter_checkpoint(&e);
+    CRN_AUTO_FREE char *store = fixture_dir(&f, "other-store");
+    CRN_AUTO_FREE char *uri = NULL;
+    ck_ok(crn_str_printf(&uri, reterr, "file://%s", store));
+    (void)snprintf(its.local_dir, sizeof its.local_dir, "%s/local2", f.root);
+    its.options.local_dir = its.local_dir;
+    its.options.store = NULL;
+    its.options.store_uri = uri;
+    its_options.prefix = "theirs";
+    for (int run = 0; run < 2; run++) { /* in the second one ours is of an earlier epoch */
+        ck_ok(emitter_open(&its, &other, 1, &its_options, reterr));
+        emitter_checkpoint(&other);
+        ck_ok(emitter_poll(&other, reterr));
+        emitter_close(&other);
+    }
+    ck_ok(emitter_poll(&e, reterr));
+    emitter_close(&e);
+    expect_text("out-1-0-0", "a\n");
+    ck_assert_str_eq(warnings, "");
+}
+END_TEST
+
+/* Two sinks of a job whose files would have the same names: it is said at once, and not when the
+ * second one cannot commit. */
+START_TEST(test_same_names_in_a_job)
+{
+    cairn_file_sink_options o = options;
+    cairn_file_sink *sink;
+    cairn_task *task;
+    ck_ok(emitter_prepare(&f, &e, 2, &options, reterr));
+    ck_fails(cairn_file_sink_open(e.tasks[0].task, "more", &o, &sink, reterr), CAIRN_EEXIST,
+             "give one of them another prefix");
+    ck_ok(cairn_task_open(e.job, "another", NULL, &task, reterr));
+    o.prefix = "out";
+    ck_fails(cairn_file_sink_open(task, "files", &o, &sink, reterr), CAIRN_EEXIST,
+             "sink 'files' of operator 'out'");
+    o.suffix = ".txt"; /* is as good */
+    ck_ok(cairn_file_sink_open(task, "files", &o, &sink, reterr));
+    emitter_close(&e);
+    cairn_task_close(task);
+}
+END_TEST
+
 /* Hidden files of earlier runs of this sink go, once the first checkpoint is complete; nothing else
  * does. */
 START_TEST(test_sweep)
 {
-    char names[7][80];
+    char names[8][80];
     const unsigned long long tag = crn_output_tag("emitter", "out", "files");
     (void)snprintf(names[0], 80, ".cairn-tmp-%016llx-1-out-1-0-0", tag);
-    (void)snprintf(names[1], 80, ".cairn-tmp-%016llx-1-old-prefix-1-7-9.gz", tag);
+    (void)snprintf(names[1], 80, ".cairn-tmp-%016llx-1-out-1-7-9.gz", tag);
     (void)snprintf(names[2], 80, ".cairn-tmp-%016llx-2-out-2-0-77", tag);    /* this run's */
     (void)snprintf(names[3], 80, ".cairn-tmp-%016llx-9-out-9-0-0", tag);     /* a later one's */
     (void)snprintf(names[4], 80, ".cairn-tmp-%016llx-1-out-1-0-0", tag ^ 1); /* another sink's */
     (void)snprintf(names[5], 80, ".cairn-tmp-%016llx-out-1-0-0", tag);       /* none of ours */
     (void)snprintf(names[6], 80, "out-1-0-0");
+    (void)snprintf(names[7], 80, ".cairn-tmp-%016llx-1-prefix-1-0-0", tag); /* perhaps another's */
     open_emitter(1);
     emitter_close(&e);
     for (size_t i = 0; i < CRN_COUNT(names); i++)
@@ -851,6 +937,9 @@ int main(void)
     tcase_add_loop_test(tc, test_syncs, 0, 2);
     tcase_add_test(tc, test_committed_again);
     tcase_add_loop_test(tc, test_another_directory, 0, 2);
+    tcase_add_loop_test(tc, test_link_to_a_directory, 0, 2);
+    tcase_add_test(tc, test_job_of_the_same_name);
+    tcase_add_test(tc, test_same_names_in_a_job);
     tcase_add_test(tc, test_sweep);
     tcase_add_test(tc, test_sweep_fails);
     tcase_add_test(tc, test_zombie);

@@ -370,6 +370,26 @@ START_TEST(test_full_mailbox)
 }
 END_TEST
 
+/* A flood of other events does not take with it what tells the sinks to commit. */
+START_TEST(test_mailbox_keeps_the_newest_completed)
+{
+    struct service s;
+    open_service(&s, 1);
+    unsigned a = write_to(&s, 0);
+    uint64_t id = take_checkpoint(&s);
+    post(&s, CAIRN_EVENT_COMPLETED, id + 1);
+    for (uint64_t i = 0; i < 2 * CRN_MAILBOX_SIZE; i++)
+        post(&s, CAIRN_EVENT_SAVEPOINT, id + 2 + i);
+    cairn_event event = poll_one(&s, 0);
+    ck_assert_int_eq(event.type, CAIRN_EVENT_COMPLETED);
+    ck_assert_uint_eq(event.checkpoint_id, id + 1);
+    ck_calls(a, COMMIT, 1);
+    for (uint64_t i = CRN_MAILBOX_SIZE - 1; i > 0; i--)
+        ck_assert_uint_eq(poll_one(&s, 0).checkpoint_id, id + 2 + 2 * CRN_MAILBOX_SIZE - i);
+    close_service(&s);
+}
+END_TEST
+
 /* Which events commit: COMPLETED and STOPPED, and no other. */
 START_TEST(test_events)
 {
@@ -505,6 +525,40 @@ START_TEST(test_finish)
     ck_calls(a, COMMIT, 1);
     ck_calls(b, COMMIT, 1);
     close_service(&s);
+}
+END_TEST
+
+static int refuse_to_prepare(void *context, const void *description, size_t size,
+                             cairn_error **reterr)
+{
+    (void)context, (void)description, (void)size, (void)reterr;
+    return CAIRN_EIO;
+}
+
+/* A sink whose neighbour keeps the task from finishing goes on, too, and its output since then is
+ * as any other. */
+START_TEST(test_finish_fails_halfway)
+{
+    struct service s;
+    cairn_two_phase *neighbour;
+    cairn_two_phase_functions others = functions;
+    const void *d;
+    size_t size;
+    others.prepare = refuse_to_prepare;
+    open_tasks(&s, "job", 1);
+    ck_ok(cairn_two_phase_open(s.tasks[0], "out", &functions, &s.sinks[0], reterr));
+    ck_ok(cairn_two_phase_open(s.tasks[0], "too", &others, &neighbour, reterr));
+    ck_ok(cairn_job_start(s.job, reterr));
+    unsigned a = write_to(&s, 0);
+    ck_ok(cairn_two_phase_current(neighbour, &d, &size, reterr));
+    ck_fails(cairn_task_finish(s.tasks[0], reterr), CAIRN_EIO, "sink 'too'");
+    ck_calls(a, PREPARE, 1);
+    unsigned b = write_to(&s, 0);
+    ck_assert_uint_ne(a, b);
+    ck_ok(crn_two_phase_seal(s.sinks[0], reterr));
+    close_service(&s);
+    ck_calls(a, ABORT, 1); /* no checkpoint can hold them */
+    ck_calls(b, ABORT, 1);
 }
 END_TEST
 
@@ -862,10 +916,12 @@ int main(void)
     tcase_add_test(tc, test_aborted_checkpoint);
     tcase_add_test(tc, test_ids);
     tcase_add_test(tc, test_full_mailbox);
+    tcase_add_test(tc, test_mailbox_keeps_the_newest_completed);
     tcase_add_test(tc, test_events);
     tcase_add_loop_test(tc, test_savepoint, 0, 2);
     tcase_add_test(tc, test_stop);
     tcase_add_loop_test(tc, test_finish, 0, 2);
+    tcase_add_test(tc, test_finish_fails_halfway);
     tcase_add_test(tc, test_rescale);
     tcase_add_test(tc, test_sweep);
     tcase_add_test(tc, test_format);

@@ -7,20 +7,23 @@
  * event() runs before poll gives the event away: when the service learns that a checkpoint is
  * complete, its output is visible.
  *
- * The list belongs to the task's own thread: no locks.
+ * The list belongs to the task's own thread. It grows under job->lock, so that sinks which are
+ * opened in other threads can be looked for (file_sink.c).
  */
 #include "engine/job/participant.h"
 
 #include "base/cleanup.h"
-#include "engine/job/task.h"
+#include "engine/job/job.h"
 
 void crn_participant_add(struct cairn_task *task, struct crn_participant *p)
 {
     struct crn_participant **last = &task->participants;
+    p->next = NULL;
+    crn_mutex_lock(&task->job->lock);
     while (*last != NULL)
         last = &(*last)->next;
-    p->next = NULL;
     *last = p;
+    crn_mutex_unlock(&task->job->lock);
 }
 
 static const char sinks_function[] = "a sink's function";

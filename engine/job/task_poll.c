@@ -19,21 +19,23 @@
 
 #include <string.h>
 
-/* A full mailbox makes room by forgetting the oldest ABORTED, else the oldest event: a later
- * COMPLETED stands for what was before it. But a task that was to stop waits for the outcome. */
+/* A full mailbox makes room by forgetting the oldest ABORTED, else the oldest event. The newest
+ * COMPLETED stands for all before it, so it stays; and a task that was to stop waits for the
+ * outcome. */
 static size_t least_needed(const struct crn_task_runtime *runtime)
 {
-    size_t oldest = runtime->mailbox_count;
-    for (size_t i = 0; i < runtime->mailbox_count; i++) {
-        const cairn_event *event = &runtime->mailbox[i];
-        if (event->checkpoint_id == runtime->stopping_id)
-            continue;
-        if (event->type == CAIRN_EVENT_ABORTED)
-            return i;
-        if (oldest == runtime->mailbox_count)
+    size_t oldest = 0, newest_completed = runtime->mailbox_count;
+    for (size_t i = 0; i < runtime->mailbox_count; i++)
+        if (runtime->mailbox[i].type == CAIRN_EVENT_COMPLETED)
+            newest_completed = i;
+    for (size_t i = runtime->mailbox_count; i-- > 0;)
+        if (i != newest_completed && runtime->mailbox[i].checkpoint_id != runtime->stopping_id)
             oldest = i;
-    }
-    return oldest < runtime->mailbox_count ? oldest : 0;
+    for (size_t i = oldest; i < runtime->mailbox_count; i++)
+        if (runtime->mailbox[i].type == CAIRN_EVENT_ABORTED &&
+            runtime->mailbox[i].checkpoint_id != runtime->stopping_id)
+            return i;
+    return oldest;
 }
 
 static void drop_event(struct crn_task_runtime *runtime, size_t i)

@@ -43,7 +43,6 @@ struct cairn_two_phase {
     struct cairn_buffer active; /* its description */
     uint64_t last_barrier;      /* 0: none in this run */
     bool is_swept;
-    bool is_finished;
 };
 
 struct prepared {
@@ -188,16 +187,14 @@ static int see_event(struct crn_participant *p, const cairn_event *event, cairn_
 static int finish(struct crn_participant *p, cairn_error **reterr)
 {
     cairn_two_phase *sink = (cairn_two_phase *)p;
-    CRN_TRY(prepare(sink, sink->last_barrier + 1, reterr));
-    sink->is_finished = true;
-    return 0;
+    return prepare(sink, sink->last_barrier + 1, reterr);
 }
 
 /* What no checkpoint can hold: the active one, and those sealed since the last barrier. */
 static void close_sink(struct crn_participant *p)
 {
     cairn_two_phase *sink = (cairn_two_phase *)p;
-    for (size_t i = 0; !sink->is_finished && i < sink->prepared->count; i++) {
+    for (size_t i = 0; !sink->task->finished && i < sink->prepared->count; i++) {
         struct prepared item;
         if (parse(sink, i, &item, NULL) == 0 && item.checkpoint_id > sink->last_barrier)
             abort_one(sink, item.description, item.size);
@@ -286,6 +283,13 @@ int crn_two_phase_open(struct cairn_task *task, const char *name,
     return 0;
 }
 
+void *crn_two_phase_context(struct crn_participant *p, void (*free_context)(void *context))
+{
+    const cairn_two_phase *sink = (const cairn_two_phase *)p;
+    return p->free == free_sink && sink->free_context == free_context ? sink->functions.context
+                                                                      : NULL;
+}
+
 int cairn_two_phase_open(cairn_task *task, const char *name,
                          const cairn_two_phase_functions *functions, cairn_two_phase **ret_sink,
                          cairn_error **reterr)
@@ -304,7 +308,7 @@ int crn_two_phase_check_writable(const cairn_two_phase *sink, cairn_error **rete
         return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
                             "sink '%s': nothing can be written before cairn_job_start()",
                             sink->name);
-    if (sink->is_finished)
+    if (task->finished)
         return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
                             "sink '%s': nothing can be written after cairn_task_finish()",
                             sink->name);

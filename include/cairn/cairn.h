@@ -602,7 +602,8 @@ typedef struct cairn_event {
 } cairn_event;
 
 /* Of a task that does not fetch its events 16 are kept: the oldest ABORTED ones go first, then the
- * oldest of all. So read COMPLETED n as: everything up to n is settled, commit it. */
+ * oldest of all but the newest COMPLETED. So read COMPLETED n as: everything up to n is settled,
+ * commit it. */
 
 /** The safe point; call it between records, as often as convenient: it costs nanoseconds when
  * nothing is due. Delivers one event per call, the oldest first, and when none waits takes the barrier
