@@ -528,6 +528,32 @@ START_TEST(test_an_attempt_that_finds_no_place_is_in_the_log)
 }
 END_TEST
 
+/* Who looks at the job while such an attempt is on its way into the log sees one without a place.
+ */
+START_TEST(test_an_attempt_without_a_place_can_be_looked_at)
+{
+    struct taker t;
+    cairn_savepoint_handle *handle = NULL;
+    cairn_savepoint_info info = CAIRN_SAVEPOINT_INFO_INIT;
+    taker_init(&t, FAKE);
+    cairn_savepoint_options options = options_for(t.target, CAIRN_NATIVE);
+    crn_fault_store_arm(
+        t.target, &(struct crn_fault_plan){.ops = CRN_FAULT_LIST,
+                                           .mode = CRN_FAULT_BEFORE,
+                                           .at = 2, /* the first looks whether it is a store */
+                                           .code = CAIRN_EACCES});
+    fixture_arm(&t.f, (struct crn_fault_plan){.ops = CRN_FAULT_CREATE, .delay_us = 100000});
+    ck_ok(cairn_savepoint_begin(t.s.job, &options, &handle, reterr));
+    while (info.phase != CAIRN_SAVEPOINT_FAILED) {
+        CRN_AUTO_FREE char *text = NULL;
+        ck_ok(cairn_job_metrics(t.s.job, &text, reterr));
+        ck_ok(cairn_savepoint_status(handle, &info, reterr));
+    }
+    cairn_savepoint_close(handle);
+    taker_done(&t);
+}
+END_TEST
+
 /* Two jobs of one name may share a target. What the other one has completed while ours went on is
  * its own, whatever becomes of ours. */
 START_TEST(test_a_manifest_of_somebody_else_stays)
@@ -814,6 +840,7 @@ int main(void)
     tcase_add_test(tcase, test_what_is_in_the_way_is_left_alone);
     tcase_add_test(tcase, test_a_refusal_names_the_target);
     tcase_add_test(tcase, test_an_attempt_that_finds_no_place_is_in_the_log);
+    tcase_add_test(tcase, test_an_attempt_without_a_place_can_be_looked_at);
     tcase_add_test(tcase, test_a_manifest_of_somebody_else_stays);
     tcase_add_test(tcase, test_a_full_target_leaves_nothing);
     suite_add_tcase(suite, tcase);

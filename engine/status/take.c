@@ -114,7 +114,8 @@ static void take_flight_locked(struct gathering *g, size_t f, uint64_t now_us)
     if (run != NULL) {
         s->format = run->handle->format;
         s->is_stop = run->handle->stop;
-        s->location = crn_str_dup_n(run->location, strlen(run->location));
+        if (run->location != NULL) /* one that found no place is on its way into the log, too */
+            s->location = crn_str_dup_n(run->location, strlen(run->location));
     }
     if (s->phase == CRN_SNAPSHOT_ABORTING)
         g->reasons[f] = crn_err_copy(attempt->error);
