@@ -226,14 +226,19 @@ static void describe_timeout(struct crn_attempt *attempt, cairn_error **ret)
             late = &attempt->parts[i];
         }
     attempt->failed_part = late;
+    if (late == NULL) { /* the last one has only just */
+        (void)crn_err_fail(ret, CAIRN_ETIMEOUT, NULL,
+                           "timed out after %llu ms, right before the last task acknowledged",
+                           (unsigned long long)attempt->timeout_us / 1000);
+        return;
+    }
     (void)crn_err_fail(ret, CAIRN_ETIMEOUT, NULL,
                        "timed out after %llu ms; %zu of %zu tasks had not acknowledged, one of "
                        "them '%s' subtask %u, which %s",
                        (unsigned long long)attempt->timeout_us / 1000, waiting, attempt->part_count,
-                       late != NULL ? late->task->uid : "",
-                       late != NULL ? late->task->options.subtask : 0,
-                       late != NULL && late->taken ? "was still uploading"
-                       : late != NULL && late->task->runtime->capturing
+                       late->task->uid, late->task->options.subtask,
+                       late->taken ? "was still uploading"
+                       : late->task->runtime->capturing
                            ? "was still being captured for an earlier one"
                            : "did not poll in time");
 }
