@@ -299,13 +299,15 @@ static int end_or_fail(struct service *s, int code, cairn_error *error)
  */
 static int poll_task(struct service *s)
 {
-    cairn_event event;
+    cairn_event event = {0};
     cairn_error *error = NULL;
     int r = cairn_task_poll(s->task, &event, &error);
+    const uint64_t id = event.checkpoint_id;
     bool waits = r == 0 && event.type == CAIRN_EVENT_STOPPING;
     while (r == 0 && waits) {
         r = cairn_task_wait(s->task, 1000, &event, &error);
-        waits = event.type != CAIRN_EVENT_STOPPED && event.type != CAIRN_EVENT_ABORTED;
+        waits = event.type != CAIRN_EVENT_STOPPED &&
+                (event.type != CAIRN_EVENT_ABORTED || event.checkpoint_id != id);
     }
     if (r < 0)
         return end_or_fail(s, r, error);

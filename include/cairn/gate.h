@@ -11,16 +11,24 @@
  * is fed by others has a gate: it tells the gate what comes out of its input channels, and polls; the gate
  * decides when this task's barrier is due. How records travel (queues, sockets) is the service's business.
  *
- *     for (;;) {
- *         cairn_task_poll(task, &event, &error);
- *         if (event.type == CAIRN_EVENT_BARRIER)
+ *     while (cairn_gate_restored(gate, &c, &data, &size) == 1)
+ *         process the record
+ *     while (some channel has not ended) {
+ *         if (cairn_task_poll(task, &event, &error) < 0)
+ *             end this task
+ *         if (event.type == CAIRN_EVENT_BARRIER || event.type == CAIRN_EVENT_STOPPING)
  *             send_to_all_outputs(&event.barrier);
- *         ...
- *         take an element from some channel c for which cairn_gate_is_blocked(gate, c) is 0
+ *         if (event.type == CAIRN_EVENT_STOPPING)
+ *             cairn_task_wait() until STOPPED, or ABORTED of the same id
+ *         take an element from some channel c for which cairn_gate_is_blocked(gate, c) is 0, if there is one
  *         a record:   cairn_gate_record(gate, c, data, size, &error), then process it
  *         a barrier:  cairn_gate_barrier(gate, c, &barrier, &error)
  *         the end:    cairn_gate_end(gate, c, &error)
  *     }
+ *     cairn_task_finish(), or go on polling
+ *
+ * What comes out of a channel cannot be told from within before_barrier, `collect` or a sink's functions, nor can
+ * these poll: CAIRN_EINVAL.
  *
  * MODES, from the job's options, after Flink's.
  *   exactly once, aligned    a channel whose barrier has come is blocked until all have come; then the task's
