@@ -134,6 +134,12 @@ static bool has_own_snapshot(const struct cairn_job *job)
     return false;
 }
 
+/* A source that was named is for the first start only, and this is a later one. */
+static bool passes_source_over(const struct cairn_job *job)
+{
+    return names_source(job) && job->options.restore_only_if_new && has_own_snapshot(job);
+}
+
 /* The removal of a snapshot that was claimed and imported was cut short: what is left there is the
  * job's own already, and the job may have gone on since. 1, 0, or the store's error. */
 static int was_imported(const struct cairn_job *job, const struct crn_record *source,
@@ -207,7 +213,7 @@ static int choose(struct cairn_job *job, cairn_error **reterr)
         return job->options.restore_checkpoint_id != 0
                    ? choose_own(job, job->options.restore_checkpoint_id, reterr)
                    : choose_newest(job, reterr);
-    if (job->options.restore_only_if_new && has_own_snapshot(job))
+    if (passes_source_over(job))
         return choose_newest(job, reterr); /* the id that was named is the source's */
     return choose_source(job, reterr);
 }
@@ -457,6 +463,13 @@ static void log_take_over(const struct cairn_job *job)
              : job->source.is_foreign ? " of "
                                       : "",
              from);
+    if (passes_source_over(job))
+        crn_log_write(&job->log, CAIRN_LOG_INFO, "restore",
+                      "job '%s': '%s' is passed over: the job goes on from what it has of its own, "
+                      "as restore_only_if_new says",
+                      job->name,
+                      job->options.restore_uri != NULL ? job->options.restore_uri
+                                                       : job->options.restore_name);
     warn_of_loss(job);
 }
 
