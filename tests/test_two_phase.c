@@ -764,6 +764,30 @@ START_TEST(test_commit_fails_at_open)
 }
 END_TEST
 
+/* What a subtask without the sink still has prepared is not garbage. */
+START_TEST(test_sweep_waits_for_every_subtask)
+{
+    struct service s;
+    open_service(&s, 2);
+    unsigned a = write_to(&s, 0), b = write_to(&s, 1);
+    take_checkpoint(&s);
+    close_service(&s);
+    open_tasks(&s, "job", 2);
+    ck_ok(cairn_two_phase_open(s.tasks[0], "out", &functions, &s.sinks[0], reterr));
+    ck_ok(cairn_job_start(s.job, reterr));
+    ck_calls(a, COMMIT, 1);
+    ck_calls(b, COMMIT, 0);
+    checkpoint(&s);
+    ck_assert_uint_eq(table.calls[SWEEP], 0);
+    close_service(&s);
+    open_service(&s, 2);
+    ck_calls(b, COMMIT, 1);
+    checkpoint(&s);
+    ck_assert_uint_eq(table.calls[SWEEP], 1);
+    close_service(&s);
+}
+END_TEST
+
 START_TEST(test_sweep_fails)
 {
     struct service s;
@@ -930,6 +954,7 @@ int main(void)
     tcase_add_loop_test(tc, test_commit_fails, 0, 2);
     tcase_add_test(tc, test_commit_fails_with_a_full_mailbox);
     tcase_add_loop_test(tc, test_commit_fails_at_open, 0, 2);
+    tcase_add_test(tc, test_sweep_waits_for_every_subtask);
     tcase_add_loop_test(tc, test_sweep_fails, 0, 2);
     tcase_add_loop_test(tc, test_abort_fails, 0, 2);
     tcase_add_test(tc, test_optional_functions);

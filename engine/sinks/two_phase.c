@@ -151,11 +151,36 @@ static int commit_up_to(cairn_two_phase *sink, uint64_t checkpoint_id, cairn_err
     return 0;
 }
 
+static void free_sink(struct crn_participant *p); /* what tells a sink from other participants */
+
+static bool has_sink(const struct cairn_task *task, const char *name)
+{
+    const struct crn_participant *p = task->participants;
+    while (p != NULL &&
+           (p->free != free_sink || strcmp(((const cairn_two_phase *)p)->name, name) != 0))
+        p = p->next;
+    return p != NULL;
+}
+
+/* What is prepared in a subtask that did not open this sink is in its state yet. */
+static bool is_open_everywhere(const cairn_two_phase *sink)
+{
+    const struct cairn_job *job = sink->task->job;
+    bool is_open = true;
+    crn_mutex_lock(&sink->task->job->lock);
+    for (size_t i = 0; i < job->task_count && is_open; i++)
+        is_open =
+            strcmp(job->tasks[i]->uid, sink->task->uid) != 0 || has_sink(job->tasks[i], sink->name);
+    crn_mutex_unlock(&sink->task->job->lock);
+    return is_open;
+}
+
 static int sweep(cairn_two_phase *sink, cairn_error **reterr)
 {
     const cairn_two_phase_functions *f = &sink->functions;
     CRN_AUTO_ERROR cairn_error *error = NULL;
-    if (sink->is_swept || f->sweep == NULL || sink->task->options.subtask != 0)
+    if (sink->is_swept || f->sweep == NULL || sink->task->options.subtask != 0 ||
+        !is_open_everywhere(sink))
         return 0;
     CRN_TRY(call_result(sink, "sweep", f->sweep(f->context, &error), &error, reterr));
     sink->is_swept = true;

@@ -53,7 +53,8 @@ typedef struct cairn_two_phase_functions {
     int (*abort)(void *context, const void *description, size_t size, cairn_error **reterr);
     /* Once after each start: every transaction that any earlier run of this operator began is settled now but
      * for those that this run itself began; what else is found may be removed. Called in subtask 0 when the
-     * first checkpoint of this run is complete. NULL: nothing is to be done. */
+     * first checkpoint of this run is complete, if every subtask has opened this sink. NULL: nothing is to be
+     * done. */
     int (*sweep)(void *context, cairn_error **reterr);
     void *context;
 } cairn_two_phase_functions;
