@@ -18,8 +18,9 @@ mkdir "$work/in" "$work/tmp"
 unset NO_COLOR
 WORK=$work
 GOLDEN=$(realpath "$here/../golden-snapshots")
+SCREEN=$here/screen.py
 CAIRN_RUN_DIR=$work/run
-export CAIRN_RUN_DIR CAIRN MAKE_STORE SERVICE GOLDEN WORK TZ=UTC LC_ALL=C TMPDIR="$work/tmp" TERM=xterm
+export CAIRN_RUN_DIR CAIRN MAKE_STORE SERVICE GOLDEN SCREEN WORK TZ=UTC LC_ALL=C TMPDIR="$work/tmp" TERM=xterm
 
 # Placeholders. Blanks are squeezed because columns are as wide as what varies.
 cat >"$work/normalise.sed" <<END

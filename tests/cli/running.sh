@@ -31,9 +31,20 @@ json 'd["job"]["state"]' status -j orders
 cairn status | sed -E 's/ +/ /g' | grep -cE '^(job|process|store|address|started from|checkpoint|since start) '
 run cairn top --once --interval 0.1 >top.out
 grep -c '^count \|^total ' top.out
+# In a terminal it fits: columns that do not are left out whole, tasks that do not are counted.
+screen()
+{
+    python3 "$SCREEN" "$@" "$CAIRN" top --interval 0.1 >screen
+    grep -E 'OPERATOR|more task|^q: quit|on a screen|does not end' screen
+}
+screen 30 200
+screen 24 46
+screen 12 80
 
 # Savepoints: to a place of the caller's, as the job has it, detached.
 run cairn savepoint mine
+run cairn savepoint orders
+run cairn stop orders
 run cairn savepoint --type native
 trigger=$(cairn savepoint --detached)
 until cairn savepoint --status "$trigger" | grep -q complete; do sleep 0.05; done
@@ -45,12 +56,16 @@ run cairn savepoint --type avro
 run cairn savepoint --status 99-99
 run cairn savepoint --status '../job'
 run cairn check --operators "$address" data/store
+run cairn status "unix:$PWD/nobody"
+run cairn status tcp:127.0.0.1:1
 
 # Two jobs, and one whose task never polls.
 orders=$service
 start stuck stuck
 run cairn status
 run cairn checkpoint --job stuck
+# It is named while it holds one up.
+until cairn status stuck | grep -q '^ *total .* waiting$'; do cairn checkpoint -d stuck >/dev/null; done
 run cairn status nobody
 kill -9 "$service"
 wait "$service" 2>/dev/null
@@ -58,7 +73,7 @@ run cairn list --json >list.json
 grep dead_sockets list.json
 
 # The end, both ways.
-run cairn stop mine
+run cairn stop -j "$address" mine
 wait "$orders"
 cat said-orders
 start orders
