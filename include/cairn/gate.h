@@ -40,9 +40,9 @@
  *   unaligned after a while  aligned_timeout_ms: aligned, and unaligned when a barrier takes longer.
  * A barrier that is due is taken by the next poll, which waits while the database is still captured for an
  * earlier one. A channel that has ended counts as if its barrier had come. A barrier of a later checkpoint gives
- * up the earlier one that its channel has not brought, as does CAIRN_BARRIER_CANCELLED. When every channel has
- * ended, the task takes its barriers when it polls, as a source does; until then cairn_task_checkpoint() and
- * cairn_task_savepoint() are CAIRN_EINVAL.
+ * up the earlier one that its channel has not brought, as does CAIRN_BARRIER_CANCELLED. What the job gives up, after a
+ * timeout say, its gates give up by themselves. When every channel has ended, the task takes its barriers when it
+ * polls, as a source does; until then cairn_task_checkpoint() and cairn_task_savepoint() are CAIRN_EINVAL.
  *
  * OVERTAKING. With unaligned checkpoints under load a barrier should not queue behind the records that it
  * overtakes. A channel that can look ahead tells of a barrier as soon as it has arrived behind queued records
