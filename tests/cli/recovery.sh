@@ -31,7 +31,7 @@ supervised()
     rm -f turn
     echo "\$ cairn run$options -- ./turns.sh $(for turn; do echo "'$turn'"; done | tr '\n' ' ')"
     status=0
-    # shellcheck disable=SC2086
+    # shellcheck disable=SC2086,SC2046
     "$CAIRN" run --backoff fixed --delay 1ms --restart 9 $options -- ./turns.sh "$@" >log 2>&1 || status=$?
     sed -E "s/process [0-9]+/process <pid>/; s/after [0-9.]+ (us|ms|s)\b/after <t>/; s/ in [0-9.]+ (us|ms|s)$/ in <t>/
         /runs as process/d; /^Killed$/d; s/ of 9 in/ in/" log
@@ -143,7 +143,7 @@ for order in stop cancel 'cancel -s'; do
         kill -0 $! || { cat said log; exit 99; }
         sleep 0.02
     done
-    # shellcheck disable=SC2086
+    # shellcheck disable=SC2086,SC2046
     cairn $order $([ "$order" = cancel ] || echo saved) >/dev/null || exit 99
     status=0
     wait $! || status=$?
