@@ -103,7 +103,7 @@ until grep -q serves said; do
 done
 supervised --store store -s snapshot -- '"$CAIRN" checkpoint orders >/dev/null && exit 1' "$s 0"
 kill -KILL $earlier
-wait $earlier
+wait $earlier 2>/dev/null
 
 # --- what cannot be told ---
 anew 7
