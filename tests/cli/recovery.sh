@@ -69,7 +69,7 @@ s='exec "$SERVICE" orders'
 # --- whose the snapshot is then ---
 for mode in claim legacy; do
     anew 7
-    supervised --store store -s snapshot --claim-mode $mode -- "$s begin kill" "$s +1 kill" "$s 0"
+    supervised --store store -s snapshot --claim-mode $mode -- "$s begin kill" "$s +1 kill" "$s checkpoint"
     if [ -e snapshot ]; then echo "# the snapshot is there"; else echo "# the snapshot is gone"; fi
 done
 # What it was copied to is long gone when the service crashes, and a script is in between.
@@ -95,6 +95,7 @@ anew 7
 supervised --store store -s snapshot -- 'sh other.sh "$PWD/snapshot" other; '"$s kill" "$s 0"
 # An earlier process of the job commits a last checkpoint before it is fenced off: that is none since.
 anew 7
+: >said
 CAIRN_STORE=store CAIRN_LOCAL_DIR=local-earlier CAIRN_CONTROL_LISTEN=unix "$SERVICE" orders serve >said 2>&1 &
 earlier=$!
 until grep -q serves said; do
@@ -137,7 +138,7 @@ CAIRN_RESTORE_URI=$PWD/snapshot supervised --store store -- "$s kill" "$s 0"
 anew
 export CAIRN_CONTROL_LISTEN=unix
 for order in stop cancel 'cancel -s'; do
-    rm -f said
+    : >said
     "$CAIRN" run --store store -s snapshot -- "$SERVICE" orders +1 checkpoint serve >said 2>log &
     until grep -q serves said; do
         kill -0 $! || { cat said log; exit 99; }
