@@ -347,7 +347,8 @@ static int raise_choice(const struct cli_services *services, const char *wanted,
                         const char *directory, cairn_error **reterr)
 {
     if (services->count == 0) {
-        cli_hint("set the service's control option to \"unix\", or give its address with --job");
+        cli_hint("the service needs `control.listen: unix` and the same CAIRN_RUN_DIR; or give its "
+                 "address with --job");
         return cli_raise(reterr, CAIRN_ENOTFOUND, "no job with a control endpoint runs under '%s'",
                          directory);
     }
