@@ -67,6 +67,10 @@ run cairn checkpoint --job stuck
 # It is named while it holds one up.
 until cairn status stuck | grep -q '^ *total .* waiting$'; do cairn checkpoint -d stuck >/dev/null; done
 run cairn status nobody
+# A process that hangs holds nobody up for long.
+kill -STOP "$service"
+run cairn savepoint --status 1-4 --json | grep '"state"'
+kill -CONT "$service"
 kill -9 "$service"
 wait "$service" 2>/dev/null
 run cairn list --json >list.json

@@ -21,6 +21,7 @@
 #define ANSWER_BYTES_MAX ((size_t)16 << 20)
 #define CONNECT_TIMEOUT_MS 3000L
 #define REQUEST_TIMEOUT_MS 30000L
+#define PROBE_TIMEOUT_MS 5000L /* one process that hangs must not hide the others for long */
 #define TOKEN_BYTES_MAX 256
 
 /* ---- one request ---- */
@@ -83,6 +84,11 @@ static int raise_answer(const struct cli_service *service, long status, struct j
                      service->address, status);
 }
 
+static uint64_t patience_us(const struct cli_service *service)
+{
+    return (service->is_probe ? PROBE_TIMEOUT_MS : REQUEST_TIMEOUT_MS) * 1000;
+}
+
 /* `system` is the errno behind it, 0 if curl knows none. */
 static int raise_transport(const struct cli_service *service, CURLcode result, const char *text,
                            int system, cairn_error **reterr)
@@ -98,7 +104,9 @@ static int raise_transport(const struct cli_service *service, CURLcode result, c
                          system ? strerror(system) : why);
     }
     if (result == CURLE_OPERATION_TIMEDOUT)
-        return cli_raise(reterr, CAIRN_ETIMEOUT, "'%s' does not answer: %s", service->address, why);
+        return cli_raise(reterr, CAIRN_ETIMEOUT,
+                         "'%s' does not answer within %s: its process hangs", service->address,
+                         cli_duration(patience_us(service)).text);
     return cli_raise(reterr, CAIRN_EIO, "talking to '%s' failed: %s", service->address, why);
 }
 
@@ -176,7 +184,7 @@ static int perform(const struct cli_args *args, const struct cli_service *servic
     curl_easy_setopt(curl, CURLOPT_PROXY, "");
     curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http");
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
-    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, REQUEST_TIMEOUT_MS);
+    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)(patience_us(service) / 1000));
     curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, text);
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_body);
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, answer);
@@ -269,7 +277,7 @@ static bool ends_with(const char *text, const char *end)
  * killed. */
 static void try_socket(const struct cli_args *args, const char *path, struct cli_services *services)
 {
-    struct cli_service service = {.address = cli_printf("unix:%s", path)};
+    struct cli_service service = {.address = cli_printf("unix:%s", path), .is_probe = true};
     struct json_object *answer = NULL;
     const char *job = NULL;
     CLI_AUTO_ERROR cairn_error *error = NULL;
@@ -277,6 +285,7 @@ static void try_socket(const struct cli_args *args, const char *path, struct cli
     if (r == 0 && cli_json_get_text(answer, "name", &job, NULL) == 1) {
         service.job = cli_printf("%s", job);
         service.about = json_object_get(answer);
+        service.is_probe = false;
         services->items = cli_grow(services->items, services->count, &services->capacity,
                                    sizeof(*services->items));
         services->items[services->count++] = service;

@@ -10,6 +10,7 @@ struct cli_service {
     char *address;             /* "unix:/path" or "http://host:port" */
     char *job;                 /* NULL: not asked */
     struct json_object *about; /* what /v1/job answered; NULL: not asked */
+    bool is_probe;             /* is not waited for as long: it may be nobody's */
 };
 struct cli_services {
     struct cli_service *items;
@@ -53,7 +54,8 @@ struct json_object *cli_answer_item(struct json_object *object, const char *name
 int cli_request_oldest(const struct cli_args *args, const struct cli_service *service,
                        struct json_object *checkpoints, struct json_object **ret,
                        cairn_error **reterr);
-/* Entry of the same task in another answer's `tasks`, which is likely to be its i-th; NULL: none. */
+/* Entry of the same task in another answer's `tasks`, which is likely to be its i-th; NULL: none.
+ */
 struct json_object *cli_answer_task(struct json_object *other, struct json_object *task, size_t i);
 /* Which part of that snapshot task i of /v1/tasks is at, as a word; "" when it has done its own. */
 const char *cli_task_phase(struct json_object *oldest, struct json_object *task, size_t i);
