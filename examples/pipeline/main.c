@@ -30,7 +30,8 @@ static void print_log(void *context, const cairn_log_line *line)
 int fail(struct pipeline *pipeline, const char *what, cairn_error *error)
 {
     if (!atomic_exchange(&pipeline->stop, true)) /* the first one has the story */
-        fprintf(stderr, "pipeline: %s: %s\n", what, cairn_error_message(error));
+        fprintf(stderr, "pipeline: %s%s%s\n", what, error != NULL ? ": " : "",
+                cairn_error_message(error));
     cairn_error_free(error);
     for (uint32_t i = 0; i < pipeline->options->parallelism; i++)
         if (pipeline->statements[i].in.channel_count > 0)

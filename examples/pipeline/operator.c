@@ -61,6 +61,10 @@ static void on_event(struct node *node, const cairn_event *event)
         if (event->checkpoint_id == node->ending_id) { /* it was the stop: the job goes on */
             node->is_stopping = false;
             atomic_store(&p->is_ending, false);
+            /* What was drained is sent on and cannot be taken back: the state of the newest
+             * checkpoint knows nothing of it. */
+            if (node->is_draining)
+                (void)fail(p, "the stop failed after the input was drained: start again", NULL);
         }
         break;
     case CAIRN_EVENT_NONE:
