@@ -216,15 +216,45 @@ static void abort_id(struct crn_attempt *attempt)
  * Cancelling
  * ------------------------------------------------------------------------------------------ */
 
+/* How likely it is that the others wait for this one, and in which words. A task with a gate that
+ * has no barrier yet waits itself, for whoever feeds it. */
+static int blame(const struct crn_part *part, const char **ret_words)
+{
+    const struct crn_task_runtime *runtime = part->task->runtime;
+    if (part->taken) {
+        *ret_words = "was still uploading";
+        return 2;
+    }
+    if (runtime->capturing) {
+        *ret_words = "was still being captured for an earlier one";
+        return 3;
+    }
+    if (part->task->gate != NULL) {
+        *ret_words = "waited for a barrier in one of its inputs, or did not poll";
+        return 1;
+    }
+    *ret_words = "did not poll in time";
+    return 4;
+}
+
 static void describe_timeout(struct crn_attempt *attempt, cairn_error **ret)
 {
     size_t waiting = 0;
     const struct crn_part *late = NULL;
-    for (size_t i = 0; i < attempt->part_count; i++)
-        if (!attempt->parts[i].acked) {
-            waiting++;
+    const char *late_words = NULL;
+    int most = 0;
+    for (size_t i = 0; i < attempt->part_count; i++) {
+        const char *words;
+        if (attempt->parts[i].acked)
+            continue;
+        waiting++;
+        int rank = blame(&attempt->parts[i], &words);
+        if (rank > most) {
+            most = rank;
             late = &attempt->parts[i];
+            late_words = words;
         }
+    }
     attempt->failed_part = late;
     if (late == NULL) { /* the last one has only just */
         (void)crn_err_fail(ret, CAIRN_ETIMEOUT, NULL,
@@ -236,11 +266,7 @@ static void describe_timeout(struct crn_attempt *attempt, cairn_error **ret)
                        "timed out after %llu ms; %zu of %zu tasks had not acknowledged, one of "
                        "them '%s' subtask %u, which %s",
                        (unsigned long long)attempt->timeout_us / 1000, waiting, attempt->part_count,
-                       late->task->uid, late->task->options.subtask,
-                       late->taken ? "was still uploading"
-                       : late->task->runtime->capturing
-                           ? "was still being captured for an earlier one"
-                           : "did not poll in time");
+                       late->task->uid, late->task->options.subtask, late_words);
 }
 
 /* In the log's words, if nobody gave a reason before. */
