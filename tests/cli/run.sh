@@ -116,7 +116,8 @@ open(path, "wb").write(data)
 PYTHON
 }
 END
-(cd "$work/in" && sh -u -c ". '$work/prelude.sh'; . '$here/$name.sh'" </dev/null) \
+# Signals as they are by themselves: under nohup, say, one is ignored, and a shell cannot change that.
+(cd "$work/in" && env --default-signal sh -u -c ". '$work/prelude.sh'; . '$here/$name.sh'" </dev/null) \
     >"$work/out.raw" 2>"$work/err.raw"
 status=$?
 if [ $status -eq 77 ]; then
