@@ -154,8 +154,7 @@ static int cancel_locked(struct cairn_job *job, cairn_error **reterr)
     if (job->fenced)
         return 0;
     CRN_AUTO_ERROR cairn_error *error = NULL;
-    (void)crn_err_fail(&error, CAIRN_ECANCELED, NULL, "job '%s' was cancelled",
-                       job->name);
+    (void)crn_err_fail(&error, CAIRN_ECANCELED, NULL, "job '%s' was cancelled", job->name);
     (void)crn_ending_begin_locked(job, CRN_ENDING_CANCELLED, error); /* or it has ended already */
     return 0;
 }
