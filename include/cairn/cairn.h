@@ -493,11 +493,11 @@ CAIRN_API CAIRN_MUST_CHECK int cairn_job_metrics(cairn_job *job, char **ret_text
 CAIRN_API const char *cairn_job_control_address(cairn_job *job);
 
 /** Close: abort what is in flight (but a snapshot that every task has acknowledged is still committed),
- * close every task's database, release the job's threads. Takes no final checkpoint. Who waits for a checkpoint gets CAIRN_EABORTED if it was in flight, else
- * CAIRN_ECLOSED; who waits for a savepoint gets CAIRN_ECLOSED, or what cairn_savepoint_wait() says
- * otherwise. A cairn_task_open() in another thread is waited for, its restore included. Task and state
- * handles stay valid memory until cairn_task_close(); every call on them returns CAIRN_ECLOSED. NULL is
- * fine. */
+ * close every task's database, release the job's threads. Takes no final checkpoint. Who waits for a
+ * checkpoint gets CAIRN_EABORTED if it was in flight, else CAIRN_ECLOSED; who waits for a savepoint gets
+ * CAIRN_ECLOSED, or what cairn_savepoint_wait() says otherwise. A cairn_task_open() in another thread is
+ * waited for, its restore included. Task and state handles stay valid memory until cairn_task_close();
+ * every call on them returns CAIRN_ECLOSED. NULL is fine. */
 CAIRN_API void cairn_job_close(cairn_job *job);
 
 /** Parallel instance that owns a key: the key's group (hash of the key modulo max_parallelism)
