@@ -34,7 +34,7 @@
  * Names are unique by epoch, subtask and number within a job. A job that begins anew, or starts
  * from another's snapshot, may come to the same epoch: whatever name is taken is passed over.
  *
- * All in the task's thread. Proved by tests/test_file_sink.c.
+ * All in the task's thread. Proved by tests/test_file_sink*.c.
  */
 #include "base/file.h"
 #include "base/text.h"
