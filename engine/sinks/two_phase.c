@@ -18,7 +18,7 @@
  * Between that and the commit, or between the commit and the next checkpoint, which no longer has
  * it: the restore commits it, perhaps for the second time; that is why commit has to be repeatable.
  *
- * All in the task's thread; no locks. Proved by tests/test_two_phase.c.
+ * All in the task's thread; no locks. Proved by tests/test_two_phase*.c.
  */
 #include "engine/sinks/two_phase.h"
 
