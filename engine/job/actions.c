@@ -16,20 +16,6 @@
 #include "engine/savepoint/savepoint.h"
 #include "engine/status/fields.h"
 
-/* Times that somebody made as long as can be mean: never. */
-static uint64_t us_of_ms(uint64_t ms)
-{
-    return ms > UINT64_MAX / 1000 ? UINT64_MAX : ms * 1000;
-}
-
-static struct crn_attempt *find(struct cairn_job *job, uint64_t id)
-{
-    crn_mutex_lock(&job->lock);
-    struct crn_attempt *attempt = crn_flight_find_locked(job, id);
-    crn_mutex_unlock(&job->lock);
-    return attempt;
-}
-
 /* ------------------------------------------------------------------------------------------ *
  * Beginning
  * ------------------------------------------------------------------------------------------ */
@@ -54,7 +40,7 @@ static void attach_savepoint(struct crn_attempt *attempt, struct crn_savepoint_r
     attempt->savepoint = run;
     attempt->store = run->handle->target.store;
     attempt->prefix = run->name;
-    attempt->timeout_us = us_of_ms(run->handle->timeout_ms);
+    attempt->timeout_us = crn_us_of_ms(run->handle->timeout_ms);
     atomic_store(&run->barriers_left, (unsigned)attempt->part_count);
     for (size_t i = 0; i < attempt->part_count; i++)
         attempt->parts[i].has_base |= crn_attempt_is_dump(attempt); /* which is none */
@@ -72,7 +58,7 @@ static int begin_locked(struct cairn_job *job, const struct crn_action *action,
                             job->lost_task != NULL ? job->lost_task : "a task");
     CRN_TRY(crn_attempt_new_locked(job, action, &attempt, reterr));
     attempt->trigger_time_ms = trigger_time_ms;
-    attempt->timeout_us = us_of_ms(job->options.checkpoint_timeout_ms);
+    attempt->timeout_us = crn_us_of_ms(job->options.checkpoint_timeout_ms);
     if (*run != NULL)
         attach_savepoint(attempt, CRN_TAKE(*run));
     attempt->deadline_us = attempt->timeout_us > UINT64_MAX - attempt->started_us
@@ -333,16 +319,16 @@ void crn_action_carry_out(struct cairn_job *job, const struct crn_action *action
             begin_checkpoint(job, action);
         break;
     case CRN_ACTION_COMMIT:
-        commit(find(job, action->id));
+        commit(crn_flight_find(job, action->id));
         break;
     case CRN_ACTION_COMPLETE:
         crn_outcome_complete(job, action);
         break;
     case CRN_ACTION_CANCEL:
-        cancel(find(job, action->id), action);
+        cancel(crn_flight_find(job, action->id), action);
         break;
     case CRN_ACTION_ABORT:
-        abort_id(find(job, action->id));
+        abort_id(crn_flight_find(job, action->id));
         break;
     case CRN_ACTION_ABORTED:
         crn_outcome_aborted(job, action);

@@ -14,14 +14,6 @@
 
 #include <string.h>
 
-static struct crn_attempt *find(struct cairn_job *job, uint64_t id)
-{
-    crn_mutex_lock(&job->lock);
-    struct crn_attempt *attempt = crn_flight_find_locked(job, id);
-    crn_mutex_unlock(&job->lock);
-    return attempt;
-}
-
 void crn_outcome_settle_waiters(struct cairn_job *job, uint64_t after, uint64_t ticket, int code,
                                 const cairn_error *error)
 {
@@ -171,7 +163,7 @@ static void complete_checkpoint(struct cairn_job *job, struct crn_attempt *attem
 
 void crn_outcome_complete(struct cairn_job *job, const struct crn_action *action)
 {
-    struct crn_attempt *attempt = find(job, action->id);
+    struct crn_attempt *attempt = crn_flight_find(job, action->id);
     if (action->savepoint)
         complete_savepoint(job, attempt);
     else
@@ -197,7 +189,7 @@ void crn_outcome_aborted(struct cairn_job *job, const struct crn_action *action)
 /* The id stands as aborted and no upload runs: nothing can come to need these objects. */
 void crn_outcome_discard(struct cairn_job *job, const struct crn_action *action)
 {
-    struct crn_attempt *attempt = find(job, action->id);
+    struct crn_attempt *attempt = crn_flight_find(job, action->id);
     crn_recorder_over(attempt);
     for (size_t i = 0; i < attempt->uploaded_count && attempt->savepoint == NULL; i++)
         crn_garbage_add(job, attempt->uploaded[i]);
@@ -237,7 +229,7 @@ void crn_outcome_leave(struct cairn_job *job, const struct crn_action *action)
  * the outcome when there is one. */
 void crn_outcome_overdue(struct cairn_job *job, const struct crn_action *action)
 {
-    const struct crn_attempt *attempt = find(job, action->id);
+    const struct crn_attempt *attempt = crn_flight_find(job, action->id);
     CRN_AUTO_ERROR cairn_error *error = NULL;
     int code = attempt->in_doubt ? CAIRN_EUNKNOWN : CAIRN_EUNAVAIL;
     (void)crn_err_fail(&error, code, cairn_error_object(attempt->log_error),
