@@ -18,7 +18,7 @@
  * the same moment as the counts. The results go through a file sink, whose files appear when a
  * checkpoint that holds their lines is complete. And when the service starts again, it reads on
  * from that id: Redis keeps the entries until they are trimmed. So trim only below what `cairn cat
- * -s position` shows; that too much was trimmed is noticed at the start.
+ * -s position` shows (XTRIM orders MINID that); that more was trimmed is noticed at the start.
  *
  * Redis has to keep what it has acknowledged (appendonly yes). A lost connection ends the service:
  * whoever starts it again, `cairn run` for one, starts it from the newest checkpoint.
@@ -166,33 +166,62 @@ static bool parse_id(const char *text, uint64_t ret[2])
     return sscanf(text, "%" SCNu64 "-%" SCNu64 "%n", &ret[0], &ret[1], &n) == 2 && text[n] == 0;
 }
 
-/* What was trimmed cannot be read again. */
+struct stream_info {
+    uint64_t first[2], last[2], deleted[2]; /* ids; deleted: the highest that was, by XDEL */
+};
+
+/* The values of these names in the reply, as far as they are there. */
+static void parse_info(const redisReply *reply, struct stream_info *ret)
+{
+    memset(ret, 0, sizeof *ret);
+    for (size_t i = 0; i + 1 < reply->elements; i += 2) {
+        const redisReply *name = reply->element[i], *value = reply->element[i + 1];
+        if (name->str == NULL)
+            continue;
+        if (strcmp(name->str, "first-entry") == 0 && value->elements > 0)
+            value = value->element[0];
+        uint64_t *id = strcmp(name->str, "first-entry") == 0            ? ret->first
+                       : strcmp(name->str, "last-generated-id") == 0    ? ret->last
+                       : strcmp(name->str, "max-deleted-entry-id") == 0 ? ret->deleted
+                                                                        : NULL;
+        if (id != NULL && value->str != NULL)
+            (void)parse_id(value->str, id);
+    }
+}
+
+static bool is_above(const uint64_t a[2], const uint64_t b[2])
+{
+    return a[0] > b[0] || (a[0] == b[0] && a[1] > b[1]);
+}
+
+/* What was trimmed cannot be read again. Trimming takes the lowest ids, so as long as the last
+ * entry that counts is there, or one below it, none behind it was taken. */
 static int check_trimmed(const struct service *s)
 {
-    uint64_t at[2], gone[2] = {0, 0};
+    static const uint64_t nothing[2] = {0, 0};
+    struct stream_info info = {0};
+    uint64_t at[2] = {0, 0};
     redisReply *reply = redisCommand(s->redis, "XINFO STREAM %s", s->stream);
     bool is_missing = reply != NULL && reply->type == REDIS_REPLY_ERROR &&
-                      strstr(reply->str, "no such key") != NULL; /* nobody has ordered so far */
-    if (reply == NULL || (reply->type != REDIS_REPLY_ARRAY && !is_missing)) {
-        int r = fail_redis(s, reply);
-        freeReplyObject(reply);
-        return r;
-    }
-    for (size_t i = 0; !is_missing && i + 1 < reply->elements; i += 2) {
-        const redisReply *name = reply->element[i], *value = reply->element[i + 1];
-        if (name->str != NULL && value->str != NULL &&
-            strcmp(name->str, "max-deleted-entry-id") == 0)
-            (void)parse_id(value->str, gone);
-    }
+                      strstr(reply->str, "no such key") != NULL; /* nobody has ordered so far? */
+    int r = reply == NULL || (reply->type != REDIS_REPLY_ARRAY && !is_missing)
+                ? fail_redis(s, reply)
+                : 0;
+    if (r == 0 && !is_missing)
+        parse_info(reply, &info);
     freeReplyObject(reply);
-    if (parse_id(s->id, at) && (gone[0] > at[0] || (gone[0] == at[0] && gone[1] > at[1]))) {
-        fprintf(stderr,
-                "redis-stream: entries up to %" PRIu64 "-%" PRIu64
-                " were trimmed, and those behind %s were not read yet\n",
-                gone[0], gone[1], s->id);
-        return -1;
-    }
-    return 0;
+    (void)parse_id(s->id, at); /* if it is none, XREAD says so */
+    if (r < 0 || !is_above(at, nothing))
+        return r; /* the first start takes what there is */
+    const bool is_empty = !is_above(info.first, nothing);
+    if (!is_missing && !is_above(info.deleted, at) &&
+        !(is_empty ? is_above(info.last, at) : is_above(info.first, at)))
+        return 0;
+    fprintf(stderr,
+            "redis-stream: entries of '%s' behind %s were trimmed or deleted before they were "
+            "read\n",
+            s->stream, s->id);
+    return -1;
 }
 
 /* --- orders --- */
@@ -270,13 +299,15 @@ static int end_or_fail(struct service *s, int code, cairn_error *error)
  */
 static int poll_task(struct service *s)
 {
-    cairn_event event;
+    cairn_event event = {0};
     cairn_error *error = NULL;
     int r = cairn_task_poll(s->task, &event, &error);
+    const uint64_t id = event.checkpoint_id;
     bool waits = r == 0 && event.type == CAIRN_EVENT_STOPPING;
     while (r == 0 && waits) {
         r = cairn_task_wait(s->task, 1000, &event, &error);
-        waits = event.type != CAIRN_EVENT_STOPPED && event.type != CAIRN_EVENT_ABORTED;
+        waits = event.type != CAIRN_EVENT_STOPPED &&
+                (event.type != CAIRN_EVENT_ABORTED || event.checkpoint_id != id);
     }
     if (r < 0)
         return end_or_fail(s, r, error);

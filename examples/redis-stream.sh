@@ -94,4 +94,16 @@ sort -n expected | cmp - actual || give_up "the results are not those of the str
 "$build/tools/cairn" cat -s total snapshots | sed -E 's/.*"(.*)" = (.*)/\1 \2/' | sort >stored
 sort totals | cmp - stored || give_up "the totals are not those of the stream"
 [ "$(wc -l <actual)" = "$orders" ] || give_up "there are not $orders results"
+
+# Below the position the stream may be trimmed; entries that were not read are missed at the next start.
+again()
+{
+    "$build/examples/redis-stream" --redis "$work/redis.sock" --stream orders --results "$work/results" >out 2>log
+}
+redis-cli -s redis.sock xtrim orders MINID "$orders" >/dev/null
+again || give_up "it does not go on behind what it has read"
+redis-cli -s redis.sock xadd orders '*' user late amount 1 >/dev/null
+redis-cli -s redis.sock xtrim orders MAXLEN "$((RANDOM % 2))" >/dev/null # `end` is among what goes
+again && give_up "it goes on, though unread entries were trimmed"
+grep -q "behind $orders-0 were trimmed" log || give_up "it does not say what was trimmed"
 echo "seed $seed: $orders orders, killed $killed times, every result once, in $(find results -name '*.txt' | wc -l) files"

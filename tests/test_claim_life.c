@@ -14,6 +14,7 @@
 #include <string.h>
 
 static char said[8192]; /* warnings, a line each */
+static char noted[512]; /* the last source that was passed over */
 
 static void hear(void *context, const cairn_log_line *line)
 {
@@ -21,6 +22,8 @@ static void hear(void *context, const cairn_log_line *line)
     (void)context;
     if (line->level == CAIRN_LOG_WARNING)
         (void)snprintf(said + n, sizeof said - n, "%s\n", line->message);
+    if (line->level == CAIRN_LOG_INFO && strstr(line->message, "passed over") != NULL)
+        (void)snprintf(noted, sizeof noted, "%s", line->message);
 }
 
 /* Job "src" has two checkpoints, the newer of which is also savepoint SAVEPOINT. */
@@ -261,8 +264,13 @@ START_TEST(test_own_progress_that_is_dropped)
     ck_assert_ptr_nonnull(strstr(said, "restore_only_if_new would keep it"));
     said[0] = '\0';
     f.options.restore_only_if_new = 1;
+    ck_assert_str_eq(noted, "");
     open_only("target");
     ck_assert_str_eq(said, "");
+    ck_assert_ptr_nonnull(strstr(noted, "'src' is passed over"));
+    noted[0] = '\0';
+    open_only("another"); /* which has nothing of its own */
+    ck_assert_str_eq(noted, "");
 }
 END_TEST
 

@@ -73,16 +73,11 @@ static void teardown(void)
     fixture_done(&f);
 }
 
-static void open_job(void)
-{
-    ck_ok(subject_open(&f, "job", &s, reterr));
-}
-
 /* Two complete checkpoints: 2 and 3 of a job that starts for the first time. */
 static void open_with_base(void)
 {
     cairn_checkpoint_info info = CAIRN_CHECKPOINT_INFO_INIT;
-    open_job();
+    ck_ok(subject_open(&f, "job", &s, reterr));
     for (int i = 0; i < 2; i++) {
         oracle_mutate(&now, &s, &random_state, 40);
         ck_ok(subject_checkpoint(&s, false, &info, reterr));
@@ -145,19 +140,28 @@ static void wait_captured(uint64_t id)
     }
 }
 
-/* The next checkpoint, of changed state, is in flight and cannot end before it is released. */
-static uint64_t begin(bool full)
+/* The next checkpoint will be of changed state, and will not end before it is released. */
+static void change_and_hold(void)
 {
-    cairn_trigger_options options = CAIRN_TRIGGER_OPTIONS_INIT;
-    options.full = full;
     last++;
     gate_hold(gate, last);
     oracle_mutate(&now, &s, &random_state, 12);
     at[last] = now;
-    ck_ok(cairn_job_trigger(s.job, &options, reterr));
+}
+
+static void wait_in_flight(void)
+{
     take_barriers(last);
     wait_captured(last);
     gate_wait_held(gate, last, SUBJECT_TASKS);
+}
+
+static uint64_t begin(bool full)
+{
+    const cairn_trigger_options options = {.struct_size = sizeof options, .full = full};
+    change_and_hold();
+    ck_ok(cairn_job_trigger(s.job, &options, reterr));
+    wait_in_flight();
     return last;
 }
 
@@ -377,19 +381,9 @@ static void *ask_main(void *arg)
 static void ask(struct asker *asker)
 {
     *asker = (struct asker){.info = CAIRN_CHECKPOINT_INFO_INIT};
-    last++;
-    gate_hold(gate, last);
-    oracle_mutate(&now, &s, &random_state, 12);
-    at[last] = now;
+    change_and_hold();
     ck_ok(crn_thread_start(&asker->thread, "test-asker", ask_main, asker, reterr));
-    take_barriers(last);
-    wait_captured(last);
-    gate_wait_held(gate, last, SUBJECT_TASKS);
-}
-
-static void answered(struct asker *asker)
-{
-    ck_assert_int_eq(pthread_join(asker->thread, NULL), 0);
+    wait_in_flight();
 }
 
 /* The newer one is faster. The older is no failure; who asked for it gets the newer. */
@@ -405,15 +399,15 @@ START_TEST(test_a_newer_one_is_faster)
     gate_release(gate, id);
     poll_until(&aborted, id - 1);
     poll_until(&completed, id);
-    answered(&newer);
-    answered(&older);
+    ck_assert_int_eq(pthread_join(newer.thread, NULL), 0);
+    ck_assert_int_eq(pthread_join(older.thread, NULL), 0);
     ck_assert_int_eq(newer.r, 0);
     ck_assert_int_eq(older.r, 0);
     ck_assert_uint_eq(newer.info.id, id);
     ck_assert_uint_eq(older.info.id, id);
     check_record(id - 1, CAIRN_RECORD_ABORTED, "subsumed by checkpoint 5");
     check_record(id, CAIRN_RECORD_CHECKPOINT, "");
-    ck_assert_ptr_nonnull(strstr(log_text, "subsumed by checkpoint 5"));
+    ck_assert_ptr_nonnull(strstr(log_text, "3 checkpoint 4 of job 'job' was aborted: subsumed"));
     ck_assert_int_eq(cairn_job_get_state(s.job), CAIRN_JOB_RUNNING);
     gate_release(gate, id - 1); /* it still had uploads */
     check_end();

@@ -18,17 +18,13 @@ static struct fixture f;
 static void setup(void)
 {
     fixture_init(&f, false);
-    f.options.unaligned = 1;
+    rig_set_unaligned(&f, 0);
 }
 
 static void teardown(void)
 {
     fixture_done(&f);
 }
-
-#define VALUES(...) ((const int64_t[]){__VA_ARGS__, -1})
-
-static const cairn_gate_options plain = CAIRN_GATE_OPTIONS_INIT;
 
 /* ------------------------------------------------------------------------------------------ *
  * Another parallelism

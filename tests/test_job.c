@@ -315,6 +315,27 @@ START_TEST(test_a_task_that_never_polls_times_the_attempt_out)
 }
 END_TEST
 
+/* A task with a gate that has no barrier waits itself: it is the source that hangs. */
+START_TEST(test_a_timeout_blames_who_is_waited_for)
+{
+    const cairn_gate_options inputs = {.struct_size = sizeof inputs, .channel_count = 1};
+    cairn_job *job;
+    cairn_task *source, *fed;
+    cairn_gate *gate;
+    f.options.checkpoint_timeout_ms = 60;
+    ck_ok(fixture_open_job(&f, "job", &job, reterr));
+    ck_ok(cairn_task_open(job, "source", NULL, &source, reterr));
+    ck_ok(cairn_task_open(job, "fed", NULL, &fed, reterr));
+    ck_ok(cairn_gate_open(fed, &inputs, &gate, reterr));
+    ck_ok(cairn_job_start(job, reterr));
+    ck_fails(cairn_job_checkpoint(job, NULL, NULL, reterr), CAIRN_EABORTED,
+             "one of them 'source' subtask 0, which did not poll in time");
+    cairn_job_close(job);
+    cairn_task_close(source);
+    cairn_task_close(fed);
+}
+END_TEST
+
 START_TEST(test_an_upload_that_fails_aborts_and_cleans_up)
 {
     struct oracle oracle;
@@ -484,6 +505,7 @@ int main(void)
     tcase_add_test(tcase, test_events_that_are_not_fetched);
     tcase_add_test(tcase, test_a_taken_barrier_is_told_its_outcome);
     tcase_add_test(tcase, test_a_task_that_never_polls_times_the_attempt_out);
+    tcase_add_test(tcase, test_a_timeout_blames_who_is_waited_for);
     tcase_add_test(tcase, test_an_upload_that_fails_aborts_and_cleans_up);
     tcase_add_test(tcase, test_a_commit_in_doubt_is_never_given_up);
     tcase_add_test(tcase, test_gc_in_mid_checkpoint_costs_one_attempt);

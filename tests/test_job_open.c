@@ -90,6 +90,47 @@ START_TEST(test_options_that_contradict_or_lack)
 END_TEST
 
 /* Without the seam by which tests choose theirs. */
+/* Settings of checkpoints, in pairs that contradict each other and beyond what there is. */
+START_TEST(test_checkpoints_that_cannot_be_as_asked)
+{
+    static const struct {
+        cairn_job_options options;
+        const char *why;
+    } bad[] = {
+        {{.max_concurrent = 9}, "max_concurrent is 9, at most 8"},
+        {{.checkpoint_mode = (cairn_checkpoint_mode)2}, "no checkpoint mode 2"},
+        {{.on_cancel = (cairn_retention)2}, "on_cancel is 2"},
+        {{.on_failure = (cairn_retention)-1}, "on_failure -1"},
+        {{.unaligned = 1, .checkpoint_mode = CAIRN_AT_LEAST_ONCE}, "unaligned needs exactly once"},
+        {{.unaligned = 1, .max_concurrent = 2}, "unaligned needs max_concurrent 1, not 2"},
+        {{.aligned_timeout_ms = 1}, "needs unaligned"},
+    };
+    static const cairn_job_options good[] = {
+        {.max_concurrent = 8, .checkpoint_mode = CAIRN_AT_LEAST_ONCE},
+        {.unaligned = 1, .max_concurrent = 1, .aligned_timeout_ms = UINT64_MAX},
+        {.tolerable_failures = CAIRN_TOLERATE_NONE, .full_every = 1, .on_cancel = CAIRN_DELETE},
+    };
+    cairn_job *job = NULL;
+    cairn_job_options options;
+    const cairn_job_options mine = f.options;
+    for (size_t i = 0; i < CRN_COUNT(bad) + CRN_COUNT(good); i++) {
+        bool is_bad = i < CRN_COUNT(bad);
+        options = is_bad ? bad[i].options : good[i - CRN_COUNT(bad)];
+        options.struct_size = sizeof options;
+        options.store = mine.store;
+        options.local_dir = mine.local_dir;
+        f.options = options;
+        if (is_bad) {
+            ck_fails(fixture_open_job(&f, "job", &job, reterr), CAIRN_EINVAL, bad[i].why);
+            ck_assert_uint_eq(store_count(f.store, ""), 0); /* nothing was begun */
+            continue;
+        }
+        ck_ok(fixture_open_job(&f, "job", &job, reterr));
+        cairn_job_close(job);
+    }
+}
+END_TEST
+
 START_TEST(test_the_state_backend_is_chosen_by_name)
 {
     static const char *const names[] = {NULL, "rocksdb", "heap"};
@@ -550,6 +591,7 @@ int main(void)
     add_to_both(tcase);
     tcase_add_test(tcase, test_names);
     tcase_add_test(tcase, test_options_that_contradict_or_lack);
+    tcase_add_test(tcase, test_checkpoints_that_cannot_be_as_asked);
     tcase_add_test(tcase, test_the_state_backend_is_chosen_by_name);
     tcase_add_test(tcase, test_a_local_directory_has_one_job);
     tcase_add_test(tcase, test_a_local_directory_without_the_mark);

@@ -327,7 +327,10 @@ static const struct {
     {"store: {\n", "line 1, column 1: this has one value"},
     {"{store: a\n", "line 2, column 1: "},
     {"store: 'a\n", "line "},
-    {"\tstore: a\n", "line 1, column 1: "},
+    {"\tstore: a\n", "line 1, column 1: blanks indent a line, not tabs"},
+    {"checkpoint:\n\tinterval: 1s\n", "line 2, column 1: blanks indent a line, not tabs"},
+    {"checkpoint:\n  interval: 1s\n  \tretained: 2\n", "blanks indent a line, not tabs"},
+    {"@\n\tx\n", "line 1, column 1: found character"},
     {"store: a\xff\n", "byte 9: "},
 };
 
@@ -508,7 +511,7 @@ START_TEST(misuse)
 }
 END_TEST
 
-/* The table below "## Settings": name, value, default, meaning. */
+/* The table below "## Settings", up to the next heading: name, value, default, meaning. */
 START_TEST(manual_has_the_list)
 {
     CRN_AUTO_FREE uint8_t *data = NULL;
@@ -520,7 +523,7 @@ START_TEST(manual_has_the_list)
     ck_assert_ptr_nonnull(line);
     char *rest = line + 1;
     (void)strsep(&rest, "\n");
-    while ((line = strsep(&rest, "\n")) != NULL && strncmp(line, "## ", 3) != 0) {
+    while ((line = strsep(&rest, "\n")) != NULL && strncmp(line, "##", 2) != 0) {
         char expected[512];
         const cairn_setting_info *info = cairn_setting_at(i);
         if (strncmp(line, "| `", 3) != 0)

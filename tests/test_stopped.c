@@ -254,9 +254,19 @@ START_TEST(only_if_new_goes_on_from_it)
     ck_ok(subject_open(&f, "heir", &s, reterr));
     check_has(&oracle);
     subject_close(&s);
+    f.options.prefer_checkpoint = 1; /* it has none: back to where it came from */
+    ck_ok(subject_open(&f, "heir", &s, reterr));
+    check_has(&first);
+    subject_close(&s);
+    f.options.prefer_checkpoint = 0;
     f.options.restore_only_if_new = 0;
     ck_ok(subject_open(&f, "heir", &s, reterr));
     check_has(&first);
+    subject_close(&s);
+    ck_ok(crn_file_remove_tree(saved, reterr));
+    f.options.restore_only_if_new = 1;
+    ck_fails(subject_open(&f, "heir", &s, reterr), CAIRN_ENOTFOUND,
+             "prefer_checkpoint to start again from what restore_uri");
 }
 END_TEST
 

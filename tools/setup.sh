@@ -56,11 +56,33 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 export DEBIAN_FRONTEND=noninteractive
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+
+# Some packages bring a server, of which only the program is wanted: it is neither started now nor at the
+# next boot. Debian asks policy-rc.d before it starts one.
+policy=/usr/sbin/policy-rc.d
+made_policy=false
+clean_up()
+{
+    rm -f "$log"
+    ! $made_policy || "${as_root[@]}" rm -f "$policy"
+}
+trap clean_up EXIT
+if [ ! -e "$policy" ]; then
+    printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
+    made_policy=true
+    "${as_root[@]}" chmod 755 "$policy"
+fi
 if ! { "${as_root[@]}" apt-get update &&
        "${as_root[@]}" apt-get install --yes --no-install-recommends "${missing[@]}"; } \
        >"$log" 2>&1; then
     tail -n 20 "$log" >&2
     echo "setup: apt-get could not install: ${missing[*]}" >&2
     exit 1
+fi
+if [ -d /run/systemd/system ]; then
+    for package in "${missing[@]}"; do
+        case $package in
+        prometheus | redis-server) "${as_root[@]}" systemctl disable --quiet "$package" || true ;;
+        esac
+    done
 fi

@@ -10,6 +10,7 @@
  */
 #include "engine/gate/gate.h"
 
+#include "engine/job/barrier.h"
 #include "engine/options.h"
 
 #define MAX_IN_FLIGHT_DEFAULT (64u << 20)
@@ -147,6 +148,7 @@ static int check_channel(const struct cairn_gate *gate, uint32_t channel, cairn_
     const struct cairn_task *task = gate->task;
     if (!atomic_load(&task->open))
         return fail_closed(task, reterr);
+    CRN_TRY(crn_task_check_outside(task, reterr));
     if (channel >= gate->alignment.channel_count)
         return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
                             "operator '%s' subtask %u: its gate has no channel %u, only %u",

@@ -89,7 +89,8 @@ void crn_gate_taken(struct cairn_gate *gate, struct crn_part *part, uint64_t beg
 void crn_gate_not_taken(struct cairn_gate *gate, uint64_t id);
 
 /* part.c */
-/* The part is not finished before crn_gate_hand_over() or crn_gate_abandon(). */
+/* The part is not finished before crn_gate_hand_over() or crn_gate_abandon(), unless its attempt is
+ * over. */
 void crn_gate_attach(struct cairn_gate *gate, struct crn_part *part);
 /* All records in flight are known: into the checkpoint with them. */
 void crn_gate_hand_over(struct cairn_gate *gate);

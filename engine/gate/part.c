@@ -22,9 +22,13 @@
 void crn_gate_attach(struct cairn_gate *gate, struct crn_part *part)
 {
     struct cairn_job *job = gate->task->job;
-    atomic_fetch_add(&part->uploads_left, 1);
     crn_mutex_lock(&job->lock);
-    gate->logging = part;
+    /* Of one that was cancelled meanwhile the driver has forgotten the gates: it ends without
+     * them. */
+    if (!atomic_load(&part->attempt->cancelled)) {
+        atomic_fetch_add(&part->uploads_left, 1);
+        gate->logging = part;
+    }
     crn_mutex_unlock(&job->lock);
 }
 

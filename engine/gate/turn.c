@@ -239,11 +239,13 @@ void crn_gate_sync(struct cairn_gate *gate)
 static void collect_channel(struct cairn_gate *gate, uint32_t channel)
 {
     cairn_error *error = NULL;
+    gate->task->inside = "collect";
     gate->is_collecting = true;
     gate->collecting_channel = channel;
     gate->collect_code = 0;
     int r = gate->options.collect(gate->options.context, gate, channel, &gate->log_barrier);
     gate->is_collecting = false;
+    gate->task->inside = NULL;
     if (r >= 0)
         r = gate->collect_code;
     if (r >= 0) {

@@ -14,20 +14,7 @@
 #include "engine/gate/gate.h"
 #include "engine/job/ending.h"
 #include "engine/savepoint/savepoint.h"
-
-/* Times that somebody made as long as can be mean: never. */
-static uint64_t us_of_ms(uint64_t ms)
-{
-    return ms > UINT64_MAX / 1000 ? UINT64_MAX : ms * 1000;
-}
-
-static struct crn_attempt *find(struct cairn_job *job, uint64_t id)
-{
-    crn_mutex_lock(&job->lock);
-    struct crn_attempt *attempt = crn_flight_find_locked(job, id);
-    crn_mutex_unlock(&job->lock);
-    return attempt;
-}
+#include "engine/status/fields.h"
 
 /* ------------------------------------------------------------------------------------------ *
  * Beginning
@@ -40,7 +27,10 @@ static void begin_failed(struct cairn_job *job, const struct crn_action *action,
     CRN_AUTO_ERROR cairn_error *error = NULL;
     (void)crn_err_fail(&error, CAIRN_EABORTED, NULL, "checkpoint %llu of job '%s' cannot begin: %s",
                        (unsigned long long)action->id, job->name, cairn_error_message(why));
-    crn_log_write(&job->log, CAIRN_LOG_ERROR, "checkpoint", "%s", cairn_error_message(error));
+    crn_tell(&job->log, CAIRN_LOG_ERROR, "checkpoint",
+             CRN_FACTS(.told = CRN_TOLD_SNAPSHOT_NOT_BEGUN, .kind = "checkpoint",
+                       .checkpoint_id = action->id, .error = why),
+             "%s", cairn_error_message(error));
     crn_outcome_settle_waiters(job, action->after_ticket, action->ticket, CAIRN_EABORTED, error);
     crn_driver_result(job, CRN_EVENT_BEGIN_FAILED, action->id);
 }
@@ -50,7 +40,7 @@ static void attach_savepoint(struct crn_attempt *attempt, struct crn_savepoint_r
     attempt->savepoint = run;
     attempt->store = run->handle->target.store;
     attempt->prefix = run->name;
-    attempt->timeout_us = us_of_ms(run->handle->timeout_ms);
+    attempt->timeout_us = crn_us_of_ms(run->handle->timeout_ms);
     atomic_store(&run->barriers_left, (unsigned)attempt->part_count);
     for (size_t i = 0; i < attempt->part_count; i++)
         attempt->parts[i].has_base |= crn_attempt_is_dump(attempt); /* which is none */
@@ -68,7 +58,7 @@ static int begin_locked(struct cairn_job *job, const struct crn_action *action,
                             job->lost_task != NULL ? job->lost_task : "a task");
     CRN_TRY(crn_attempt_new_locked(job, action, &attempt, reterr));
     attempt->trigger_time_ms = trigger_time_ms;
-    attempt->timeout_us = us_of_ms(job->options.checkpoint_timeout_ms);
+    attempt->timeout_us = crn_us_of_ms(job->options.checkpoint_timeout_ms);
     if (*run != NULL)
         attach_savepoint(attempt, CRN_TAKE(*run));
     attempt->deadline_us = attempt->timeout_us > UINT64_MAX - attempt->started_us
@@ -104,9 +94,11 @@ static void begin_checkpoint(struct cairn_job *job, const struct crn_action *act
     if (begin(job, action, &none, &no_obstacle, &error) < 0)
         begin_failed(job, action, error);
     else
-        crn_log_write(&job->log, CAIRN_LOG_DEBUG, "checkpoint",
-                      "job '%s': checkpoint %llu begins%s", job->name,
-                      (unsigned long long)action->id, action->full ? " (full)" : "");
+        crn_tell(&job->log, CAIRN_LOG_DEBUG, "checkpoint",
+                 CRN_FACTS(.told = CRN_TOLD_SNAPSHOT_BEGUN, .kind = "checkpoint",
+                           .checkpoint_id = action->id),
+                 "job '%s': checkpoint %llu begins%s", job->name, (unsigned long long)action->id,
+                 action->full ? " (full)" : "");
 }
 
 static void begin_savepoint(struct cairn_job *job, const struct crn_action *action)
@@ -119,13 +111,17 @@ static void begin_savepoint(struct cairn_job *job, const struct crn_action *acti
     r = run == NULL ? crn_err_move(&error, &obstacle, r)
                     : begin(job, action, &run, &obstacle, &error);
     if (r == 0) {
-        crn_log_write(&job->log, CAIRN_LOG_DEBUG, "savepoint", "job '%s': savepoint %llu begins",
-                      job->name, (unsigned long long)action->id);
+        crn_tell(&job->log, CAIRN_LOG_DEBUG, "savepoint",
+                 CRN_FACTS(.told = CRN_TOLD_SNAPSHOT_BEGUN, .kind = "savepoint",
+                           .checkpoint_id = action->id),
+                 "job '%s': savepoint %llu begins", job->name, (unsigned long long)action->id);
         return;
     }
-    crn_log_write(&job->log, CAIRN_LOG_ERROR, "savepoint",
-                  "job '%s': savepoint %llu cannot begin: %s", job->name,
-                  (unsigned long long)action->id, cairn_error_message(error));
+    crn_tell(&job->log, CAIRN_LOG_ERROR, "savepoint",
+             CRN_FACTS(.told = CRN_TOLD_SNAPSHOT_NOT_BEGUN, .kind = "savepoint",
+                       .checkpoint_id = action->id, .error = error),
+             "job '%s': savepoint %llu cannot begin: %s", job->name, (unsigned long long)action->id,
+             cairn_error_message(error));
     crn_savepoint_give_up(job, handle, run, action->id, error);
     crn_driver_result(job, CRN_EVENT_BEGIN_FAILED, action->id);
 }
@@ -137,10 +133,12 @@ static void begin_savepoint(struct cairn_job *job, const struct crn_action *acti
 /* The log cannot be told the outcome now: it is tried again, and waiters may have to hear why. */
 static void keep_log_error(struct crn_attempt *attempt, cairn_error **error)
 {
-    crn_log_write(&attempt->job->log, CAIRN_LOG_WARNING, crn_outcome_word(attempt),
-                  "job '%s': the outcome of %s %llu is not in the log yet, trying again: %s",
-                  attempt->job->name, crn_outcome_word(attempt), (unsigned long long)attempt->id,
-                  cairn_error_message(*error));
+    crn_tell(&attempt->job->log, CAIRN_LOG_WARNING, crn_outcome_word(attempt),
+             CRN_FACTS(.told = CRN_TOLD_OUTCOME_NOT_WRITTEN, .kind = crn_outcome_word(attempt),
+                       .checkpoint_id = attempt->id, .error = *error),
+             "job '%s': the outcome of %s %llu is not in the log yet, trying again: %s",
+             attempt->job->name, crn_outcome_word(attempt), (unsigned long long)attempt->id,
+             cairn_error_message(*error));
     cairn_error_free(attempt->log_error);
     attempt->log_error = CRN_TAKE(*error);
 }
@@ -204,26 +202,57 @@ static void abort_id(struct crn_attempt *attempt)
  * Cancelling
  * ------------------------------------------------------------------------------------------ */
 
+/* How likely it is that the others wait for this one, and in which words. A task with a gate that
+ * has no barrier yet waits itself, for whoever feeds it. */
+static int blame(const struct crn_part *part, const char **ret_words)
+{
+    const struct crn_task_runtime *runtime = part->task->runtime;
+    if (part->taken) {
+        *ret_words = "was still uploading";
+        return 2;
+    }
+    if (runtime->capturing) {
+        *ret_words = "was still being captured for an earlier one";
+        return 3;
+    }
+    if (part->task->gate != NULL) {
+        *ret_words = "waited for a barrier in one of its inputs, or did not poll";
+        return 1;
+    }
+    *ret_words = "did not poll in time";
+    return 4;
+}
+
 static void describe_timeout(struct crn_attempt *attempt, cairn_error **ret)
 {
     size_t waiting = 0;
     const struct crn_part *late = NULL;
-    for (size_t i = 0; i < attempt->part_count; i++)
-        if (!attempt->parts[i].acked) {
-            waiting++;
+    const char *late_words = NULL;
+    int most = 0;
+    for (size_t i = 0; i < attempt->part_count; i++) {
+        const char *words;
+        if (attempt->parts[i].acked)
+            continue;
+        waiting++;
+        int rank = blame(&attempt->parts[i], &words);
+        if (rank > most) {
+            most = rank;
             late = &attempt->parts[i];
+            late_words = words;
         }
+    }
     attempt->failed_part = late;
+    if (late == NULL) { /* the last one has only just */
+        (void)crn_err_fail(ret, CAIRN_ETIMEOUT, NULL,
+                           "timed out after %llu ms, right before the last task acknowledged",
+                           (unsigned long long)attempt->timeout_us / 1000);
+        return;
+    }
     (void)crn_err_fail(ret, CAIRN_ETIMEOUT, NULL,
                        "timed out after %llu ms; %zu of %zu tasks had not acknowledged, one of "
                        "them '%s' subtask %u, which %s",
                        (unsigned long long)attempt->timeout_us / 1000, waiting, attempt->part_count,
-                       late != NULL ? late->task->uid : "",
-                       late != NULL ? late->task->options.subtask : 0,
-                       late != NULL && late->taken ? "was still uploading"
-                       : late != NULL && late->task->runtime->capturing
-                           ? "was still being captured for an earlier one"
-                           : "did not poll in time");
+                       late->task->uid, late->task->options.subtask, late_words);
 }
 
 /* In the log's words, if nobody gave a reason before. */
@@ -242,6 +271,7 @@ static void describe_reason_locked(struct crn_attempt *attempt, const struct crn
                            (unsigned long long)action->by);
         break;
     case CRN_CANCEL_CLOSING:
+        attempt->ends_with_job = true;
         if (job->end_error != NULL)
             attempt->error = crn_err_copy(job->end_error);
         else
@@ -289,16 +319,16 @@ void crn_action_carry_out(struct cairn_job *job, const struct crn_action *action
             begin_checkpoint(job, action);
         break;
     case CRN_ACTION_COMMIT:
-        commit(find(job, action->id));
+        commit(crn_flight_find(job, action->id));
         break;
     case CRN_ACTION_COMPLETE:
         crn_outcome_complete(job, action);
         break;
     case CRN_ACTION_CANCEL:
-        cancel(find(job, action->id), action);
+        cancel(crn_flight_find(job, action->id), action);
         break;
     case CRN_ACTION_ABORT:
-        abort_id(find(job, action->id));
+        abort_id(crn_flight_find(job, action->id));
         break;
     case CRN_ACTION_ABORTED:
         crn_outcome_aborted(job, action);

@@ -44,17 +44,24 @@ static int enter_database(struct crn_part *part, cairn_error **reterr)
                    : task->db->ops->barrier(task->db, &part->barrier, reterr);
 }
 
+int crn_barrier_call_service(struct cairn_task *task, uint64_t checkpoint_id, cairn_error **reterr)
+{
+    const cairn_task_options *o = &task->options;
+    if (o->before_barrier == NULL)
+        return 0;
+    task->inside = "before_barrier";
+    int r = o->before_barrier(o->context, task, checkpoint_id);
+    task->inside = NULL;
+    return r >= 0
+               ? 0
+               : crn_err_fail(reterr, r, NULL, "the service's before_barrier declined with %s (%d)",
+                              cairn_error_name(r), r);
+}
+
 static int take(struct crn_part *part, cairn_error **reterr)
 {
     struct cairn_task *task = part->task;
-    const cairn_task_options *o = &task->options;
-    if (o->before_barrier != NULL) {
-        int r = o->before_barrier(o->context, task, part->attempt->id);
-        if (r < 0)
-            return crn_err_fail(reterr, r, NULL,
-                                "the service's before_barrier declined with %s (%d)",
-                                cairn_error_name(r), r);
-    }
+    CRN_TRY(crn_barrier_call_service(task, part->attempt->id, reterr));
     if (task->gate != NULL)
         CRN_TRY(crn_gate_prepare(task->gate, part, reterr));
     CRN_TRY(crn_participants_barrier(task, part->attempt->id, reterr));

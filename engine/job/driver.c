@@ -20,12 +20,6 @@
 /* A capture mostly waits for a flush: as many threads as tasks, within reason. */
 #define CAPTURE_THREADS_MAX 32u
 
-/* Times that somebody made as long as can be mean: never. */
-static uint64_t us_of_ms(uint64_t ms)
-{
-    return ms > UINT64_MAX / 1000 ? UINT64_MAX : ms * 1000;
-}
-
 void crn_driver_result(struct cairn_job *job, enum crn_event_kind kind, uint64_t id)
 {
     struct crn_coordinator_event *to = &job->results[job->result_count];
@@ -106,7 +100,7 @@ static bool next_fact(struct cairn_job *job, struct crn_coordinator_event *ret)
     }
     if (job->savepoints != NULL && !job->coordinator.savepoint_waits && !ends) {
         ret->kind = CRN_EVENT_SAVEPOINT;
-        ret->timeout_us = us_of_ms(job->savepoints->timeout_ms);
+        ret->timeout_us = crn_us_of_ms(job->savepoints->timeout_ms);
         ret->stop = job->savepoints->stop;
         return true;
     }
@@ -170,9 +164,9 @@ static void *driver_main(void *arg)
 static struct crn_coordinator_settings settings_of(const cairn_job_options *o)
 {
     return (struct crn_coordinator_settings){
-        .interval_us = us_of_ms(o->checkpoint_interval_ms),
-        .timeout_us = us_of_ms(o->checkpoint_timeout_ms),
-        .min_pause_us = us_of_ms(o->min_pause_ms),
+        .interval_us = crn_us_of_ms(o->checkpoint_interval_ms),
+        .timeout_us = crn_us_of_ms(o->checkpoint_timeout_ms),
+        .min_pause_us = crn_us_of_ms(o->min_pause_ms),
         .max_concurrent = o->max_concurrent,
         /* The coordinator survives that many, the options say 0 for any number. */
         .tolerable_failures = o->tolerable_failures == 0 ? UINT32_MAX

@@ -21,6 +21,7 @@
 #include "engine/job/ending.h"
 
 #include "engine/savepoint/savepoint.h"
+#include "engine/status/fields.h"
 
 #include <assert.h>
 
@@ -112,7 +113,10 @@ void crn_ending_stopped(struct crn_attempt *attempt)
         post_locked(job, &(cairn_event){.type = CAIRN_EVENT_STOPPED, .checkpoint_id = attempt->id});
     crn_mutex_unlock(&job->lock);
     if (has_stopped)
-        crn_log_write(&job->log, CAIRN_LOG_INFO, "job", "%s", cairn_error_message(error));
+        crn_tell(&job->log, CAIRN_LOG_INFO, "job",
+                 CRN_FACTS(.told = CRN_TOLD_JOB_STOPPED, .checkpoint_id = attempt->id,
+                           .location = attempt->savepoint->location),
+                 "%s", cairn_error_message(error));
 }
 
 /* ------------------------------------------------------------------------------------------ *
@@ -130,8 +134,9 @@ void crn_ending_settle(struct cairn_job *job)
                                  : ending == CRN_ENDING_FAILED  ? o->on_failure
                                                                 : CAIRN_RETAIN;
     if (ending == CRN_ENDING_CANCELLED)
-        crn_log_write(&job->log, CAIRN_LOG_INFO, "job", "job '%s' is cancelled: its checkpoints %s",
-                      job->name, left == CAIRN_DELETE ? "go" : "stay");
+        crn_tell(&job->log, CAIRN_LOG_INFO, "job", CRN_FACTS(.told = CRN_TOLD_JOB_CANCELLED),
+                 "job '%s' is cancelled: its checkpoints %s", job->name,
+                 left == CAIRN_DELETE ? "go" : "stay");
     if (left == CAIRN_DELETE && !fenced)
         crn_retention_remove(job, ending == CRN_ENDING_CANCELLED
                                       ? "cancelled: checkpoints removed, as on_cancel says"
@@ -149,8 +154,7 @@ static int cancel_locked(struct cairn_job *job, cairn_error **reterr)
     if (job->fenced)
         return 0;
     CRN_AUTO_ERROR cairn_error *error = NULL;
-    (void)crn_err_fail(&error, CAIRN_ECANCELED, NULL, "job '%s' was cancelled: close it",
-                       job->name);
+    (void)crn_err_fail(&error, CAIRN_ECANCELED, NULL, "job '%s' was cancelled", job->name);
     (void)crn_ending_begin_locked(job, CRN_ENDING_CANCELLED, error); /* or it has ended already */
     return 0;
 }
@@ -165,8 +169,9 @@ int cairn_job_cancel(cairn_job *job, cairn_error **reterr)
     return r;
 }
 
-static cairn_job_state state_locked(const struct cairn_job *job)
+cairn_job_state crn_ending_state_locked(const struct cairn_job *job)
 {
+    crn_mutex_assert_held(&job->lock);
     switch (job->ending) {
     case CRN_ENDING_CANCELLED:
         return CAIRN_JOB_CANCELLED;
@@ -190,7 +195,7 @@ int cairn_job_get_state(cairn_job *job)
     if (job == NULL)
         return CAIRN_EINVAL;
     crn_mutex_lock(&job->lock);
-    int state = (int)state_locked(job);
+    int state = (int)crn_ending_state_locked(job);
     crn_mutex_unlock(&job->lock);
     return state;
 }

@@ -7,6 +7,8 @@
 /* How a job ends, but by being closed: ending.c, and retention.c for what becomes of its
  * checkpoints. */
 
+/* How the job stands. Lock held. */
+cairn_job_state crn_ending_state_locked(const struct cairn_job *job);
 /* May something still be asked of the job? 0, or why it has ended. Lock held. */
 int crn_ending_check_locked(const struct cairn_job *job, cairn_error **reterr);
 /* The first one stands: false, if there was one already. Else `error` is what tasks and callers

@@ -85,11 +85,7 @@ static int check_gate(struct cairn_task *task, cairn_error **reterr)
 /* Sources store their positions in the callback, and sinks prepare: for the last time. */
 static int take_last_turn(struct cairn_task *task, cairn_error **reterr)
 {
-    const cairn_task_options *o = &task->options;
-    int r = o->before_barrier != NULL ? o->before_barrier(o->context, task, 0) : 0;
-    if (r < 0)
-        return crn_err_fail(reterr, r, NULL, "the service's before_barrier declined with %s (%d)",
-                            cairn_error_name(r), r);
+    CRN_TRY(crn_barrier_call_service(task, 0, reterr));
     return crn_participants_finish(task, reterr);
 }
 

@@ -14,7 +14,7 @@
  * being committed has its begin fixed already; until it is known whether it stands, the checkpoint
  * below that begin is no base for anybody new, and barriers wait.
  *
- * Lock: job->lock for all of it.
+ * Lock: job->lock for all of it; crn_flight_find() takes it.
  */
 #include "engine/job/job.h"
 
@@ -28,6 +28,14 @@ struct crn_attempt *crn_flight_find_locked(const struct cairn_job *job, uint64_t
         if (job->attempts[i]->id == id)
             return job->attempts[i];
     return NULL;
+}
+
+struct crn_attempt *crn_flight_find(struct cairn_job *job, uint64_t id)
+{
+    crn_mutex_lock(&job->lock);
+    struct crn_attempt *attempt = crn_flight_find_locked(job, id);
+    crn_mutex_unlock(&job->lock);
+    return attempt;
 }
 
 void crn_flight_add_locked(struct cairn_job *job, struct crn_attempt *attempt)

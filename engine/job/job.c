@@ -128,13 +128,21 @@ static int take_options(struct cairn_job *job, const cairn_job_options *options,
 {
     cairn_job_options *o = &job->options;
     CRN_TRY(crn_options_in(o, sizeof *o, options, "cairn_job_options", reterr));
-    if ((o->store_uri == NULL) == (o->store == NULL))
+    if (o->store_uri == NULL && o->store == NULL)
         return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
-                            "job '%s': set exactly one of store_uri and store", job->name);
-    if (o->local_dir == NULL || o->local_dir[0] == '\0')
-        return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
-                            "job '%s': local_dir is required: a directory for its databases",
+                            "job '%s': no store is given: set store_uri (the setting 'store'), or "
+                            "store to an open one",
                             job->name);
+    if (o->store_uri != NULL && o->store != NULL)
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
+                            "job '%s': store_uri and store are both set: one of them is enough",
+                            job->name);
+    if (o->local_dir == NULL || o->local_dir[0] == '\0')
+        return crn_err_fail(
+            reterr, CAIRN_EINVAL, NULL,
+            "job '%s': local_dir (the setting 'local-dir') is required: a directory for "
+            "its databases",
+            job->name);
     if (o->inline_threshold_bytes > CRN_LIMIT_INLINE)
         return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
                             "job '%s': inline_threshold_bytes is %u, at most %u", job->name,

@@ -124,6 +124,7 @@ struct crn_attempt {
     cairn_error *log_error;     /* why the log could not be told the outcome so far */
     bool in_doubt;              /* it may stand in the log: a try had no known outcome */
     bool subsumed;              /* no failure: a newer one was faster */
+    bool ends_with_job;         /* no failure either */
     uint64_t commit_started_us; /* first try; 0: none yet */
     struct crn_attempt_end end;
     /* For who watches, any thread. */
@@ -308,6 +309,12 @@ int crn_job_empty_local_dir(struct cairn_job *job, cairn_error **reterr);
 /* reconcile.c: removes what crashes left in the store. */
 int crn_job_collect(struct cairn_job *job, bool keep_unresolved, cairn_error **reterr);
 
+/* Times that somebody made as long as can be mean: never. */
+static inline uint64_t crn_us_of_ms(uint64_t ms)
+{
+    return ms > UINT64_MAX / 1000 ? UINT64_MAX : ms * 1000;
+}
+
 /* driver.c. Start: lock held. */
 int crn_driver_start(struct cairn_job *job, cairn_error **reterr);
 void crn_driver_stop(struct cairn_job *job);
@@ -329,7 +336,9 @@ void crn_ending_settle(struct cairn_job *job);
 /* finish.c: the driver takes the barriers that finished tasks are asked for, without the lock. */
 void crn_finish_take_barriers(struct cairn_job *job);
 
-/* flights.c: the attempts in flight, and the barriers that they ask tasks for. Lock held. */
+/* flights.c: the attempts in flight, and the barriers that they ask tasks for. Lock held, but for
+ * the first one, by which the driver, who alone removes them, finds one. */
+struct crn_attempt *crn_flight_find(struct cairn_job *job, uint64_t id);
 struct crn_attempt *crn_flight_find_locked(const struct cairn_job *job, uint64_t id);
 void crn_flight_add_locked(struct cairn_job *job, struct crn_attempt *attempt);
 void crn_flight_remove_locked(struct cairn_job *job, const struct crn_attempt *attempt);

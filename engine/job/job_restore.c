@@ -18,6 +18,7 @@
 #include "engine/job/job.h"
 
 #include "engine/restore/source.h"
+#include "engine/status/fields.h"
 #include "engine/transfer/fetch.h"
 
 #include <assert.h>
@@ -119,16 +120,24 @@ static int choose_own(struct cairn_job *job, uint64_t wanted, cairn_error **rete
     return 0;
 }
 
-/* Has it ever completed a checkpoint that it still has, or been stopped with a savepoint, as far as
- * can be told? */
+/* Has it ever completed a checkpoint that it still has, or been stopped with a savepoint that it
+ * may go on from, as far as can be told? */
 static bool has_own_snapshot(const struct cairn_job *job)
 {
     for (size_t i = 0; i < job->joblog.count; i++) {
         const struct crn_record *record = job->joblog.entries[i].record;
-        if (record == NULL || crn_record_is_restorable(record) || record->info.is_stop)
+        const bool goes_on = record != NULL && record->info.is_stop;
+        if (record == NULL || crn_record_is_restorable(record) ||
+            (goes_on && !job->options.prefer_checkpoint))
             return true;
     }
     return false;
+}
+
+/* A source that was named is for the first start only, and this is a later one. */
+static bool passes_source_over(const struct cairn_job *job)
+{
+    return names_source(job) && job->options.restore_only_if_new && has_own_snapshot(job);
 }
 
 /* The removal of a snapshot that was claimed and imported was cut short: what is left there is the
@@ -204,7 +213,7 @@ static int choose(struct cairn_job *job, cairn_error **reterr)
         return job->options.restore_checkpoint_id != 0
                    ? choose_own(job, job->options.restore_checkpoint_id, reterr)
                    : choose_newest(job, reterr);
-    if (job->options.restore_only_if_new && has_own_snapshot(job))
+    if (passes_source_over(job))
         return choose_newest(job, reterr); /* the id that was named is the source's */
     return choose_source(job, reterr);
 }
@@ -442,16 +451,25 @@ static void warn_of_loss(const struct cairn_job *job)
 static void log_take_over(const struct cairn_job *job)
 {
     const char *from = job->source.is_foreign ? job->source.location : "";
-    crn_log_write(&job->log, CAIRN_LOG_INFO, "job",
-                  "job '%s': epoch %llu begins at id %llu; restored checkpoint: %llu%s%s",
-                  job->name, (unsigned long long)job->epoch,
-                  (unsigned long long)job->joblog.head_id,
-                  (unsigned long long)job->restored_info.id,
-                  job->restored == NULL    ? " (none: starting empty)"
-                  : job->source.is_stop    ? ", the savepoint that it was stopped with, in "
-                  : job->source.is_foreign ? " of "
-                                           : "",
-                  from);
+    crn_tell(&job->log, CAIRN_LOG_INFO, "job",
+             CRN_FACTS(.told = CRN_TOLD_JOB_OPENED, .checkpoint_id = job->joblog.head_id,
+                       .epoch = job->epoch, .restored_id = job->restored_info.id,
+                       .location = from[0] != '\0' ? from : NULL),
+             "job '%s': epoch %llu begins at id %llu; restored checkpoint: %llu%s%s", job->name,
+             (unsigned long long)job->epoch, (unsigned long long)job->joblog.head_id,
+             (unsigned long long)job->restored_info.id,
+             job->restored == NULL    ? " (none: starting empty)"
+             : job->source.is_stop    ? ", the savepoint that it was stopped with, in "
+             : job->source.is_foreign ? " of "
+                                      : "",
+             from);
+    if (passes_source_over(job))
+        crn_log_write(&job->log, CAIRN_LOG_INFO, "restore",
+                      "job '%s': '%s' is passed over: the job goes on from what it has of its own, "
+                      "as restore_only_if_new says",
+                      job->name,
+                      job->options.restore_uri != NULL ? job->options.restore_uri
+                                                       : job->options.restore_name);
     warn_of_loss(job);
 }
 

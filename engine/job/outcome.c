@@ -10,16 +10,9 @@
  */
 #include "engine/job/ending.h"
 #include "engine/savepoint/savepoint.h"
+#include "engine/status/fields.h"
 
 #include <string.h>
-
-static struct crn_attempt *find(struct cairn_job *job, uint64_t id)
-{
-    crn_mutex_lock(&job->lock);
-    struct crn_attempt *attempt = crn_flight_find_locked(job, id);
-    crn_mutex_unlock(&job->lock);
-    return attempt;
-}
 
 void crn_outcome_settle_waiters(struct cairn_job *job, uint64_t after, uint64_t ticket, int code,
                                 const cairn_error *error)
@@ -82,13 +75,18 @@ static void add_superseded(struct cairn_job *job, const struct crn_attempt *atte
     free(live);
 }
 
-/* Nothing runs for it any more, and nobody finds it. The last pool threads may still be on their
- * way out. */
-static void take_out_locked(struct cairn_job *job, struct crn_attempt *attempt)
+/* The last pool threads may still be on their way out of it. */
+static void wait_until_left_locked(struct cairn_job *job, const struct crn_attempt *attempt)
 {
     crn_mutex_assert_held(&job->lock);
     while (attempt->running > 0)
         crn_cond_wait(&job->wake_driver, &job->lock);
+}
+
+/* Nothing runs for it any more, and nobody finds it. */
+static void take_out_locked(struct cairn_job *job, struct crn_attempt *attempt)
+{
+    wait_until_left_locked(job, attempt);
     crn_flight_remove_locked(job, attempt);
 }
 
@@ -100,8 +98,9 @@ static void collect_if_wanted(struct cairn_job *job)
     CRN_AUTO_ERROR cairn_error *error = NULL;
     job->gc_wanted = crn_job_collect(job, true, &error) < 0;
     if (job->gc_wanted)
-        crn_log_write(&job->log, CAIRN_LOG_WARNING, "gc", "job '%s': leftovers stay for now: %s",
-                      job->name, cairn_error_message(error));
+        crn_tell(&job->log, CAIRN_LOG_WARNING, "gc",
+                 CRN_FACTS(.told = CRN_TOLD_LEFTOVERS_STAY, .error = error),
+                 "job '%s': leftovers stay for now: %s", job->name, cairn_error_message(error));
 }
 
 /* Everything that was restored from elsewhere is the job's own now. */
@@ -114,16 +113,17 @@ static void release_source(struct cairn_job *job, uint64_t id)
     while (job->source.copiers > 0) /* of attempts behind this one; one copy each, at most */
         crn_cond_wait(&job->wake_driver, &job->lock);
     crn_mutex_unlock(&job->lock);
-    crn_log_write(&job->log, CAIRN_LOG_INFO, "checkpoint",
-                  "job '%s': since checkpoint %llu nothing depends on '%s', from which it was "
-                  "started",
-                  job->name, (unsigned long long)id,
-                  job->source.location != NULL ? job->source.location : job->source.name);
+    const char *from = job->source.location != NULL ? job->source.location : job->source.name;
+    crn_tell(&job->log, CAIRN_LOG_INFO, "checkpoint",
+             CRN_FACTS(.told = CRN_TOLD_JOB_INDEPENDENT, .checkpoint_id = id, .location = from),
+             "job '%s': since checkpoint %llu nothing depends on '%s', from which it was started",
+             job->name, (unsigned long long)id, from);
     post_to_tasks(job, &(cairn_event){.type = CAIRN_EVENT_INDEPENDENT, .checkpoint_id = id});
 }
 
 static void complete_savepoint(struct cairn_job *job, struct crn_attempt *attempt)
 {
+    crn_recorder_complete(attempt, attempt->savepoint->record);
     crn_mutex_lock(&job->lock);
     take_out_locked(job, attempt);
     crn_mutex_unlock(&job->lock);
@@ -163,7 +163,7 @@ static void complete_checkpoint(struct cairn_job *job, struct crn_attempt *attem
 
 void crn_outcome_complete(struct cairn_job *job, const struct crn_action *action)
 {
-    struct crn_attempt *attempt = find(job, action->id);
+    struct crn_attempt *attempt = crn_flight_find(job, action->id);
     if (action->savepoint)
         complete_savepoint(job, attempt);
     else
@@ -189,7 +189,7 @@ void crn_outcome_aborted(struct cairn_job *job, const struct crn_action *action)
 /* The id stands as aborted and no upload runs: nothing can come to need these objects. */
 void crn_outcome_discard(struct cairn_job *job, const struct crn_action *action)
 {
-    struct crn_attempt *attempt = find(job, action->id);
+    struct crn_attempt *attempt = crn_flight_find(job, action->id);
     crn_recorder_over(attempt);
     for (size_t i = 0; i < attempt->uploaded_count && attempt->savepoint == NULL; i++)
         crn_garbage_add(job, attempt->uploaded[i]);
@@ -210,13 +210,16 @@ void crn_outcome_leave(struct cairn_job *job, const struct crn_action *action)
 {
     crn_mutex_lock(&job->lock);
     struct crn_attempt *attempt = crn_flight_find_locked(job, action->id);
-    take_out_locked(job, attempt);
+    wait_until_left_locked(job, attempt);
     if (job->fence_error != NULL) { /* whatever else came of it */
         cairn_error_free(attempt->error);
         attempt->error = crn_err_copy(job->fence_error);
     }
     crn_mutex_unlock(&job->lock);
     crn_recorder_over(attempt);
+    crn_mutex_lock(&job->lock);
+    take_out_locked(job, attempt);
+    crn_mutex_unlock(&job->lock);
     if (attempt->savepoint != NULL)
         crn_savepoint_discard(attempt, false);
     crn_attempt_free(attempt);
@@ -226,7 +229,7 @@ void crn_outcome_leave(struct cairn_job *job, const struct crn_action *action)
  * the outcome when there is one. */
 void crn_outcome_overdue(struct cairn_job *job, const struct crn_action *action)
 {
-    const struct crn_attempt *attempt = find(job, action->id);
+    const struct crn_attempt *attempt = crn_flight_find(job, action->id);
     CRN_AUTO_ERROR cairn_error *error = NULL;
     int code = attempt->in_doubt ? CAIRN_EUNKNOWN : CAIRN_EUNAVAIL;
     (void)crn_err_fail(&error, code, cairn_error_object(attempt->log_error),
@@ -247,7 +250,9 @@ void crn_outcome_fenced(struct cairn_job *job)
                        "job '%s' was taken over by %s: stop, this process can commit nothing any "
                        "more",
                        job->name, job->successor != NULL ? job->successor : "another process");
-    crn_log_write(&job->log, CAIRN_LOG_ERROR, "checkpoint", "%s", cairn_error_message(error));
+    crn_tell(&job->log, CAIRN_LOG_ERROR, "job",
+             CRN_FACTS(.told = CRN_TOLD_JOB_FENCED, .error = error), "%s",
+             cairn_error_message(error));
     crn_mutex_lock(&job->lock);
     job->fenced = true;
     job->fence_error = crn_err_copy(error);
@@ -273,7 +278,9 @@ void crn_outcome_failed(struct cairn_job *job)
     crn_mutex_unlock(&job->lock);
     if (!is_first)
         return;
-    crn_log_write(&job->log, CAIRN_LOG_ERROR, "job", "%s", cairn_error_message(error));
+    crn_tell(&job->log, CAIRN_LOG_ERROR, "job",
+             CRN_FACTS(.told = CRN_TOLD_JOB_FAILED, .error = error), "%s",
+             cairn_error_message(error));
     crn_outcome_settle_waiters(job, 0, UINT64_MAX, CAIRN_EFAILED, error);
     crn_savepoint_fail_waiting(job, error);
 }

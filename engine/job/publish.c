@@ -10,7 +10,8 @@
  * A crash between any two leaves at most unreferenced objects, which the next open collects.
  * Removals that fail stay in job->garbage and are tried again after the next completed checkpoint.
  *
- * All of it runs in the driver thread, without locks.
+ * All of it runs in the driver thread; job->lock is held for moments, where it is about what
+ * attempts in flight build on.
  */
 #include "engine/savepoint/savepoint.h"
 
@@ -337,13 +338,13 @@ static enum crn_event_kind judge_taken(struct cairn_job *job, const struct crn_r
         crn_record_free(found);
         return CRN_EVENT_COMMIT_FENCED;
     }
-    (void)crn_err_fail(reterr, CAIRN_EABORTED, NULL, "%s", found->info.reason);
     uint64_t id = found->info.id;
     crn_record_free(found);
     struct crn_record *again = NULL;
     struct crn_hash128 hash;
-    if (crn_joblog_read_record(job->store, job->name, id, &again, &hash, NULL, NULL) < 0)
+    if (crn_joblog_read_record(job->store, job->name, id, &again, &hash, NULL, reterr) < 0)
         return CRN_EVENT_COMMIT_UNKNOWN; /* try again: the collision repeats */
+    (void)crn_err_fail(reterr, CAIRN_EABORTED, NULL, "%s", again->info.reason);
     crn_publish_append_head(job, again, &hash);
     return CRN_EVENT_COMMIT_TAKEN;
 }

@@ -19,7 +19,7 @@ int crn_job_collect(struct cairn_job *job, bool keep_unresolved, cairn_error **r
     CRN_TRY(cairn_gc(job->store, job->name, &options, &report, reterr));
     if (report.removed_count > 0 || report.temporary_count > 0)
         crn_tell(&job->log, CAIRN_LOG_INFO, "gc", CRN_FACTS(.told = CRN_TOLD_LEFTOVERS_REMOVED),
-                 "job '%s': removed %llu leftover objects (%llu bytes) and %llu temporary ones",
+                 "job '%s': removed leftovers: %llu objects (%llu bytes), %llu temporary ones",
                  job->name, (unsigned long long)report.removed_count,
                  (unsigned long long)report.removed_bytes,
                  (unsigned long long)report.temporary_count);

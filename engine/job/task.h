@@ -70,6 +70,9 @@ struct cairn_task {
     struct crn_participant *participants; /* sinks, in the order of opening; they go with the task */
     const char *half_rewritten; /* a state that could not be registered; its values are of no use */
     bool finished; /* cairn_task_finish(): its state stays as it is */
+    /* The service's function that runs in the middle of a barrier or an event, and from which
+     * neither can be asked for; NULL: none. */
+    const char *inside;
     bool has_key;
     struct crn_refused_key refused; /* why has_key is false, if a call was refused */
     uint32_t key_group;

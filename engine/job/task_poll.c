@@ -19,21 +19,23 @@
 
 #include <string.h>
 
-/* A full mailbox makes room by forgetting the oldest ABORTED, else the oldest event: a later
- * COMPLETED stands for what was before it. But a task that was to stop waits for the outcome. */
+/* A full mailbox makes room by forgetting the oldest ABORTED, else the oldest event. The newest
+ * COMPLETED stands for all before it, so it stays; and a task that was to stop waits for the
+ * outcome. */
 static size_t least_needed(const struct crn_task_runtime *runtime)
 {
-    size_t oldest = runtime->mailbox_count;
-    for (size_t i = 0; i < runtime->mailbox_count; i++) {
-        const cairn_event *event = &runtime->mailbox[i];
-        if (event->checkpoint_id == runtime->stopping_id)
-            continue;
-        if (event->type == CAIRN_EVENT_ABORTED)
-            return i;
-        if (oldest == runtime->mailbox_count)
+    size_t oldest = 0, newest_completed = runtime->mailbox_count;
+    for (size_t i = 0; i < runtime->mailbox_count; i++)
+        if (runtime->mailbox[i].type == CAIRN_EVENT_COMPLETED)
+            newest_completed = i;
+    for (size_t i = runtime->mailbox_count; i-- > 0;)
+        if (i != newest_completed && runtime->mailbox[i].checkpoint_id != runtime->stopping_id)
             oldest = i;
-    }
-    return oldest < runtime->mailbox_count ? oldest : 0;
+    for (size_t i = oldest; i < runtime->mailbox_count; i++)
+        if (runtime->mailbox[i].type == CAIRN_EVENT_ABORTED &&
+            runtime->mailbox[i].checkpoint_id != runtime->stopping_id)
+            return i;
+    return oldest;
 }
 
 static void drop_event(struct crn_task_runtime *runtime, size_t i)
@@ -97,6 +99,16 @@ static int deliver_event(struct cairn_task *task, const cairn_event *event, cair
     return 0;
 }
 
+int crn_task_check_outside(const struct cairn_task *task, cairn_error **reterr)
+{
+    if (task->inside == NULL)
+        return 0;
+    return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
+                        "operator '%s' subtask %u: this cannot be called from %s, which runs in "
+                        "the middle of a barrier or an event",
+                        task->uid, task->options.subtask, task->inside);
+}
+
 int crn_task_check_pollable(struct cairn_task *task, cairn_error **reterr)
 {
     struct crn_task_runtime *runtime = task->runtime;
@@ -117,7 +129,7 @@ int crn_task_check_pollable(struct cairn_task *task, cairn_error **reterr)
         crn_mutex_unlock(&task->job->lock);
         return crn_err_move(reterr, &error, code);
     }
-    return 0;
+    return crn_task_check_outside(task, reterr);
 }
 
 /* Nothing may come out of a channel before the barrier that is due, so there is nothing better to

@@ -45,6 +45,7 @@ static int fail(const struct cairn_job *job, const cairn_record_info *pointer, i
                 const char *why, cairn_error **reterr)
 {
     const uint64_t back_to = newest_checkpoint(&job->joblog);
+    const bool has_source = job->options.restore_only_if_new;
     CRN_AUTO_FREE char *otherwise = NULL;
     if (back_to != 0)
         CRN_TRY(crn_str_printf(&otherwise, reterr, "go back to checkpoint %llu",
@@ -53,7 +54,9 @@ static int fail(const struct cairn_job *job, const cairn_record_info *pointer, i
                         "job '%s' was stopped with savepoint %llu in '%s', and goes on from there, "
                         "but %s; set restore_uri to where it is now, or prefer_checkpoint to %s",
                         job->name, (unsigned long long)pointer->id, pointer->location, why,
-                        otherwise != NULL ? otherwise : "start empty: the job has no checkpoint");
+                        otherwise != NULL ? otherwise
+                        : has_source ? "start again from what restore_uri or restore_store names"
+                                     : "start empty: the job has no checkpoint");
 }
 
 /* Has this store the very savepoint, under that name? */

@@ -239,7 +239,6 @@ void crn_savepoint_complete(struct crn_attempt *attempt)
     };
     remove_superseded(attempt);
     drop_intent(attempt);
-    crn_recorder_complete(attempt, run->record);
     crn_savepoint_end(run->handle, 0, NULL, &info);
     wake_tasks(attempt->job);
 }

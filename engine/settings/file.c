@@ -21,6 +21,8 @@
 struct reader {
     yaml_parser_t parser;
     const char *path; /* for messages */
+    const char *text;
+    size_t size;
     cairn_settings *settings;
     size_t *lines; /* of each row of the table: where it was set; 0: not yet */
     char name[MAX_NAME + 1];
@@ -31,6 +33,19 @@ static int raise_at(const struct reader *reader, yaml_mark_t mark, const char *w
 {
     return crn_err_fail(reterr, CAIRN_EINVAL, reader->path, "'%s', line %zu, column %zu: %s",
                         reader->path, mark.line + 1, mark.column + 1, what);
+}
+
+/* Editors make them; what the parser says then is no help. */
+static bool is_indented_by_tab(const struct reader *reader, size_t line)
+{
+    const char *p = reader->text, *end = p + reader->size;
+    for (; line > 0 && p != NULL; line--) {
+        p = memchr(p, '\n', (size_t)(end - p));
+        p = p != NULL ? p + 1 : NULL;
+    }
+    while (p != NULL && p < end && *p == ' ')
+        p++;
+    return p != NULL && p < end && *p == '\t';
 }
 
 static int next_event(struct reader *reader, yaml_event_t *ret, cairn_error **reterr)
@@ -44,6 +59,8 @@ static int next_event(struct reader *reader, yaml_event_t *ret, cairn_error **re
     if (parser->error == YAML_READER_ERROR)
         return crn_err_fail(reterr, CAIRN_EINVAL, reader->path, "'%s', byte %zu: %s", reader->path,
                             parser->problem_offset + 1, parser->problem);
+    if (is_indented_by_tab(reader, parser->problem_mark.line))
+        return raise_at(reader, parser->problem_mark, "blanks indent a line, not tabs", reterr);
     return raise_at(reader, parser->problem_mark, parser->problem, reterr);
 }
 
@@ -225,7 +242,7 @@ int crn_settings_read_text(cairn_settings *settings, const char *path, const voi
 {
     CRN_AUTO_SETTINGS cairn_settings *read = NULL;
     CRN_AUTO_FREE size_t *lines = calloc(crn_settings_count, sizeof(*lines));
-    struct reader reader = {.path = path, .lines = lines};
+    struct reader reader = {.path = path, .text = data, .size = size, .lines = lines};
     if (lines == NULL)
         return crn_err_nomem(reterr);
     CRN_TRY(cairn_settings_new(&read, reterr));

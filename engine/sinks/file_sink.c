@@ -15,7 +15,8 @@
  * under another name.
  *
  * Which run may remove what? The sweep, when a run's first checkpoint is complete, removes hidden
- * files of this very sink (their tag says so) of earlier epochs. All that the restored checkpoint
+ * files of this very sink (their tag says so, and the prefix, since a job of the same name in
+ * another store may share the directory) of earlier epochs. All that the restored checkpoint
  * held as prepared has been committed when the sink was opened, in every subtask, before the job
  * could start. What is left was never prepared, or for a checkpoint that does not exist: its
  * records are written again. Files of later epochs are left alone: we are the old run then.
@@ -33,7 +34,7 @@
  * Names are unique by epoch, subtask and number within a job. A job that begins anew, or starts
  * from another's snapshot, may come to the same epoch: whatever name is taken is passed over.
  *
- * All in the task's thread. Proved by tests/test_file_sink.c.
+ * All in the task's thread. Proved by tests/test_file_sink*.c.
  */
 #include "base/file.h"
 #include "base/text.h"
@@ -54,7 +55,8 @@ struct cairn_file_sink {
     /* Constant after open. */
     struct cairn_task *task;
     cairn_two_phase *transactions;
-    char *directory; /* absolute */
+    char *name;
+    char *directory; /* absolute, without links */
     char *prefix, *suffix;
     uint64_t max_file_bytes; /* UINT64_MAX: no limit */
     uint64_t tag;
@@ -181,7 +183,7 @@ static int sweep(void *context, cairn_error **reterr)
     int r = crn_file_list_dir(sink->directory, &names, &count, &error);
     for (size_t i = 0; i < count; i++) {
         CRN_AUTO_FREE char *path = NULL;
-        if (!crn_output_is_old(names[i], sink->tag, job->epoch))
+        if (!crn_output_is_old(names[i], sink->tag, sink->prefix, job->epoch))
             continue;
         int r2 = crn_str_printf(&path, &error, "%s/%s", sink->directory, names[i]);
         if (r2 == 0 && unlink(path) < 0 && errno != ENOENT)
@@ -200,6 +202,7 @@ static void free_sink(void *context)
 {
     cairn_file_sink *sink = context;
     crn_output_done(&sink->file);
+    free(sink->name);
     free(sink->directory);
     free(sink->prefix);
     free(sink->suffix);
@@ -256,6 +259,52 @@ static int make_directory(const char *path, cairn_error **reterr)
     return 0;
 }
 
+/* Links on the way to the directory may lead elsewhere by the time of a commit. */
+static int resolve_directory(cairn_file_sink *sink, cairn_error **reterr)
+{
+    char *resolved = realpath(sink->directory, NULL);
+    if (resolved == NULL)
+        return crn_err_os(reterr, errno, sink->directory, "cannot resolve directory '%s'",
+                          sink->directory);
+    free(sink->directory);
+    sink->directory = resolved;
+    return 0;
+}
+
+static bool has_same_names(const cairn_file_sink *a, const cairn_file_sink *b)
+{
+    return a->task->options.subtask == b->task->options.subtask &&
+           strcmp(a->directory, b->directory) == 0 && strcmp(a->prefix, b->prefix) == 0 &&
+           strcmp(a->suffix, b->suffix) == 0;
+}
+
+/* Another sink of this job would be found out only when the second one commits, for ever. */
+static int check_names_locked(const cairn_file_sink *sink, cairn_error **reterr)
+{
+    const struct cairn_job *job = sink->task->job;
+    crn_mutex_assert_held(&job->lock);
+    for (size_t i = 0; i < job->task_count; i++)
+        for (struct crn_participant *p = job->tasks[i]->participants; p != NULL; p = p->next) {
+            const cairn_file_sink *other = crn_two_phase_context(p, free_sink);
+            if (other != NULL && has_same_names(sink, other))
+                return crn_err_fail(reterr, CAIRN_EEXIST, sink->directory,
+                                    "sink '%s' of operator '%s' writes files '%s-...%s' into '%s', "
+                                    "too: give one of them another prefix",
+                                    other->name, other->task->uid, sink->prefix, sink->suffix,
+                                    sink->directory);
+        }
+    return 0;
+}
+
+static int check_names(const cairn_file_sink *sink, cairn_error **reterr)
+{
+    struct cairn_job *job = sink->task->job;
+    crn_mutex_lock(&job->lock);
+    int r = check_names_locked(sink, reterr);
+    crn_mutex_unlock(&job->lock);
+    return r;
+}
+
 static int fill_in(cairn_file_sink *sink, struct cairn_task *task, const char *name,
                    const cairn_file_sink_options *o, cairn_error **reterr)
 {
@@ -263,6 +312,7 @@ static int fill_in(cairn_file_sink *sink, struct cairn_task *task, const char *n
     sink->file.fd = -1;
     sink->max_file_bytes = o->max_file_bytes != 0 ? o->max_file_bytes : UINT64_MAX;
     sink->tag = crn_output_tag(task->job->name, task->uid, name);
+    CRN_TRY(crn_str_printf(&sink->name, reterr, "%s", name));
     CRN_TRY(crn_file_make_absolute(o->directory, &sink->directory, reterr));
     CRN_TRY(crn_str_printf(&sink->prefix, reterr, "%s", o->prefix));
     return crn_str_printf(&sink->suffix, reterr, "%s", o->suffix);
@@ -274,6 +324,8 @@ static int open_sink(cairn_file_sink *sink, struct cairn_task *task, const char 
     const cairn_two_phase_functions functions = {begin, prepare, commit, abort_file, sweep, sink};
     CRN_TRY(fill_in(sink, task, name, o, reterr));
     CRN_TRY(make_directory(sink->directory, reterr));
+    CRN_TRY(resolve_directory(sink, reterr));
+    CRN_TRY(check_names(sink, reterr));
     return crn_two_phase_open(task, name, &functions, free_sink, &sink->transactions, reterr);
 }
 

@@ -5,14 +5,15 @@
 #include "base/buffer.h"
 #include "base/error.h"
 
-/* A new file that is written from front to end, buffered. Zero-initialised but for fd = -1: none. */
+/* A new file that is written from front to end, buffered. Zero-initialised but for fd = -1: none.
+ */
 struct crn_output_file {
     int fd;
     char *path;
-    uint64_t size;    /* of what has been written to the descriptor and counts */
-    bool has_tail;    /* a write that failed may have left bytes behind `size` */
-    bool is_lost;     /* a sync failed: nobody knows what the disk has */
-    uint8_t *buffer;  /* what comes behind `size`; kept from file to file */
+    uint64_t size;   /* of what has been written to the descriptor and counts */
+    bool has_tail;   /* a write that failed may have left bytes behind `size` */
+    bool is_lost;    /* a sync failed: nobody knows what the disk has */
+    uint8_t *buffer; /* what comes behind `size`; kept from file to file */
     size_t buffered;
 };
 
@@ -25,8 +26,8 @@ static inline uint64_t crn_output_size(const struct crn_output_file *file)
 {
     return file->size + file->buffered;
 }
-/* Everything is on disk, under this name in `directory`, and the file is closed. On failure it stays
- * open, and this may be called again. */
+/* Everything is on disk, under this name in `directory`, and the file is closed. On failure it
+ * stays open, and this may be called again. */
 int crn_output_finish(struct crn_output_file *file, const char *directory, cairn_error **reterr);
 void crn_output_close(struct crn_output_file *file); /* as it is; the buffer stays for the next */
 void crn_output_done(struct crn_output_file *file);

@@ -66,11 +66,15 @@ static const char *final_part(const char *hidden, uint64_t *ret_tag, uint64_t *r
     return *at == 0 || *at == '.' || strchr(at, '/') != NULL ? NULL : at;
 }
 
-bool crn_output_is_old(const char *file_name, uint64_t tag, uint64_t epoch)
+bool crn_output_is_old(const char *file_name, uint64_t tag, const char *prefix, uint64_t epoch)
 {
     uint64_t its_tag, its_epoch;
-    return final_part(file_name, &its_tag, &its_epoch) != NULL && its_tag == tag &&
-           its_epoch < epoch;
+    const size_t n = strlen(prefix);
+    const char *final = final_part(file_name, &its_tag, &its_epoch);
+    if (final == NULL || its_tag != tag || its_epoch >= epoch)
+        return false;
+    return strncmp(final, prefix, n) == 0 && final[n] == '-' &&
+           strtoull(final + n + 1, NULL, 10) == its_epoch;
 }
 
 int crn_output_name_make(struct crn_output_name *ret, const char *directory, uint64_t tag,

@@ -37,7 +37,8 @@ int crn_output_reveal(const char *directory, const struct crn_output_name *name,
 /* 1: `directory` has a file of the final name, and that is durable; 0: it has none. */
 int crn_output_is_revealed(const char *directory, const struct crn_output_name *name,
                            cairn_error **reterr);
-/* Is this a hidden file with this tag, of an epoch before `epoch`? */
-bool crn_output_is_old(const char *file_name, uint64_t tag, uint64_t epoch);
+/* Is this a hidden file with this tag, and with a final name of this prefix, of an epoch before
+ * `epoch`? */
+bool crn_output_is_old(const char *file_name, uint64_t tag, const char *prefix, uint64_t epoch);
 
 #endif

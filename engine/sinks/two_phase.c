@@ -18,7 +18,7 @@
  * Between that and the commit, or between the commit and the next checkpoint, which no longer has
  * it: the restore commits it, perhaps for the second time; that is why commit has to be repeatable.
  *
- * All in the task's thread; no locks. Proved by tests/test_two_phase.c.
+ * All in the task's thread; no locks. Proved by tests/test_two_phase*.c.
  */
 #include "engine/sinks/two_phase.h"
 
@@ -43,7 +43,6 @@ struct cairn_two_phase {
     struct cairn_buffer active; /* its description */
     uint64_t last_barrier;      /* 0: none in this run */
     bool is_swept;
-    bool is_finished;
 };
 
 struct prepared {
@@ -152,11 +151,36 @@ static int commit_up_to(cairn_two_phase *sink, uint64_t checkpoint_id, cairn_err
     return 0;
 }
 
+static void free_sink(struct crn_participant *p); /* what tells a sink from other participants */
+
+static bool has_sink(const struct cairn_task *task, const char *name)
+{
+    const struct crn_participant *p = task->participants;
+    while (p != NULL &&
+           (p->free != free_sink || strcmp(((const cairn_two_phase *)p)->name, name) != 0))
+        p = p->next;
+    return p != NULL;
+}
+
+/* What is prepared in a subtask that did not open this sink is in its state yet. */
+static bool is_open_everywhere(const cairn_two_phase *sink)
+{
+    const struct cairn_job *job = sink->task->job;
+    bool is_open = true;
+    crn_mutex_lock(&sink->task->job->lock);
+    for (size_t i = 0; i < job->task_count && is_open; i++)
+        is_open =
+            strcmp(job->tasks[i]->uid, sink->task->uid) != 0 || has_sink(job->tasks[i], sink->name);
+    crn_mutex_unlock(&sink->task->job->lock);
+    return is_open;
+}
+
 static int sweep(cairn_two_phase *sink, cairn_error **reterr)
 {
     const cairn_two_phase_functions *f = &sink->functions;
     CRN_AUTO_ERROR cairn_error *error = NULL;
-    if (sink->is_swept || f->sweep == NULL || sink->task->options.subtask != 0)
+    if (sink->is_swept || f->sweep == NULL || sink->task->options.subtask != 0 ||
+        !is_open_everywhere(sink))
         return 0;
     CRN_TRY(call_result(sink, "sweep", f->sweep(f->context, &error), &error, reterr));
     sink->is_swept = true;
@@ -188,16 +212,14 @@ static int see_event(struct crn_participant *p, const cairn_event *event, cairn_
 static int finish(struct crn_participant *p, cairn_error **reterr)
 {
     cairn_two_phase *sink = (cairn_two_phase *)p;
-    CRN_TRY(prepare(sink, sink->last_barrier + 1, reterr));
-    sink->is_finished = true;
-    return 0;
+    return prepare(sink, sink->last_barrier + 1, reterr);
 }
 
 /* What no checkpoint can hold: the active one, and those sealed since the last barrier. */
 static void close_sink(struct crn_participant *p)
 {
     cairn_two_phase *sink = (cairn_two_phase *)p;
-    for (size_t i = 0; !sink->is_finished && i < sink->prepared->count; i++) {
+    for (size_t i = 0; !sink->task->finished && i < sink->prepared->count; i++) {
         struct prepared item;
         if (parse(sink, i, &item, NULL) == 0 && item.checkpoint_id > sink->last_barrier)
             abort_one(sink, item.description, item.size);
@@ -286,6 +308,13 @@ int crn_two_phase_open(struct cairn_task *task, const char *name,
     return 0;
 }
 
+void *crn_two_phase_context(struct crn_participant *p, void (*free_context)(void *context))
+{
+    const cairn_two_phase *sink = (const cairn_two_phase *)p;
+    return p->free == free_sink && sink->free_context == free_context ? sink->functions.context
+                                                                      : NULL;
+}
+
 int cairn_two_phase_open(cairn_task *task, const char *name,
                          const cairn_two_phase_functions *functions, cairn_two_phase **ret_sink,
                          cairn_error **reterr)
@@ -304,7 +333,7 @@ int crn_two_phase_check_writable(const cairn_two_phase *sink, cairn_error **rete
         return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
                             "sink '%s': nothing can be written before cairn_job_start()",
                             sink->name);
-    if (sink->is_finished)
+    if (task->finished)
         return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
                             "sink '%s': nothing can be written after cairn_task_finish()",
                             sink->name);

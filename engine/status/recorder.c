@@ -149,6 +149,7 @@ static void describe_attempt(const struct crn_attempt *attempt, struct crn_ended
         .epoch = attempt->job->epoch,
         .kind = run != NULL ? CAIRN_RECORD_SAVEPOINT : CAIRN_RECORD_CHECKPOINT,
         .is_full = attempt->full,
+        .is_stop = run != NULL && run->handle->stop,
         .format = run != NULL ? run->handle->format : CAIRN_CANONICAL,
         .location = run != NULL && run->location != NULL ? run->location : "",
         .reason = "",
@@ -179,7 +180,8 @@ static void set_failure(struct crn_attempt *attempt, struct crn_ended *ended, ca
     *error = crn_err_copy(attempt->error);
     crn_mutex_unlock(&job->lock);
     int code = cairn_error_code(*error);
-    ended->outcome = code == 0 || code == CAIRN_ECLOSED || code == CAIRN_EFENCED
+    ended->outcome = attempt->subsumed ? CRN_OUTCOME_SUBSUMED
+                     : code == 0 || attempt->ends_with_job || code == CAIRN_EFENCED
                          ? CRN_OUTCOME_CANCELLED
                          : CRN_OUTCOME_FAILED;
     ended->reason = *error != NULL ? cairn_error_message(*error) : "the job was closed";
@@ -218,7 +220,8 @@ static struct crn_ended_task *tasks_of_parts(const struct crn_attempt *attempt, 
     return tasks;
 }
 
-static void count_locked(struct crn_recorder *recorder, const struct crn_ended *ended)
+static void count_locked(struct crn_recorder *recorder, const struct crn_ended *ended,
+                         uint32_t failed_in_row)
 {
     struct crn_status_counts *counts = &recorder->counts;
     bool is_complete = ended->outcome == CRN_OUTCOME_COMPLETE;
@@ -231,10 +234,7 @@ static void count_locked(struct crn_recorder *recorder, const struct crn_ended *
     counts->failed += ended->outcome == CRN_OUTCOME_FAILED;
     counts->subsumed += ended->outcome == CRN_OUTCOME_SUBSUMED;
     counts->cancelled += ended->outcome == CRN_OUTCOME_CANCELLED;
-    if (is_complete)
-        counts->failed_in_row = 0;
-    else
-        counts->failed_in_row += ended->outcome == CRN_OUTCOME_FAILED;
+    counts->failed_in_row = failed_in_row;
 }
 
 static void measure_locked(struct crn_recorder *recorder, const struct crn_ended *ended)
@@ -259,7 +259,7 @@ static void remember(struct crn_attempt *attempt, const struct crn_ended *ended,
     const struct crn_ended *copy = crn_ended_copy(ended);
     crn_mutex_lock(&recorder->lock);
     if (is_new)
-        count_locked(recorder, ended);
+        count_locked(recorder, ended, attempt->job->coordinator.failures);
     if (is_new && ended->outcome == CRN_OUTCOME_COMPLETE && ended->kind == CAIRN_RECORD_CHECKPOINT)
         measure_locked(recorder, ended);
     if (copy != NULL)
@@ -275,7 +275,6 @@ void crn_recorder_complete(struct crn_attempt *attempt, const struct crn_record 
     set_end(attempt, &ended);
     ended.outcome = CRN_OUTCOME_COMPLETE;
     ended.is_full = record->info.is_full != 0;
-    ended.is_stop = record->info.is_stop != 0;
     (void)crn_ended_take_tasks(&ended, record, &tasks); /* without memory: no tasks */
     remember(attempt, &ended, true);
     const struct crn_savepoint_run *run = attempt->savepoint;

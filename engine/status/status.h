@@ -181,7 +181,7 @@ struct crn_job_status {
     const char *library_version; /* static */
     const char *state_backend;   /* static */
     char *store;                 /* for people */
-    char *stop_reason;           /* FAILED, FENCED: why; else "" */
+    char *stop_reason;           /* when the job has ended: how and why; else "" */
 
     uint64_t checkpoint_interval_ms; /* 0: none by themselves */
     uint64_t checkpoint_timeout_ms;

@@ -12,6 +12,7 @@
 #include "engine/status/status.h"
 
 #include "engine/gate/gate.h"
+#include "engine/job/ending.h"
 #include "engine/savepoint/savepoint.h"
 #include "engine/status/ended.h"
 #include "engine/status/options.h"
@@ -57,6 +58,7 @@ static void take_tasks_locked(struct gathering *g)
             continue; /* it is being opened */
         struct crn_status_task *t = &g->status->tasks[g->task_count];
         t->events_waiting = task->runtime->mailbox_count;
+        t->is_finished = task->runtime->finished;
         if (task->gate != NULL) {
             t->has_gate = true;
             t->gate_channels = task->gate->options.channel_count;
@@ -111,17 +113,12 @@ static void take_flight_locked(struct gathering *g, size_t f, uint64_t now_us)
     s->phase = phase_of(attempt, s->phase_counts[CRN_PART_ACKED]);
     if (run != NULL) {
         s->format = run->handle->format;
-        s->location = crn_str_dup_n(run->location, strlen(run->location));
+        s->is_stop = run->handle->stop;
+        if (run->location != NULL) /* one that found no place is on its way into the log, too */
+            s->location = crn_str_dup_n(run->location, strlen(run->location));
     }
     if (s->phase == CRN_SNAPSHOT_ABORTING)
         g->reasons[f] = crn_err_copy(attempt->error);
-}
-
-static cairn_job_state state_locked(const struct cairn_job *job)
-{
-    if (job->fenced)
-        return CAIRN_JOB_FENCED;
-    return job->started ? CAIRN_JOB_RUNNING : CAIRN_JOB_OPEN;
 }
 
 static struct room room_needed_locked(const struct cairn_job *job)
@@ -138,11 +135,10 @@ static void take_locked(struct gathering *g)
     struct cairn_job *job = g->job;
     struct crn_job_status *status = g->status;
     uint64_t now_us = crn_now_us();
-    status->state = state_locked(job);
+    status->state = crn_ending_state_locked(job);
     status->has_latest = job->has_last;
     status->latest = job->last;
-    if (job->fence_error != NULL)
-        g->stop_error = crn_err_copy(job->fence_error);
+    g->stop_error = crn_err_copy(job->end_error != NULL ? job->end_error : job->fence_error);
     for (const struct cairn_savepoint_handle *h = job->savepoints; h != NULL; h = h->next)
         status->savepoints_waiting++;
     take_tasks_locked(g);

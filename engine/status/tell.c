@@ -105,7 +105,7 @@ static void tell_failed(const struct crn_log *log, const struct crn_ended *e, in
     crn_fields_number(&fields, CRN_FIELD_TASKS, e->task_count);
     crn_fields_write(log, is_failure ? CAIRN_LOG_WARNING : CAIRN_LOG_INFO, word, &fields,
                      "%s %" PRIu64 " of job '%s' was aborted: %s (%s, after %" PRIu64
-                     " ms; %u of %zu tasks were through)",
+                     " ms; %u of %zu tasks done)",
                      word, e->id, log->job, e->reason, crn_ended_type_word(e), ms(e->duration_us),
                      tasks_done, e->task_count);
 }

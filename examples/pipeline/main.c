@@ -30,7 +30,8 @@ static void print_log(void *context, const cairn_log_line *line)
 int fail(struct pipeline *pipeline, const char *what, cairn_error *error)
 {
     if (!atomic_exchange(&pipeline->stop, true)) /* the first one has the story */
-        fprintf(stderr, "pipeline: %s: %s\n", what, cairn_error_message(error));
+        fprintf(stderr, "pipeline: %s%s%s\n", what, error != NULL ? ": " : "",
+                cairn_error_message(error));
     cairn_error_free(error);
     for (uint32_t i = 0; i < pipeline->options->parallelism; i++)
         if (pipeline->statements[i].in.channel_count > 0)
@@ -220,81 +221,85 @@ static int parse_mode(struct options *o, const char *mode)
     return o->at_least_once || o->unaligned || strcmp(mode, "exactly-once") == 0 ? 0 : -1;
 }
 
+struct command {
+    struct options options;
+    uint32_t rounds; /* to measure; 0: run */
+    bool check;
+};
+
+static int take_option(struct command *command, int option)
+{
+    struct options *o = &command->options;
+    switch (option) {
+    case 'd':
+        o->dir = optarg;
+        return 0;
+    case 'n':
+        o->records = strtoll(optarg, NULL, 10);
+        return 0;
+    case 'c':
+        o->customers = strtoll(optarg, NULL, 10);
+        return 0;
+    case 'p':
+        o->parallelism = (uint32_t)strtoul(optarg, NULL, 10);
+        return 0;
+    case 'm':
+        return parse_mode(o, optarg);
+    case 'i':
+        o->interval_ms = strtoull(optarg, NULL, 10);
+        return 0;
+    case 'r':
+        o->rate = strtoll(optarg, NULL, 10);
+        return 0;
+    case 'b':
+        o->backend = optarg;
+        return 0;
+    case 't':
+        o->memtable_bytes = strtoull(optarg, NULL, 10) << 20;
+        return 0;
+    case 'l':
+        o->control = optarg;
+        return 0;
+    case 'q':
+        o->verbose = false;
+        return 0;
+    case 'k':
+        command->check = true;
+        return 0;
+    case 'e':
+        command->rounds = (uint32_t)strtoul(optarg, NULL, 10);
+        return 0;
+    default:
+        return -1;
+    }
+}
+
 int main(int argc, char **argv)
 {
-    static const struct option known[] = {{"dir", required_argument, NULL, 'd'},
-                                          {"records", required_argument, NULL, 'n'},
-                                          {"customers", required_argument, NULL, 'c'},
-                                          {"parallelism", required_argument, NULL, 'p'},
-                                          {"mode", required_argument, NULL, 'm'},
-                                          {"interval-ms", required_argument, NULL, 'i'},
-                                          {"rate", required_argument, NULL, 'r'},
-                                          {"backend", required_argument, NULL, 'b'},
-                                          {"memtable-mb", required_argument, NULL, 't'},
-                                          {"control", required_argument, NULL, 'l'},
-                                          {"quiet", no_argument, NULL, 'q'},
-                                          {"check", no_argument, NULL, 'k'},
-                                          {"measure", required_argument, NULL, 'e'},
-                                          {NULL, 0, NULL, 0}};
-    struct options o = {.records = 100000,
-                        .customers = 1000,
-                        .parallelism = 2,
-                        .interval_ms = 1000,
-                        .verbose = true};
-    uint32_t rounds = 0;
-    bool check = false;
-    for (int c; (c = getopt_long(argc, argv, "", known, NULL)) != -1;)
-        switch (c) {
-        case 'd':
-            o.dir = optarg;
-            break;
-        case 'n':
-            o.records = strtoll(optarg, NULL, 10);
-            break;
-        case 'c':
-            o.customers = strtoll(optarg, NULL, 10);
-            break;
-        case 'p':
-            o.parallelism = (uint32_t)strtoul(optarg, NULL, 10);
-            break;
-        case 'm':
-            if (parse_mode(&o, optarg) < 0)
-                return usage();
-            break;
-        case 'i':
-            o.interval_ms = strtoull(optarg, NULL, 10);
-            break;
-        case 'r':
-            o.rate = strtoll(optarg, NULL, 10);
-            break;
-        case 'b':
-            o.backend = optarg;
-            break;
-        case 't':
-            o.memtable_bytes = strtoull(optarg, NULL, 10) << 20;
-            break;
-        case 'l':
-            o.control = optarg;
-            break;
-        case 'q':
-            o.verbose = false;
-            break;
-        case 'k':
-            check = true;
-            break;
-        case 'e':
-            rounds = (uint32_t)strtoul(optarg, NULL, 10);
-            break;
-        default:
+    static const struct option known[] = {
+        {"dir", required_argument, NULL, 'd'},       {"records", required_argument, NULL, 'n'},
+        {"customers", required_argument, NULL, 'c'}, {"parallelism", required_argument, NULL, 'p'},
+        {"mode", required_argument, NULL, 'm'},      {"interval-ms", required_argument, NULL, 'i'},
+        {"rate", required_argument, NULL, 'r'},      {"backend", required_argument, NULL, 'b'},
+        {"control", required_argument, NULL, 'l'},   {"memtable-mb", required_argument, NULL, 't'},
+        {"quiet", no_argument, NULL, 'q'},           {"check", no_argument, NULL, 'k'},
+        {"measure", required_argument, NULL, 'e'},   {NULL, 0, NULL, 0}};
+    struct command command = {.options = {.records = 100000,
+                                          .customers = 1000,
+                                          .parallelism = 2,
+                                          .interval_ms = 1000,
+                                          .verbose = true}};
+    const struct options *o = &command.options;
+    for (int option; (option = getopt_long(argc, argv, "", known, NULL)) != -1;)
+        if (take_option(&command, option) < 0)
             return usage();
-        }
-    if (o.dir == NULL || optind != argc || o.parallelism < 2 || o.parallelism > PARALLELISM_MAX ||
-        o.records < 0 || o.customers < 1 || o.rate < 0)
+    if (o->dir == NULL || optind != argc || o->parallelism < 2 ||
+        o->parallelism > PARALLELISM_MAX || o->records < 0 || o->customers < 1 || o->rate < 0)
         return usage();
-    if (check)
-        return check_output(&o);
+    if (command.check)
+        return check_output(o);
     (void)signal(SIGTERM, on_signal);
-    if (rounds > 0)
-        return measure(&o, rounds) == 0 ? 0 : 1;
-    return run_pipeline(&o) == 0 ? 0 : 1;
+    if (command.rounds > 0)
+        return measure(o, command.rounds) == 0 ? 0 : 1;
+    return run_pipeline(o) == 0 ? 0 : 1;
 }

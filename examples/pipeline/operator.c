@@ -43,10 +43,12 @@ static void on_event(struct node *node, const cairn_event *event)
         break;
     /* A stop with savepoint: `cairn stop` asks for it. */
     case CAIRN_EVENT_DRAIN:
+        node->ending_id = event->checkpoint_id;
         node->is_draining = true;
         atomic_store(&p->is_ending, true);
         break;
     case CAIRN_EVENT_STOPPING:
+        node->ending_id = event->checkpoint_id;
         node->is_stopping = true;
         atomic_store(&p->is_ending, true);
         send_barrier(node, &event->barrier);
@@ -55,9 +57,15 @@ static void on_event(struct node *node, const cairn_event *event)
         node->is_stopping = false;
         atomic_store(&p->has_stopped, true);
         break;
-    case CAIRN_EVENT_ABORTED: /* if it was the stop: the job goes on */
-        node->is_stopping = false;
-        atomic_store(&p->is_ending, false);
+    case CAIRN_EVENT_ABORTED:
+        if (event->checkpoint_id == node->ending_id) { /* it was the stop: the job goes on */
+            node->is_stopping = false;
+            atomic_store(&p->is_ending, false);
+            /* What was drained is sent on and cannot be taken back: the state of the newest
+             * checkpoint knows nothing of it. */
+            if (node->is_draining)
+                (void)fail(p, "the stop failed after the input was drained: start again", NULL);
+        }
         break;
     case CAIRN_EVENT_NONE:
     case CAIRN_EVENT_SAVEPOINT:

@@ -87,7 +87,8 @@ struct options {
     uint64_t interval_ms;
     int64_t rate; /* orders per second and source; 0: as many as there is room for */
     const char *backend;
-    const char *control; /* where `cairn status`, `cairn stop` and the like find the job; NULL: nowhere */
+    const char
+        *control; /* where `cairn status`, `cairn stop` and the like find the job; NULL: nowhere */
     uint64_t memtable_bytes; /* of the statements; 0: Cairn's default */
     bool verbose;
     struct spent *ret_spent; /* for measure.c; may be NULL */
@@ -103,6 +104,7 @@ struct node {
     pthread_t thread;
     bool has_thread;
     uint64_t completed; /* newest checkpoint that the task knows to be complete */
+    uint64_t ending_id; /* savepoint that the job is to stop with; 0: none was announced */
     bool is_draining;   /* the job is going to stop: end the input */
     bool is_stopping;   /* its last savepoint has this task's state: process nothing more */
     struct inbox *outputs[PARALLELISM_MAX]; /* which of its channels: `subtask` */

@@ -494,12 +494,12 @@ CAIRN_API CAIRN_MUST_CHECK int cairn_job_metrics(cairn_job *job, char **ret_text
  * "http://127.0.0.1:PORT"; "" if there is none. Valid until the job closes. */
 CAIRN_API const char *cairn_job_control_address(cairn_job *job);
 
-/** Close: abort what is in flight, close every task's database, release the job's threads. Takes no
- * final checkpoint. Who waits for a checkpoint gets CAIRN_EABORTED if it was in flight, else
- * CAIRN_ECLOSED; who waits for a savepoint gets CAIRN_ECLOSED, or what cairn_savepoint_wait() says
- * otherwise. A cairn_task_open() in another thread is waited for, its restore included. Task and state
- * handles stay valid memory until cairn_task_close(); every call on them returns CAIRN_ECLOSED. NULL is
- * fine. */
+/** Close: abort what is in flight (but a snapshot that every task has acknowledged is still committed),
+ * close every task's database, release the job's threads. Takes no final checkpoint. Who waits for a
+ * checkpoint gets CAIRN_EABORTED if it was in flight, else CAIRN_ECLOSED; who waits for a savepoint gets
+ * CAIRN_ECLOSED, or what cairn_savepoint_wait() says otherwise. A cairn_task_open() in another thread is
+ * waited for, its restore included. Task and state handles stay valid memory until cairn_task_close();
+ * every call on them returns CAIRN_ECLOSED. NULL is fine. */
 CAIRN_API void cairn_job_close(cairn_job *job);
 
 /** Parallel instance that owns a key: the key's group (hash of the key modulo max_parallelism)
@@ -557,8 +557,9 @@ typedef struct cairn_task_options {
 CAIRN_API CAIRN_MUST_CHECK int cairn_task_open(cairn_job *job, const char *uid,
                                                const cairn_task_options *options,
                                                cairn_task **ret_task, cairn_error **reterr);
-/** Close a task and everything opened from it. Once the job has started, no further checkpoint can
- * complete, since it would lose this task's state: close the job first. NULL is fine. */
+/** Close a task and everything opened from it. Once the job has started, no checkpoint can complete
+ * any more but those that all tasks have given their part to, since it would lose this task's state:
+ * close the job first. NULL is fine. */
 CAIRN_API void cairn_task_close(cairn_task *task);
 
 typedef enum cairn_event_type {
@@ -603,7 +604,8 @@ typedef struct cairn_event {
 } cairn_event;
 
 /* Of a task that does not fetch its events 16 are kept: the oldest ABORTED ones go first, then the
- * oldest of all. So read COMPLETED n as: everything up to n is settled, commit it. */
+ * oldest of all but the newest COMPLETED. So read COMPLETED n as: everything up to n is settled,
+ * commit it. */
 
 /** The safe point; call it between records, as often as convenient: it costs nanoseconds when
  * nothing is due. Delivers one event per call, the oldest first, and when none waits takes the barrier

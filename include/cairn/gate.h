@@ -11,16 +11,24 @@
  * is fed by others has a gate: it tells the gate what comes out of its input channels, and polls; the gate
  * decides when this task's barrier is due. How records travel (queues, sockets) is the service's business.
  *
- *     for (;;) {
- *         cairn_task_poll(task, &event, &error);
- *         if (event.type == CAIRN_EVENT_BARRIER)
+ *     while (cairn_gate_restored(gate, &c, &data, &size) == 1)
+ *         process the record
+ *     while (some channel has not ended) {
+ *         if (cairn_task_poll(task, &event, &error) < 0)
+ *             end this task
+ *         if (event.type == CAIRN_EVENT_BARRIER || event.type == CAIRN_EVENT_STOPPING)
  *             send_to_all_outputs(&event.barrier);
- *         ...
- *         take an element from some channel c for which cairn_gate_is_blocked(gate, c) is 0
+ *         if (event.type == CAIRN_EVENT_STOPPING)
+ *             cairn_task_wait() until STOPPED, or ABORTED of the same id
+ *         take an element from some channel c for which cairn_gate_is_blocked(gate, c) is 0, if there is one
  *         a record:   cairn_gate_record(gate, c, data, size, &error), then process it
  *         a barrier:  cairn_gate_barrier(gate, c, &barrier, &error)
  *         the end:    cairn_gate_end(gate, c, &error)
  *     }
+ *     cairn_task_finish(), or go on polling
+ *
+ * What comes out of a channel cannot be told from within before_barrier, `collect` or a sink's functions, nor can
+ * these poll: CAIRN_EINVAL.
  *
  * MODES, from the job's options, after Flink's.
  *   exactly once, aligned    a channel whose barrier has come is blocked until all have come; then the task's
@@ -32,9 +40,9 @@
  *   unaligned after a while  aligned_timeout_ms: aligned, and unaligned when a barrier takes longer.
  * A barrier that is due is taken by the next poll, which waits while the database is still captured for an
  * earlier one. A channel that has ended counts as if its barrier had come. A barrier of a later checkpoint gives
- * up the earlier one that its channel has not brought, as does CAIRN_BARRIER_CANCELLED. When every channel has
- * ended, the task takes its barriers when it polls, as a source does; until then cairn_task_checkpoint() and
- * cairn_task_savepoint() are CAIRN_EINVAL.
+ * up the earlier one that its channel has not brought, as does CAIRN_BARRIER_CANCELLED. What the job gives up, after a
+ * timeout say, its gates give up by themselves. When every channel has ended, the task takes its barriers when it
+ * polls, as a source does; until then cairn_task_checkpoint() and cairn_task_savepoint() are CAIRN_EINVAL.
  *
  * OVERTAKING. With unaligned checkpoints under load a barrier should not queue behind the records that it
  * overtakes. A channel that can look ahead tells of a barrier as soon as it has arrived behind queued records

@@ -53,7 +53,8 @@ typedef struct cairn_two_phase_functions {
     int (*abort)(void *context, const void *description, size_t size, cairn_error **reterr);
     /* Once after each start: every transaction that any earlier run of this operator began is settled now but
      * for those that this run itself began; what else is found may be removed. Called in subtask 0 when the
-     * first checkpoint of this run is complete. NULL: nothing is to be done. */
+     * first checkpoint of this run is complete, if every subtask has opened this sink. NULL: nothing is to be
+     * done. */
     int (*sweep)(void *context, cairn_error **reterr);
     void *context;
 } cairn_two_phase_functions;
@@ -77,7 +78,8 @@ CAIRN_API CAIRN_MUST_CHECK int cairn_two_phase_current(cairn_two_phase *sink,
 
 typedef struct cairn_file_sink_options {
     uint32_t struct_size;
-    const char *directory;   /* where files appear; made when missing. Several tasks may share it */
+    const char *directory;   /* where files appear; made when missing. Several tasks may share it. A link is
+                                followed once, when the sink is opened */
     const char *prefix;      /* of file names; NULL: the operator's uid. Sinks that share a directory need
                                 different ones. No '/', not starting with '.' */
     const char *suffix;      /* such as ".jsonl"; NULL: none. No '/' */
@@ -90,7 +92,8 @@ typedef struct cairn_file_sink_options {
  * are hidden files ".cairn-tmp-..." in the same directory; those of a run that crashed are removed when the next
  * run's first checkpoint is complete. An empty file never appears, and no other file is ever replaced. Readers may
  * take a file away as soon as it has appeared.
- * @return as cairn_two_phase_open(), CAIRN_EACCES, CAIRN_ENOSPC, CAIRN_EIO. */
+ * @return as cairn_two_phase_open(), CAIRN_EEXIST (also: another sink of this job would give its files the same
+ *         names), CAIRN_EACCES, CAIRN_ENOSPC, CAIRN_EIO. */
 CAIRN_API CAIRN_MUST_CHECK int cairn_file_sink_open(cairn_task *task, const char *name,
                                                     const cairn_file_sink_options *options,
                                                     cairn_file_sink **ret_sink, cairn_error **reterr);

@@ -5,7 +5,7 @@ make_store store shop
 run cairn du store
 rm "store/shop/$(object_of clicks 6)"
 cp store/shop/MANIFEST-chk5 store/shop/shared/e1-c4-900.sst
-cp store/shop/MANIFEST-chk5 store/shop/shared/e9-c7-1.sst
+cp store/shop/MANIFEST-chk5 store/shop/shared/e1-c7-9.sst
 echo note >store/shop/README
 run cairn du store
 json 'd["usage"]["dead"]["count"], d["usage"]["unresolved"]["count"], d["usage"]["foreign"],

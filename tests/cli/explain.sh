@@ -14,8 +14,8 @@ rm "store/shop/$seen"
 run cairn explain store "$seen"
 cp store/shop/MANIFEST-chk5 store/shop/shared/e1-c4-900.sst
 run cairn explain store shared/e1-c4-900.sst
-cp store/shop/MANIFEST-chk5 store/shop/shared/e9-c7-1.sst
-run cairn explain store shared/e9-c7-1.sst
+cp store/shop/MANIFEST-chk5 store/shop/shared/e1-c7-9.sst
+run cairn explain store shared/e1-c7-9.sst
 echo note >store/shop/README
 run cairn explain store README
 json 'd' explain store README

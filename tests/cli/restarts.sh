@@ -79,14 +79,14 @@ supervised --restart none -- sh -c 'echo "$0 $*"' --restart -s --help
 
 # --- what a service gets ---
 make_store store tiny
+unset CAIRN_RUN_DIR
 variables='env | grep ^CAIRN_ | sed "s|$PWD|HERE|" | sort'
 export CAIRN_LOG_LEVEL=debug
 supervised --store snapshots -s store/tiny -n -- sh -c "$variables"
-supervised --store file:///srv/snapshots --snapshot store/tiny/MANIFEST-chk2 --claim-mode legacy -- sh -c "$variables"
+supervised --store file:///nowhere/snapshots --snapshot store/tiny/MANIFEST-chk2 --claim-mode legacy -- sh -c "$variables"
 CAIRN_RESTORE_URI=/srv/savepoint supervised -- sh -c "$variables"
 supervised -- sh -c "$variables"
 unset CAIRN_LOG_LEVEL
-supervised --claim-mode claim -s store/absent -- true
 
 # --- what is refused before anything is started ---
 run cairn run
@@ -95,7 +95,10 @@ run cairn run ./service
 run cairn run -- ''
 run cairn run -- ./absent
 run cairn run -- ./turns.sh/x
+run cairn run -s store/tiny -- true
+export CAIRN_STORE=store
 run cairn run -s store/absent -- true
+run cairn run -s store/absent --claim-mode claim -- true
 run cairn run -s store -- true
 run cairn run -s store/tiny/MANIFEST-chk99 -- true
 run cairn run --claim-mode claim -- true
@@ -115,6 +118,7 @@ run env CAIRN_RESTORE_CHECKPOINT=3 "$CAIRN" run -- true
 run env CAIRN_RESTORE_EMPTY=true "$CAIRN" run --restart none -- true 2>/dev/null
 flip store/tiny/MANIFEST-chk2 40
 run cairn run -s store/tiny/MANIFEST-chk2 -- true
+unset CAIRN_STORE
 
 # --- signals ---
 loop='echo $$ >ready; while :; do sleep 0.01; done'

@@ -18,12 +18,14 @@ mkdir "$work/in" "$work/tmp"
 unset NO_COLOR
 WORK=$work
 GOLDEN=$(realpath "$here/../golden-snapshots")
+SCREEN=$here/screen.py
 CAIRN_RUN_DIR=$work/run
-export CAIRN_RUN_DIR CAIRN MAKE_STORE SERVICE GOLDEN WORK TZ=UTC LC_ALL=C TMPDIR="$work/tmp" TERM=xterm
+export CAIRN_RUN_DIR CAIRN MAKE_STORE SERVICE GOLDEN SCREEN WORK TZ=UTC LC_ALL=C TMPDIR="$work/tmp" TERM=xterm
 
 # Placeholders. Blanks are squeezed because columns are as wide as what varies.
 cat >"$work/normalise.sed" <<END
 s|$CAIRN|CAIRN|g
+s/\.[0-9]+\.sock/.PID.sock/g
 s|$work/in|DIR|g
 s|$work/tmp|TMP|g
 s/([^ ])  +/\1  /g
@@ -114,7 +116,8 @@ open(path, "wb").write(data)
 PYTHON
 }
 END
-(cd "$work/in" && sh -u -c ". '$work/prelude.sh'; . '$here/$name.sh'" </dev/null) \
+# Signals as they are by themselves: under nohup, say, one is ignored, and a shell cannot change that.
+(cd "$work/in" && env --default-signal sh -u -c ". '$work/prelude.sh'; . '$here/$name.sh'" </dev/null) \
     >"$work/out.raw" 2>"$work/err.raw"
 status=$?
 if [ $status -eq 77 ]; then

@@ -35,4 +35,7 @@ run cairn help export
 run cairn help import
 run cairn help diff
 run cairn help run
+run cairn help list
+run cairn help savepoint
+run cairn top --json
 run cairn help settings

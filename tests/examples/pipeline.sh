@@ -26,22 +26,24 @@ count()
     twice=$((twice))
 }
 
-# One life: killed up to 200 ms after it has begun to work, or while it starts.
+# One life: killed up to 200 ms after it has begun to work, or while it starts; now and then it is stopped with a
+# savepoint instead, from which the next one goes on.
 live()
 {
-    local dir=$1 mode=$2 out pid code
+    local dir=$1 mode=$2 out pid code signal=KILL
     exec {out}< <(exec "$pipeline" --dir "$dir" --records "$records" --mode "$mode" \
         --parallelism "$parallelism" --customers 50 --interval-ms 15 --rate 4000 2>>"$dir/log")
     pid=$!
     ((RANDOM % 4 == 0)) || read -r -t 60 -u "$out" _
     sleep "0.$(printf %03d $((RANDOM % 200)))"
-    kill -KILL "$pid" 2>/dev/null
+    ((RANDOM % 6 != 0)) || signal=TERM
+    kill -$signal "$pid" 2>/dev/null
     wait "$pid" 2>/dev/null
     code=$?
     exec {out}<&-
     case $code in
-    137) killed=$((killed + 1)) ;;
-    0) ;;
+    137 | 143) killed=$((killed + 1)) ;;
+    0) [ $signal = KILL ] || stopped=$((stopped + 1)) ;;
     *)
         echo "# a life ended with $code"
         return 1
@@ -53,6 +55,7 @@ survives()
 {
     local mode=$1 dir=$work/$1 i
     killed=0
+    stopped=0
     parallelism=2
     changes=0
     mkdir -p "$dir/output"
@@ -72,7 +75,7 @@ survives()
     "$pipeline" --dir "$dir" --records "$records" --mode "$mode" --parallelism 3 --customers 50 --interval-ms 100 \
         --quiet >/dev/null 2>>"$dir/log" || { echo "# the last life failed"; return 1; }
     count "$dir"
-    echo "# $mode: killed $killed times in $lives lives, parallelism chosen anew $changes times:"
+    echo "# $mode: killed $killed times and stopped $stopped times in $lives lives, parallelism chosen anew $changes times:"
     echo "# $(cat "$dir/check")"
     if find "$dir/output" -name '.cairn-tmp-*' | grep -q .; then
         echo "# hidden files are left"

@@ -179,8 +179,10 @@ run_starts_from_a_savepoint()
     cat run.out run.log
     grep -q "^restored checkpoint .*, reading on at byte [1-9]" run.out && [ -d other/wordcount ] &&
         [ ! -e unused/snapshots ] || return 1
-    # The same command again: the snapshot counts no more.
+    # The same command again: from the snapshot again. In the settings it counts while the job has nothing of its own.
     rate=0 supervised_wordcount 0 unused --store "$work/other" -s saved || return 1
+    grep -q "^done: [1-9][0-9]* words" run.out || { cat run.out run.log; return 1; }
+    CAIRN_RESTORE_URI=$work/saved rate=0 supervised_wordcount 0 unused --store "$work/other" || return 1
     grep -q "^done: 0 words" run.out || { cat run.out run.log; return 1; }
 }
 
@@ -194,7 +196,7 @@ run_drops_state_if_told_so()
     fi
     cat run.log
     grep -q "has state of operators that no task opened" run.log || return 1
-    rate=0 supervised_wordcount 0 dropped -s renamed -n
+    rate=0 supervised_wordcount 0 dropped -s renamed -n --store "$work/dropped/snapshots"
 }
 
 # A second one takes the job over; the first one is not started again to take it back.
@@ -259,7 +261,7 @@ check "the schema changes, and back" schema_changes
 check "bootstrap starts a job from the savepoint that it wrote" bootstrap_starts_from_what_it_wrote
 check "wordcount counts every word once, killed three times" wordcount_survives
 check "cairn run: wordcount counts every word once, killed three times" run_survives
-check "cairn run: it starts from a savepoint, once" run_starts_from_a_savepoint
+check "cairn run: it starts from a savepoint, and goes on from its own checkpoints" run_starts_from_a_savepoint
 check "cairn run: state is dropped with -n only" run_drops_state_if_told_so
 check "cairn run: a replaced service is not started again" run_lets_the_replaced_end
 check "pipeline puts every order on one statement, with every kind of barrier" pipeline_is_exact

@@ -2,10 +2,9 @@
 
 /*
  * cli_service DIRECTORY [NAME [stuck]]: a small service for the tests of the verbs for running
- * jobs. Job NAME
- * ("orders") with two operators, one of them with two subtasks, all in one thread; its control
- * endpoint is a socket in $CAIRN_RUN_DIR. It counts on until it is stopped, cancelled, or killed,
- * says how that came about, and prints "ready" once the endpoint is there.
+ * jobs. Job NAME ("orders") with two operators, one of them with two subtasks, all in one thread;
+ * its control endpoint is a socket in $CAIRN_RUN_DIR. It counts on until it is stopped, cancelled,
+ * or killed, says how that came about, and prints "ready" once the endpoint is there.
  *
  * stuck: its last task never polls.
  */
@@ -62,7 +61,10 @@ static int serve(cairn_job *job, cairn_task **tasks, cairn_value **counts, int a
     while ((r = work(tasks, counts, awake, &holds, &error)) > 0)
         nanosleep(&pause, NULL);
     printf("ended: %s\n", states[cairn_job_get_state(job)]);
-    return r < 0 && r != CAIRN_ECANCELED ? die("work", error) : 0;
+    if (r < 0 && r != CAIRN_ECANCELED)
+        return die("work", error);
+    cairn_error_free(error);
+    return 0;
 }
 
 int main(int argc, char **argv)

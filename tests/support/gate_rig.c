@@ -8,6 +8,14 @@
 
 #define WAIT_US 10000000u
 
+const cairn_gate_options plain = CAIRN_GATE_OPTIONS_INIT;
+
+void rig_set_unaligned(struct fixture *f, uint64_t timeout_ms)
+{
+    f->options.unaligned = 1;
+    f->options.aligned_timeout_ms = timeout_ms;
+}
+
 static void open_task(cairn_job *job, const char *uid, unsigned subtask, unsigned parallelism,
                       cairn_task **ret)
 {

@@ -19,6 +19,11 @@ struct rig {
     unsigned count;
 };
 
+/* As they are by default. */
+extern const cairn_gate_options plain;
+/* Checkpoints are unaligned, after so long; 0: at once. */
+void rig_set_unaligned(struct fixture *f, uint64_t timeout_ms);
+
 /* Up to the tasks. */
 void rig_open_tasks(const struct fixture *f, unsigned count, struct rig *ret);
 /* With gates; started. options.channel_count 0: two. */
@@ -41,6 +46,9 @@ void rig_announce(struct rig *rig, unsigned subtask, uint32_t channel,
                   const cairn_barrier *barrier);
 void rig_end(struct rig *rig, unsigned subtask, uint32_t channel);
 
+/* What the next two expect. */
+#define VALUES(...) ((const int64_t[]){__VA_ARGS__, -1})
+#define NOTHING ((const int64_t[]){-1})
 /* What the subtask has processed, or got back as state: exactly these, in this order; ends with -1.
  */
 void rig_expect_seen(const struct rig *rig, unsigned subtask, const int64_t *values);

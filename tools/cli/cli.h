@@ -279,6 +279,9 @@ struct cli_table *cli_table_new(const struct cli_column *columns, size_t count);
 /* The next cell, left to right; what is in it must be safe already. */
 void cli_table_cell(struct cli_table *table, enum cli_style style, const char *format, ...)
     CLI_PRINTF(3, 4);
+/* Leave out columns from the right until the table is at most `width` wide: a number that is cut off
+ * would be another number. */
+void cli_table_fit(struct cli_table *table, size_t width);
 /* Print with an indentation, unless it has no rows, and release. */
 void cli_table_print(struct cli_table *table, int indent);
 

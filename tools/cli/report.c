@@ -70,12 +70,30 @@ static bool is_scratch(const cairn_error *error)
            (object[n] == '\0' || strncmp(object + n, "/cairn-", strlen("/cairn-")) == 0);
 }
 
-static const char *find_hint(int code, const cairn_error *error)
+/* Of verbs that ask a running job: it is not a store that has to be looked at. */
+static const char *find_running_hint(int code)
+{
+    switch (code) {
+    case CAIRN_ENOTFOUND:
+        return "`cairn list` shows the jobs that run here, `cairn status` the latest checkpoints";
+    case CAIRN_EABORTED:
+        return "`cairn status` shows what its tasks do, and how the latest checkpoints ended";
+    case CAIRN_EBUSY:
+        return "wait for what is under way: `cairn status` shows it";
+    default:
+        return NULL;
+    }
+}
+
+static const char *find_hint(const struct cli_verb *verb, int code, const cairn_error *error)
 {
     if (cairn_error_class_of(code) == CAIRN_CLASS_LOCAL && is_scratch(error))
         return "set TMPDIR to a directory with room that you may write to";
     if (chosen_hint)
         return chosen_hint;
+    const char *hint = verb && (verb->options & CLI_RUN_DIR) ? find_running_hint(code) : NULL;
+    if (hint)
+        return hint;
     for (size_t i = 0; i < CLI_COUNT(hints); i++) {
         if (hints[i].code == code)
             return hints[i].hint;
@@ -123,7 +141,7 @@ int cli_report(const struct cli_verb *verb, const struct cli_args *args, int cod
     CLI_AUTO_FREE char *safe = cli_text_safe(message);
     (void)fflush(stdout);
     fprintf(stderr, "cairn: %s\n", safe);
-    const char *hint = find_hint(code, error);
+    const char *hint = find_hint(verb, code, error);
     if (hint)
         print_hint(hint, args, cairn_error_object(error));
     else if (code == CAIRN_EINVAL)

@@ -90,16 +90,23 @@ static void put_line(const char *line, size_t size, size_t columns)
     fputs("\033[K\r\n", terminal);
 }
 
-void cli_screen_end(void)
+void cli_screen_size(size_t *ret_lines, size_t *ret_columns)
 {
     struct winsize size = {.ws_row = 24, .ws_col = 80};
+    (void)ioctl(STDOUT_FILENO, TIOCGWINSZ, &size);
+    *ret_lines = size.ws_row > 1 ? size.ws_row - 1u : 23; /* the cursor stands in the last row */
+    *ret_columns = size.ws_col ? size.ws_col : 80;
+}
+
+void cli_screen_end(void)
+{
+    size_t lines, columns;
     (void)fclose(stdout);
     stdout = terminal;
-    (void)ioctl(STDOUT_FILENO, TIOCGWINSZ, &size);
-    size_t rows = size.ws_row > 1 ? size.ws_row : 24, columns = size.ws_col ? size.ws_col : 80;
+    cli_screen_size(&lines, &columns);
     fputs("\033[H", terminal);
     const char *line = frame;
-    for (size_t row = 0; row + 1 < rows && line < frame + frame_size; row++) {
+    for (size_t i = 0; i < lines && line < frame + frame_size; i++) {
         const char *end = strchrnul(line, '\n');
         put_line(line, (size_t)(end - line), columns);
         line = *end ? end + 1 : end;

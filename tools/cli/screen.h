@@ -8,6 +8,8 @@
 bool cli_screen_is_possible(void);
 int cli_screen_enter(cairn_error **reterr);
 void cli_screen_leave(void);
+/* Lines that a frame can have, and their width. */
+void cli_screen_size(size_t *ret_lines, size_t *ret_columns);
 /* What is printed to stdout between the two is the next frame. */
 void cli_screen_begin(void);
 void cli_screen_end(void);

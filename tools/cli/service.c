@@ -3,7 +3,7 @@
 /*
  * Running jobs: where their control endpoints are, and requests to them (docs/rest.md). A job is
  * named by its name, found among the sockets of the run directory, or by an address: unix:/path,
- * or http://host:port.
+ * or http://host:port, which may be written as tcp:host:port, too.
  *
  * What comes back is a stranger's until it has been read: sizes are limited, JSON is checked, and
  * an error in it becomes an error of ours with the same code.
@@ -21,6 +21,7 @@
 #define ANSWER_BYTES_MAX ((size_t)16 << 20)
 #define CONNECT_TIMEOUT_MS 3000L
 #define REQUEST_TIMEOUT_MS 30000L
+#define PROBE_TIMEOUT_MS 5000L /* one process that hangs must not hide the others for long */
 #define TOKEN_BYTES_MAX 256
 
 /* ---- one request ---- */
@@ -83,17 +84,29 @@ static int raise_answer(const struct cli_service *service, long status, struct j
                      service->address, status);
 }
 
+static uint64_t patience_us(const struct cli_service *service)
+{
+    return (service->is_probe ? PROBE_TIMEOUT_MS : REQUEST_TIMEOUT_MS) * 1000;
+}
+
+/* `system` is the errno behind it, 0 if curl knows none. */
 static int raise_transport(const struct cli_service *service, CURLcode result, const char *text,
-                           cairn_error **reterr)
+                           int system, cairn_error **reterr)
 {
     const char *why = *text ? text : curl_easy_strerror(result);
+    if (result == CURLE_COULDNT_CONNECT && system == EACCES) {
+        cli_hint("run it as the user that the service runs as, or as root");
+        return cli_raise(reterr, CAIRN_EACCES, "'%s' is not open to this user", service->address);
+    }
     if (result == CURLE_COULDNT_CONNECT || result == CURLE_COULDNT_RESOLVE_HOST) {
         cli_hint("`cairn list` shows the jobs that run here");
         return cli_raise(reterr, CAIRN_ENOTFOUND, "nobody listens at '%s': %s", service->address,
-                         why);
+                         system ? strerror(system) : why);
     }
     if (result == CURLE_OPERATION_TIMEDOUT)
-        return cli_raise(reterr, CAIRN_ETIMEOUT, "'%s' does not answer: %s", service->address, why);
+        return cli_raise(reterr, CAIRN_ETIMEOUT,
+                         "'%s' does not answer within %s: its process hangs", service->address,
+                         cli_duration(patience_us(service)).text);
     return cli_raise(reterr, CAIRN_EIO, "talking to '%s' failed: %s", service->address, why);
 }
 
@@ -171,7 +184,7 @@ static int perform(const struct cli_args *args, const struct cli_service *servic
     curl_easy_setopt(curl, CURLOPT_PROXY, "");
     curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http");
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
-    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, REQUEST_TIMEOUT_MS);
+    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)(patience_us(service) / 1000));
     curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, text);
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_body);
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, answer);
@@ -182,15 +195,18 @@ static int perform(const struct cli_args *args, const struct cli_service *servic
     if (body)
         curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body);
     curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
+    long system = 0;
     CURLcode result = curl_easy_perform(curl);
     if (result == CURLE_OK)
         curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, ret_status);
+    else
+        curl_easy_getinfo(curl, CURLINFO_OS_ERRNO, &system);
     curl_slist_free_all(headers);
     curl_easy_cleanup(curl);
     if (answer->too_large)
         return cli_raise(reterr, CAIRN_ECORRUPT, "what '%s' answers does not end",
                          service->address);
-    return result == CURLE_OK ? 0 : raise_transport(service, result, text, reterr);
+    return result == CURLE_OK ? 0 : raise_transport(service, result, text, (int)system, reterr);
 }
 
 int cli_request(const struct cli_args *args, const struct cli_service *service, const char *method,
@@ -247,7 +263,8 @@ char *cli_run_directory(const struct cli_args *args)
 
 bool cli_service_is_address(const char *word)
 {
-    return strncmp(word, "unix:", 5) == 0 || strncmp(word, "http://", 7) == 0;
+    return strncmp(word, "unix:", 5) == 0 || strncmp(word, "http://", 7) == 0 ||
+           strncmp(word, "tcp:", 4) == 0;
 }
 
 static bool ends_with(const char *text, const char *end)
@@ -260,7 +277,7 @@ static bool ends_with(const char *text, const char *end)
  * killed. */
 static void try_socket(const struct cli_args *args, const char *path, struct cli_services *services)
 {
-    struct cli_service service = {.address = cli_printf("unix:%s", path)};
+    struct cli_service service = {.address = cli_printf("unix:%s", path), .is_probe = true};
     struct json_object *answer = NULL;
     const char *job = NULL;
     CLI_AUTO_ERROR cairn_error *error = NULL;
@@ -268,6 +285,7 @@ static void try_socket(const struct cli_args *args, const char *path, struct cli
     if (r == 0 && cli_json_get_text(answer, "name", &job, NULL) == 1) {
         service.job = cli_printf("%s", job);
         service.about = json_object_get(answer);
+        service.is_probe = false;
         services->items = cli_grow(services->items, services->count, &services->capacity,
                                    sizeof(*services->items));
         services->items[services->count++] = service;
@@ -315,19 +333,37 @@ int cli_services_list(const struct cli_args *args, struct cli_services *ret, cai
     return 0;
 }
 
+/* Several processes may run jobs of one name: a name appears once. */
+static char *list_names(const struct cli_services *services)
+{
+    char *list = cli_printf("%s", services->count ? services->items[0].job : "");
+    for (size_t i = 1; i < services->count; i++) {
+        CLI_AUTO_FREE char *shorter = list;
+        bool again = strcmp(services->items[i].job, services->items[i - 1].job) == 0;
+        list =
+            cli_printf("%s%s%s", shorter, again ? "" : ", ", again ? "" : services->items[i].job);
+    }
+    return list;
+}
+
+static int raise_namesakes(size_t count, const char *name, cairn_error **reterr)
+{
+    cli_hint("`cairn list` shows their addresses: give one with --job");
+    return cli_raise(reterr, CAIRN_EINVAL, "%zu processes run a job '%s'", count, name);
+}
+
 static int raise_choice(const struct cli_services *services, const char *wanted,
                         const char *directory, cairn_error **reterr)
 {
-    CLI_AUTO_FREE char *list = cli_printf("%s", "");
-    for (size_t i = 0; i < services->count; i++) {
-        CLI_AUTO_FREE char *shorter = list;
-        list = cli_printf("%s%s%s", shorter, i ? ", " : "", services->items[i].job);
-    }
     if (services->count == 0) {
-        cli_hint("set the service's control option to \"unix\", or give its address with --job");
+        cli_hint("the service needs `control.listen: unix` and the same CAIRN_RUN_DIR; or give its "
+                 "address with --job");
         return cli_raise(reterr, CAIRN_ENOTFOUND, "no job with a control endpoint runs under '%s'",
                          directory);
     }
+    CLI_AUTO_FREE char *list = list_names(services);
+    if (!wanted && strcmp(services->items[0].job, services->items[services->count - 1].job) == 0)
+        return raise_namesakes(services->count, services->items[0].job, reterr);
     cli_hint("`cairn list` shows them with their addresses");
     if (wanted)
         return cli_raise(reterr, CAIRN_ENOTFOUND, "no job '%s' runs under '%s'; there is %s",
@@ -346,7 +382,8 @@ int cli_service_find(const struct cli_args *args, const char *word, struct cli_s
     if (args->job && word)
         return cli_raise(reterr, CAIRN_EINVAL, "'%s' and --job name two jobs", word);
     if (wanted && cli_service_is_address(wanted)) {
-        ret->address = cli_printf("%s", wanted);
+        bool as_set = strncmp(wanted, "tcp:", 4) == 0; /* as control.listen has it */
+        ret->address = cli_printf("%s%s", as_set ? "http://" : "", as_set ? wanted + 4 : wanted);
         while (ends_with(ret->address, "/"))
             ret->address[strlen(ret->address) - 1] = '\0';
         return 0;
@@ -363,10 +400,8 @@ int cli_service_find(const struct cli_args *args, const char *word, struct cli_s
     CLI_AUTO_FREE char *directory = cli_run_directory(args);
     if (found == 0 || (found > 1 && !wanted))
         return raise_choice(&services, wanted, directory, reterr);
-    if (found > 1) {
-        cli_hint("`cairn list` shows their addresses: give one with --job");
-        return cli_raise(reterr, CAIRN_EINVAL, "%zu processes run a job '%s'", found, wanted);
-    }
+    if (found > 1)
+        return raise_namesakes(found, wanted, reterr);
     *ret = services.items[at];
     services.items[at] = (struct cli_service){0};
     return 0;

@@ -10,6 +10,7 @@ struct cli_service {
     char *address;             /* "unix:/path" or "http://host:port" */
     char *job;                 /* NULL: not asked */
     struct json_object *about; /* what /v1/job answered; NULL: not asked */
+    bool is_probe;             /* is not waited for as long: it may be nobody's */
 };
 struct cli_services {
     struct cli_service *items;
@@ -47,6 +48,21 @@ const char *cli_answer_text(struct json_object *object, const char *name);
 struct json_object *cli_answer_member(struct json_object *object, const char *name);
 size_t cli_answer_length(struct json_object *object, const char *name);
 struct json_object *cli_answer_item(struct json_object *object, const char *name, size_t i);
+
+/* The oldest snapshot in flight of a /v1/checkpoints answer, task by task; *ret is NULL if there is
+ * none, or it is over meanwhile. */
+int cli_request_oldest(const struct cli_args *args, const struct cli_service *service,
+                       struct json_object *checkpoints, struct json_object **ret,
+                       cairn_error **reterr);
+/* Entry of the same task in another answer's `tasks`, which is likely to be its i-th; NULL: none.
+ */
+struct json_object *cli_answer_task(struct json_object *other, struct json_object *task, size_t i);
+/* Which part of that snapshot task i of /v1/tasks is at, as a word; "" when it has done its own. */
+const char *cli_task_phase(struct json_object *oldest, struct json_object *task, size_t i);
+/* "1 waiting, 3 acked" or "committing": how far a snapshot in flight is; malloc'ed. */
+char *cli_phase_text(struct json_object *in_flight);
+/* A duration of an ended snapshot: "-" where an earlier run of the job did not leave one. */
+struct cli_short cli_ended_duration(struct json_object *ended, const char *name);
 
 /* The library's number for "CAIRN_EBUSY"; CAIRN_EINTERNAL for what it does not know. */
 int cli_error_code(const char *name);

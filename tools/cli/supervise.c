@@ -41,11 +41,12 @@ struct supervisor {
     char *const *command;
     char *name; /* of the command, safe to print */
     struct cli_restart *restart;
-    sigset_t waited;   /* the signals that are waited for */
-    sigset_t original; /* mask that the child gets back */
-    pid_t child;       /* 0: none runs */
-    int status;        /* of the last child, from waitpid() */
-    int exec_errno;    /* why there was no service at the last start; 0: there was */
+    struct cli_recovery *recovery; /* NULL: none */
+    sigset_t waited;               /* the signals that are waited for */
+    sigset_t original;             /* mask that the child gets back */
+    pid_t child;                   /* 0: none runs */
+    int status;                    /* of the last child, from waitpid() */
+    int exec_errno;                /* why there was no service at the last start; 0: there was */
     uint64_t started_us;
     int stop; /* the signal that asked for the end; 0: none did */
     bool hung_up;
@@ -140,12 +141,13 @@ static void wait_for_child(struct supervisor *s)
     }
 }
 
-/* Returns early if the end is asked for. */
+/* Returns early if the end is asked for; whatever came before is heard in any case. */
 static void wait_for_time(struct supervisor *s, uint64_t delay_ms)
 {
     const uint64_t due_us = now_us() + delay_ms * 1000;
-    for (uint64_t now; s->stop == 0 && (now = now_us()) < due_us;) {
-        uint64_t left_us = due_us - now;
+    for (bool is_over = false; s->stop == 0 && !is_over;) {
+        const uint64_t now = now_us();
+        const uint64_t left_us = now < due_us ? due_us - now : 0;
         struct timespec left = {.tv_sec = (time_t)(left_us / 1000000),
                                 .tv_nsec = (long)(left_us % 1000000) * 1000};
         int number = sigtimedwait(&s->waited, NULL, &left);
@@ -153,6 +155,7 @@ static void wait_for_time(struct supervisor *s, uint64_t delay_ms)
             reap(s);
         else if (is_end(number) || number == SIGHUP)
             s->stop = number;
+        is_over = left_us == 0 && number < 0;
     }
 }
 
@@ -259,6 +262,34 @@ static bool judge(struct supervisor *s, pid_t child, uint64_t *ret_delay_ms)
     return true;
 }
 
+/* Wait until it is time for the next start and known what that is from. False: there is none, and
+ * *ret_status is the exit status. A store that does not answer is asked again, as often as a
+ * service is started that fails. */
+static bool await_restart(struct supervisor *s, pid_t child, uint64_t delay_ms, int *ret_status)
+{
+    for (;;) {
+        CLI_AUTO_ERROR cairn_error *error = NULL;
+        wait_for_time(s, delay_ms);
+        int r = s->recovery && !s->stop ? cli_recovery_choose(s->recovery, child, &error) : 0;
+        wait_for_time(s, 0); /* that took its time, too */
+        if (s->stop) {
+            say(s, "is not started again: we got signal %d (%s)", s->stop, strsignal(s->stop));
+            *ret_status = 128 + s->stop;
+            return false;
+        }
+        if (r == 0)
+            return true;
+        CLI_AUTO_FREE char *why = cli_text_safe(cairn_error_message(error));
+        bool again = cli_restart_next(s->restart, 0, random_number(), &delay_ms);
+        say(s, "is not started%s: what to go on from cannot be told: %s", again ? " yet" : " again",
+            why);
+        if (!again) {
+            *ret_status = exit_status(s);
+            return false;
+        }
+    }
+}
+
 /* A wrong name will not be right a second later; but a program may be replaced under way. */
 static int raise_exec(const struct supervisor *s, cairn_error **reterr)
 {
@@ -280,17 +311,16 @@ static int run(struct supervisor *s, cairn_error **reterr)
             return raise_exec(s, reterr);
         if (!judge(s, child, &delay_ms))
             return exit_status(s);
-        wait_for_time(s, delay_ms);
-        if (s->stop) {
-            say(s, "is not started again: we got signal %d (%s)", s->stop, strsignal(s->stop));
-            return 128 + s->stop;
-        }
+        int status;
+        if (!await_restart(s, child, delay_ms, &status))
+            return status;
     }
 }
 
-int cli_supervise(char *const *command, struct cli_restart *restart, cairn_error **reterr)
+int cli_supervise(char *const *command, struct cli_restart *restart, struct cli_recovery *recovery,
+                  cairn_error **reterr)
 {
-    struct supervisor s = {.command = command, .restart = restart};
+    struct supervisor s = {.command = command, .restart = restart, .recovery = recovery};
     CLI_AUTO_FREE char *name = cli_text_safe(command[0]);
     s.name = name;
     block_signals(&s);

@@ -43,6 +43,7 @@ struct cell {
 struct cli_table {
     const struct cli_column *columns;
     size_t column_count;
+    size_t shown;       /* of these, from the left */
     struct cell *cells; /* row after row, the titles first */
     size_t count, capacity;
 };
@@ -57,7 +58,7 @@ struct cli_table *cli_table_new(const struct cli_column *columns, size_t count)
 {
     struct cli_table *table = cli_alloc(sizeof(*table));
     table->columns = columns;
-    table->column_count = count;
+    table->column_count = table->shown = count;
     for (size_t i = 0; i < count; i++)
         add_cell(table, CLI_BOLD, cli_printf("%s", columns[i].title));
     return table;
@@ -78,7 +79,7 @@ static void print_row(const struct cli_table *table, const struct cell *row, con
                       int indent)
 {
     int pending = indent; /* blanks before the next text: none at the end of a line */
-    for (size_t c = 0; c < table->column_count; c++) {
+    for (size_t c = 0; c < table->shown; c++) {
         int gap = (int)(widths[c] - cli_text_width(row[c].text));
         if (c > 0)
             pending += 2;
@@ -92,7 +93,7 @@ static void print_row(const struct cli_table *table, const struct cell *row, con
     putchar('\n');
 }
 
-void cli_table_print(struct cli_table *table, int indent)
+static size_t *measure(const struct cli_table *table)
 {
     size_t n = table->column_count;
     size_t *widths = cli_alloc(n * sizeof(*widths));
@@ -101,11 +102,30 @@ void cli_table_print(struct cli_table *table, int indent)
         if (width > widths[i % n])
             widths[i % n] = width;
     }
+    return widths;
+}
+
+void cli_table_fit(struct cli_table *table, size_t width)
+{
+    CLI_AUTO_FREE size_t *widths = measure(table);
+    size_t used = widths[0];
+    for (size_t c = 1; c < table->column_count; c++) {
+        used += 2 + widths[c];
+        if (used > width) {
+            table->shown = c;
+            return;
+        }
+    }
+}
+
+void cli_table_print(struct cli_table *table, int indent)
+{
+    size_t n = table->column_count;
+    CLI_AUTO_FREE size_t *widths = measure(table);
     for (size_t i = 0; table->count > n && i + n <= table->count; i += n)
         print_row(table, table->cells + i, widths, indent);
     for (size_t i = 0; i < table->count; i++)
         free(table->cells[i].text);
-    free(widths);
     free(table->cells);
     free(table);
 }

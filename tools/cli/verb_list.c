@@ -48,8 +48,9 @@ static void print_table(const struct cli_services *services, const char *directo
     if (services->count == 0)
         printf("no job with a control endpoint runs under '%s'\n", safe);
     if (services->dead > 0)
-        printf("%zu %s there %s of processes that are gone\n", services->dead,
-               services->dead == 1 ? "socket" : "sockets", services->dead == 1 ? "is" : "are");
+        printf("%zu %s there belong%s to %s gone\n", services->dead,
+               services->dead == 1 ? "socket" : "sockets", services->dead == 1 ? "s" : "",
+               services->dead == 1 ? "a process that is" : "processes that are");
 }
 
 static void print_json(const struct cli_services *services, const char *directory)

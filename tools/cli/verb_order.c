@@ -105,7 +105,9 @@ static void print_end(struct json_object *trigger, const char *job)
     const char *type = cli_answer_text(trigger, "type");
     CLI_AUTO_FREE char *kind = cli_text_safe(cli_answer_text(snapshot, "kind"));
     CLI_AUTO_FREE char *location = cli_text_safe(cli_answer_text(snapshot, "location"));
-    CLI_AUTO_FREE char *name = cli_text_quote(job, strlen(job));
+    CLI_AUTO_FREE char *quoted = cli_text_quote(job, strlen(job));
+    /* Who was named by an address was not asked for his name. */
+    CLI_AUTO_FREE char *name = *job ? cli_printf("job %s", quoted) : cli_printf("the job");
     if (snapshot) {
         printf("%s %" PRIu64 " complete: %s new of %s, %s, longest stall %s\n", kind,
                cli_answer_u64(snapshot, "id"), cli_size(cli_answer_u64(snapshot, "new_bytes")).text,
@@ -116,9 +118,9 @@ static void print_end(struct json_object *trigger, const char *job)
             printf("%s\n", location);
     }
     if (strcmp(type, "stop") == 0)
-        printf("job %s has stopped: its next start goes on from there\n", name);
+        printf("%s has stopped: its next start goes on from there\n", name);
     if (strcmp(type, "cancel") == 0)
-        printf("job %s is cancelled\n", name);
+        printf("%s is cancelled\n", name);
 }
 
 static int report(const struct cli_args *args, struct json_object *trigger, const char *job,
@@ -177,16 +179,32 @@ int cli_checkpoint(const struct cli_args *args, cairn_error **reterr)
     return order(args, &service, "/v1/checkpoints", body, "checkpoint", reterr);
 }
 
+/* `cairn status orders` names a job, and so may be meant `cairn stop orders`: which would make a
+ * directory of that name. */
+static int refuse_job_name(const struct cli_args *args, const struct cli_service *service,
+                           cairn_error **reterr)
+{
+    const char *target = args->words[0];
+    if (args->job || !target || !service->job || strcmp(target, service->job) != 0)
+        return 0;
+    cli_hint("for a directory of that name put './' in front of it");
+    return cli_raise(reterr, CAIRN_EINVAL,
+                     "'%s' is the job, which --job names: here stands where its savepoint goes",
+                     target);
+}
+
 /* The target as the service has to understand it: it may run in another directory. */
-static int put_target(const struct cli_args *args, struct json_object *body, cairn_error **reterr)
+static int put_target(const struct cli_args *args, const struct cli_service *service,
+                      struct json_object *body, cairn_error **reterr)
 {
     const char *target = args->words[0];
     if (args->type && strcmp(args->type, "canonical") != 0 && strcmp(args->type, "native") != 0)
         return cli_raise(reterr, CAIRN_EINVAL, "--type '%s' is not canonical or native",
                          args->type);
     cli_json_put_text(body, "format", args->type ? args->type : "canonical");
-    if (!target)
-        return 0;
+    int r = refuse_job_name(args, service, reterr);
+    if (r < 0 || !target)
+        return r;
     if (*target == '/' || strstr(target, "://")) {
         cli_json_put_text(body, "target", target);
         return 0;
@@ -222,7 +240,7 @@ int cli_savepoint(const struct cli_args *args, cairn_error **reterr)
     if (args->status)
         return ask_status(args, &service, reterr);
     struct json_object *body = cli_json_object();
-    r = put_target(args, body, reterr);
+    r = put_target(args, &service, body, reterr);
     if (r == 0)
         return order(args, &service, "/v1/savepoints", body, "savepoint", reterr);
     json_object_put(body);
@@ -237,7 +255,7 @@ int cli_stop(const struct cli_args *args, cairn_error **reterr)
         return r;
     struct json_object *body = cli_json_object();
     cli_json_put_bool(body, "drain", args->drain);
-    r = put_target(args, body, reterr);
+    r = put_target(args, &service, body, reterr);
     if (r == 0)
         return order(args, &service, "/v1/stop", body, "savepoint", reterr);
     json_object_put(body);
@@ -256,7 +274,7 @@ int cli_cancel(const struct cli_args *args, cairn_error **reterr)
         return r;
     struct json_object *body = cli_json_object();
     cli_json_put_bool(body, "savepoint", args->savepoint);
-    r = args->savepoint ? put_target(args, body, reterr) : 0;
+    r = args->savepoint ? put_target(args, &service, body, reterr) : 0;
     if (r == 0)
         return order(args, &service, "/v1/cancel", body, "savepoint", reterr);
     json_object_put(body);

@@ -66,7 +66,16 @@ static void print_job(const struct cli_service *service, struct json_object *job
     printf("; %" PRIu64 " savepoints\n", cli_answer_u64(counts, "savepoints_completed"));
 }
 
-static void print_tasks(struct json_object *answer)
+/* What it does for the oldest snapshot in flight: who is still waiting holds it up. */
+static void put_state(struct cli_table *table, struct json_object *oldest, struct json_object *task,
+                      size_t i)
+{
+    CLI_AUTO_FREE char *phase = cli_text_safe(cli_task_phase(oldest, task, i));
+    cli_table_cell(table, CLI_WARN, "%s",
+                   cli_answer_bool(task, "is_finished") ? "finished" : phase);
+}
+
+static void print_tasks(struct json_object *answer, struct json_object *oldest)
 {
     static const struct cli_column columns[] = {
         {"OPERATOR", false}, {"SUBTASK", true},  {"KEY GROUPS", true},
@@ -76,7 +85,6 @@ static void print_tasks(struct json_object *answer)
     struct cli_table *table = cli_table_new(columns, CLI_COUNT(columns));
     for (size_t i = 0; i < cli_answer_length(answer, "tasks"); i++) {
         struct json_object *task = cli_answer_item(answer, "tasks", i);
-        struct json_object *gate = cli_answer_member(task, "gate");
         CLI_AUTO_FREE char *uid = cli_text_safe(cli_answer_text(task, "uid"));
         cli_table_cell(table, CLI_BOLD, "%s", uid);
         cli_table_cell(table, CLI_PLAIN, "%" PRIu64 " of %" PRIu64, cli_answer_u64(task, "subtask"),
@@ -92,10 +100,7 @@ static void print_tasks(struct json_object *answer)
         cli_table_cell(table, CLI_PLAIN, "%s", cli_duration(cli_answer_u64(task, "hold_us")).text);
         cli_table_cell(table, CLI_PLAIN, "%s",
                        cli_size(cli_answer_u64(task, "memtable_bytes")).text);
-        cli_table_cell(table, CLI_PLAIN, "%s",
-                       cli_answer_bool(task, "is_finished")   ? "finished"
-                       : cli_answer_bool(gate, "is_aligning") ? "aligning"
-                                                              : "");
+        put_state(table, oldest, task, i);
     }
     cli_table_print(table, 2);
 }
@@ -105,20 +110,12 @@ static void print_in_flight(struct json_object *answer)
     for (size_t i = 0; i < cli_answer_length(answer, "in_flight"); i++) {
         struct json_object *one = cli_answer_item(answer, "in_flight", i);
         CLI_AUTO_FREE char *kind = cli_text_safe(cli_answer_text(one, "kind"));
-        CLI_AUTO_FREE char *phase = cli_text_safe(cli_answer_text(one, "phase"));
+        CLI_AUTO_FREE char *phase = cli_phase_text(one);
         uint64_t total = cli_answer_u64(one, "total_bytes");
-        printf("  %s %" PRIu64 " in flight for %s: ", kind, cli_answer_u64(one, "id"),
-               cli_duration(cli_answer_u64(one, "age_us")).text);
-        if (strcmp(phase, "tasks") != 0)
-            printf("%s\n", phase);
-        else
-            printf("%" PRIu64 " tasks wait, %" PRIu64 " align, %" PRIu64 " capture, %" PRIu64
-                   " upload, %" PRIu64 " done; %s of %s sent\n",
-                   cli_answer_u64(one, "tasks_waiting"), cli_answer_u64(one, "tasks_aligning"),
-                   cli_answer_u64(one, "tasks_capturing"), cli_answer_u64(one, "tasks_uploading"),
-                   cli_answer_u64(one, "tasks_acked"),
-                   cli_size(cli_answer_u64(one, "done_bytes")).text,
-                   total ? cli_size(total).text : "?");
+        printf("  %s %" PRIu64 " in flight for %s: %s; %s of %s sent\n", kind,
+               cli_answer_u64(one, "id"), cli_duration(cli_answer_u64(one, "age_us")).text, phase,
+               cli_size(cli_answer_u64(one, "done_bytes")).text,
+               total ? cli_size(total).text : "?");
     }
 }
 
@@ -142,17 +139,17 @@ static void print_history(struct json_object *answer)
         CLI_AUTO_FREE char *outcome = cli_text_safe(cli_answer_text(one, "outcome"));
         const char *more = cli_answer_text(one, "reason");
         CLI_AUTO_FREE char *note = cli_text_safe(*more ? more : cli_answer_text(one, "location"));
-        bool complete = strcmp(outcome, "complete") == 0;
+        bool fence = strcmp(kind, "fence") == 0; /* a start of the job */
+        bool complete = !fence && strcmp(outcome, "complete") == 0;
         cli_table_cell(table, CLI_PLAIN, "%" PRIu64, cli_answer_u64(one, "id"));
         cli_table_cell(table, CLI_PLAIN, "%s%s", cli_answer_bool(one, "is_full") ? "full " : "",
                        kind);
-        cli_table_cell(table, outcome_style(outcome), "%s", outcome);
+        cli_table_cell(table, fence ? CLI_DIM : outcome_style(outcome), "%s",
+                       fence ? "-" : outcome);
         cli_table_cell(table, CLI_PLAIN, "%s",
                        cli_age((int64_t)cli_answer_u64(one, "trigger_time_ms")).text);
-        cli_table_cell(table, CLI_PLAIN, "%s",
-                       cli_duration(cli_answer_u64(one, "duration_us")).text);
-        cli_table_cell(table, CLI_PLAIN, "%s",
-                       cli_duration(cli_answer_u64(one, "stall_max_us")).text);
+        cli_table_cell(table, CLI_PLAIN, "%s", cli_ended_duration(one, "duration_us").text);
+        cli_table_cell(table, CLI_PLAIN, "%s", cli_ended_duration(one, "stall_max_us").text);
         cli_table_cell(table, CLI_PLAIN, "%s",
                        complete ? cli_size(cli_answer_u64(one, "full_bytes")).text : "-");
         cli_table_cell(table, CLI_PLAIN, "%s",
@@ -166,6 +163,7 @@ int cli_status(const struct cli_args *args, cairn_error **reterr)
 {
     CLI_AUTO_SERVICE struct cli_service service = {0};
     CLI_AUTO_JSON struct json_object *job = NULL, *tasks = NULL, *checkpoints = NULL;
+    CLI_AUTO_JSON struct json_object *oldest = NULL;
     CLI_AUTO_FREE char *history =
         cli_printf("/v1/checkpoints?limit=%" PRIu64, args->limit ? args->limit : HISTORY_ROWS);
     int r = cli_service_find(args, args->words[0], &service, reterr);
@@ -175,6 +173,8 @@ int cli_status(const struct cli_args *args, cairn_error **reterr)
         r = cli_request(args, &service, "GET", "/v1/tasks", NULL, &tasks, reterr);
     if (r == 0)
         r = cli_request(args, &service, "GET", history, NULL, &checkpoints, reterr);
+    if (r == 0 && !args->json)
+        r = cli_request_oldest(args, &service, checkpoints, &oldest, reterr);
     if (r < 0)
         return r;
     if (args->json) {
@@ -191,7 +191,7 @@ int cli_status(const struct cli_args *args, cairn_error **reterr)
     }
     print_job(&service, job);
     printf("\n");
-    print_tasks(tasks);
+    print_tasks(tasks, oldest);
     printf("\n");
     print_in_flight(checkpoints);
     print_history(checkpoints);

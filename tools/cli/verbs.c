@@ -122,7 +122,7 @@ const struct cli_verb cli_verbs[] = {
      cli_savepoint, "let a running job take a savepoint",
      "TARGET is the store in which its directory is made; without it the job's own setting "
      "counts.\n"
-     "Prints where it is.\n"},
+     "Prints where it is. The job is named by --job, if several run.\n"},
     {"stop", "[TARGET]", 0, 1, RUNNING | CLI_TYPE | CLI_DRAIN | CLI_DETACHED | CLI_TIMEOUT,
      cli_stop, "stop a running job with a savepoint",
      "Its tasks process nothing after the savepoint, and its sinks commit with it. The next start "
@@ -131,9 +131,11 @@ const struct cli_verb cli_verbs[] = {
     {"cancel", "[TARGET]", 0, 1, RUNNING | CLI_SAVEPOINT | CLI_TYPE | CLI_DETACHED | CLI_TIMEOUT,
      cli_cancel, "end a running job",
      "Without a checkpoint; what it keeps of the earlier ones is for its own settings to say.\n"},
-    {"top", "[JOB]", 0, 1, RUNNING | CLI_INTERVAL | CLI_ONCE, cli_top,
+    {"top", "[JOB]", 0, 1, (RUNNING & ~CLI_JSON) | CLI_INTERVAL | CLI_ONCE, cli_top,
      "watch a running job in the terminal",
-     "Tasks with their throughput, what is in flight, the latest checkpoints. q ends it.\n"},
+     "Tasks with their throughput, what is in flight, the latest checkpoints. q ends it. Scripts "
+     "ask\n"
+     "`cairn status --json`.\n"},
 };
 const size_t cli_verb_count = CLI_COUNT(cli_verbs);
 
@@ -170,7 +172,8 @@ void cli_help_all(FILE *to)
           "MANIFEST-chk file in it. ID is the number of a checkpoint, or latest.\n"
           "JOB is the name of a job that runs on this machine, unix:/path or http://host:port; it\n"
           "may be left out if only one runs.\n"
-          "With --json a verb prints a JSON document; export has formats of its own instead.\n"
+          "With --json a verb prints a JSON document, but for run, top, and export, which has "
+          "formats of its own.\n"
           "Exit status: 0 ok, 1 internal error, 2 usage, 3 not there or changed, 4 damaged data, 5 "
           "try again,\n"
           "6 this machine, 130 interrupted.\n",
@@ -188,7 +191,8 @@ void cli_help_help(FILE *to)
 
 void cli_help_verb(const struct cli_verb *verb, FILE *to)
 {
-    fprintf(to, "usage: cairn %s [options] %s\n\n", verb->name, verb->words);
+    fprintf(to, "usage: cairn %s [options]%s%s\n\n", verb->name, *verb->words ? " " : "",
+            verb->words);
     fprintf(to, "%c%s.\n\n%s\n", verb->summary[0] - 'a' + 'A', verb->summary + 1, verb->details);
     cli_args_print_options(verb, to);
 }
