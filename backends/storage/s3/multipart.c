@@ -155,7 +155,10 @@ static int complete(struct upload *upload, cairn_error **reterr)
         r = crn_s3_read_element(request.reply.data, request.reply.size, "ETag", &etag, &error);
     if (r == 0)
         return 0;
-    if (in_doubt && crn_s3_stat(&upload->s3->base, upload->key, &stat, NULL) == 0 &&
+    /* libcurl, too, sends a request again when a kept connection turns out to be dead, and the
+     * upload that the first one has completed is not there for the second. */
+    if ((in_doubt || r == CAIRN_ENOTFOUND) &&
+        crn_s3_stat(&upload->s3->base, upload->key, &stat, NULL) == 0 &&
         stat.size == upload->source->size)
         return 0;
     if (in_doubt)
