@@ -269,6 +269,8 @@ START_TEST(test_own_progress_that_is_dropped)
     ck_assert_str_eq(said, "");
     ck_assert_ptr_nonnull(strstr(noted, "'src' is passed over"));
     noted[0] = '\0';
+    if (_i == CAIRN_CLAIM)
+        return;           /* 'src' is target's already, and nobody else's */
     open_only("another"); /* which has nothing of its own */
     ck_assert_str_eq(noted, "");
 }
