@@ -82,7 +82,7 @@ fi
 if [ -d /run/systemd/system ]; then
     for package in "${missing[@]}"; do
         case $package in
-        prometheus | redis-server) "${as_root[@]}" systemctl disable --quiet "$package" || true ;;
+        prometheus | redis-server | swift-* | ceph-* | radosgw) "${as_root[@]}" systemctl disable --quiet "$package" || true ;;
         esac
     done
 fi

@@ -48,7 +48,7 @@ typedef struct cairn_s3_options {
     uint64_t retry_ms;            /* how long one call may try again altogether; 0: 120,000 */
     uint8_t unsigned_payload;     /* 1: bodies are not part of the signature: for https only */
     uint8_t single_writer_unsafe; /* 1: the server cannot create at most once, and nobody but the caller sees to it
-                                     that no two processes write to a job. Every listing of the job says so */
+                                     that no two processes write to a job */
 } cairn_s3_options;
 #define CAIRN_S3_OPTIONS_INIT                                                                      \
     {sizeof(cairn_s3_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
