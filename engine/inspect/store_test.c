@@ -158,8 +158,9 @@ static int try_put_again(struct crn_store_bench *b, cairn_error **reterr)
     cairn_error *error = NULL;
     CRN_TRY(put(b, "again", "first", 5, reterr));
     CRN_TRY(put(b, "again", "first", 5, reterr));
-    CRN_TRY(must_fail(put(b, "again", "other", 5, &error), CAIRN_EEXIST, error,
-                      "other bytes were put under a key that exists", reterr));
+    int r = put(b, "again", "other", 5, &error);
+    CRN_TRY(
+        must_fail(r, CAIRN_EEXIST, error, "other bytes were put under a key that exists", reterr));
     return expect(b, "again", "first", 5, reterr);
 }
 
@@ -167,11 +168,12 @@ static int try_create(struct crn_store_bench *b, cairn_error **reterr)
 {
     cairn_error *error = NULL;
     CRN_TRY(create(b, "once", "first", reterr));
-    CRN_TRY(must_fail(create(b, "once", "other", &error), CAIRN_EEXIST, error,
-                      "a key was created that exists", reterr));
+    int r = create(b, "once", "other", &error);
+    CRN_TRY(must_fail(r, CAIRN_EEXIST, error, "a key was created that exists", reterr));
     error = NULL;
-    CRN_TRY(must_fail(create(b, "once", "first", &error), CAIRN_EEXIST, error,
-                      "a key was created twice with the same bytes", reterr));
+    r = create(b, "once", "first", &error);
+    CRN_TRY(
+        must_fail(r, CAIRN_EEXIST, error, "a key was created twice with the same bytes", reterr));
     return expect(b, "once", "first", 5, reterr);
 }
 
