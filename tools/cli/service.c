@@ -29,7 +29,7 @@
 struct answer {
     char *data;
     size_t size;
-    bool too_large;
+    bool too_large, no_memory;
 };
 
 static size_t take_body(char *data, size_t one, size_t count, void *context)
@@ -41,8 +41,10 @@ static size_t take_body(char *data, size_t one, size_t count, void *context)
         return 0;
     }
     char *grown = realloc(answer->data, answer->size + n + 1);
-    if (!grown)
-        cli_out_of_memory();
+    if (!grown) {
+        answer->no_memory = true;
+        return 0; /* which ends the transfer */
+    }
     memcpy(grown + answer->size, data, n);
     answer->size += n;
     grown[answer->size] = '\0';
@@ -203,6 +205,8 @@ static int perform(const struct cli_args *args, const struct cli_service *servic
         curl_easy_getinfo(curl, CURLINFO_OS_ERRNO, &system);
     curl_slist_free_all(headers);
     curl_easy_cleanup(curl);
+    if (answer->no_memory)
+        cli_out_of_memory();
     if (answer->too_large)
         return cli_raise(reterr, CAIRN_ECORRUPT, "what '%s' answers does not end",
                          service->address);
