@@ -68,3 +68,27 @@ bool crn_text_is_name(const char *text)
 {
     return is_clean_up_to(text, NAME_MAX_BYTES);
 }
+
+static int hex_digit(char c)
+{
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
+}
+
+bool crn_text_percent_decode(char *text)
+{
+    char *to = text;
+    for (const char *p = text; *p != 0; p++) {
+        const bool is_coded = *p == '%'; /* the byte itself may be overwritten */
+        int high = is_coded ? hex_digit(p[1]) : 0;
+        int low = is_coded && high >= 0 ? hex_digit(p[2]) : 0;
+        if (high < 0 || low < 0 || (is_coded && high + low == 0))
+            return false;
+        *to++ = is_coded ? (char)(high * 16 + low) : *p;
+        p += is_coded ? 2 : 0;
+    }
+    *to = 0;
+    return true;
+}

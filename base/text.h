@@ -11,5 +11,7 @@ bool crn_text_is_clean(const char *text, size_t n);
 bool crn_text_is_job_name(const char *text);
 /* 1..255 bytes, clean: operator uids and state names. */
 bool crn_text_is_name(const char *text);
+/* "%20" and the like, in place. false: a percent sign without two hexadecimal digits, or %00. */
+bool crn_text_percent_decode(char *text);
 
 #endif

@@ -96,40 +96,6 @@ static size_t scheme_length(const char *uri)
     return 0;
 }
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
-
-/* In place. */
-static int percent_decode(char *text, const char *uri, cairn_error **reterr)
-{
-    char *to = text;
-    for (const char *from = text; *from != 0; from++) {
-        if (*from != '%') {
-            *to++ = *from;
-            continue;
-        }
-        int high = hex_digit(from[1]);
-        int low = high < 0 ? -1 : hex_digit(from[2]);
-        if (low < 0 || (high == 0 && low == 0))
-            return crn_err_fail(reterr, CAIRN_EINVAL, uri,
-                                "store '%s': '%%' must be followed by two hexadecimal digits that "
-                                "are not 00; a percent sign itself is %%25",
-                                uri);
-        *to++ = (char)(high * 16 + low);
-        from += 2;
-    }
-    *to = 0;
-    return 0;
-}
-
 static int parse_option(struct location *location, const char *option, const char *uri,
                         cairn_error **reterr)
 {
@@ -181,7 +147,11 @@ static int parse_path(struct location *location, char *text, bool has_scheme, co
                                 "file:///var/lib/snapshots",
                                 uri);
         text += 2;
-        CRN_TRY(percent_decode(text, uri, reterr));
+        if (!crn_text_percent_decode(text))
+            return crn_err_fail(reterr, CAIRN_EINVAL, uri,
+                                "store '%s': '%%' must be followed by two hexadecimal digits that "
+                                "are not 00; a percent sign itself is %%25",
+                                uri);
     }
     size_t n = strlen(text);
     while (n > 1 && text[n - 1] == '/')

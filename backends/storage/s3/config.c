@@ -5,6 +5,8 @@
  */
 #include "backends/storage/s3/credentials.h"
 
+#include "base/text.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -154,31 +156,6 @@ int crn_s3_config_from_options(const cairn_s3_options *o, struct crn_s3_config *
 
 /* ---- the URI ---- */
 
-static int hex_digit(char c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-}
-
-/* In place. false: a percent sign without two digits, or a zero byte. */
-static bool percent_decode(char *text)
-{
-    char *to = text;
-    for (const char *p = text; *p != 0; p++) {
-        const bool is_coded = *p == '%'; /* the byte itself may be overwritten */
-        int high = is_coded ? hex_digit(p[1]) : 0;
-        int low = is_coded && high >= 0 ? hex_digit(p[2]) : 0;
-        if (high < 0 || low < 0 || (is_coded && high + low == 0))
-            return false;
-        *to++ = is_coded ? (char)(high * 16 + low) : *p;
-        p += is_coded ? 2 : 0;
-    }
-    *to = 0;
-    return true;
-}
-
 /* Bytes, or KiB, MiB, GiB. */
 static bool parse_size(const char *text, uint64_t *ret)
 {
@@ -263,7 +240,7 @@ static int parse_query(char *query, const char *uri, cairn_s3_options *o, cairn_
             return crn_err_fail(reterr, CAIRN_EINVAL, uri, "store '%s': option '%s' has no value",
                                 uri, option);
         *value++ = 0;
-        if (!percent_decode(value))
+        if (!crn_text_percent_decode(value))
             return crn_err_fail(reterr, CAIRN_EINVAL, uri,
                                 "store '%s': a '%%' in option '%s' is not followed by two "
                                 "hexadecimal digits",
@@ -297,7 +274,7 @@ int crn_s3_config_from_uri(const char *rest, const char *uri, struct crn_s3_conf
     char *prefix = strchr(bucket, '/');
     if (prefix != NULL)
         *prefix++ = 0;
-    if (prefix != NULL && !percent_decode(prefix))
+    if (prefix != NULL && !crn_text_percent_decode(prefix))
         return crn_err_fail(reterr, CAIRN_EINVAL, uri,
                             "store '%s': a '%%' must be followed by two hexadecimal digits", uri);
     size_t n = prefix != NULL ? strlen(prefix) : 0;
