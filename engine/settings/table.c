@@ -35,6 +35,10 @@ static const struct crn_setting_word level_words[] = {{"error", CAIRN_LOG_ERROR}
                                                       {NULL, 0}};
 static const struct crn_setting_word failure_words[] = {
     {"any", 0}, {"none", CAIRN_TOLERATE_NONE}, {NULL, 0}};
+static const struct crn_setting_word role_words[] = {{"alone", CAIRN_ALONE},
+                                                     {"coordinator", CAIRN_COORDINATOR},
+                                                     {"worker", CAIRN_WORKER},
+                                                     {NULL, 0}};
 static const struct crn_setting_word backend_words[] = {{"rocksdb", 0}, {"heap", 0}, {NULL, 0}};
 
 /* clang-format off */
@@ -124,6 +128,36 @@ const struct crn_setting crn_settings_table[] = {
     {{"transfer.upload-limit", "CAIRN_TRANSFER_UPLOAD_LIMIT", "size", "0",
       "Bytes per second of uploads that are copied; 0: no limit."},
      CRN_SETTING_SIZE, FIELD(upload_bytes_per_sec), 0, UINT64_MAX, 0, NULL},
+    {{"transfer.download-limit", "CAIRN_TRANSFER_DOWNLOAD_LIMIT", "size", "0",
+      "Bytes per second of what a restore downloads; 0: no limit."},
+     CRN_SETTING_SIZE, FIELD(download_bytes_per_sec), 0, UINT64_MAX, 0, NULL},
+    {{"transfer.pack-below", "CAIRN_TRANSFER_PACK_BELOW", "size", "1MiB",
+      "Smaller new tables share an object in stores that take copies; 64MiB at most, 0: none do."},
+     CRN_SETTING_SIZE, FIELD(pack_below_bytes), 0, UINT64_C(64) << 20, 1, NULL},
+    {{"cluster.role", "CAIRN_CLUSTER_ROLE", "alone, coordinator or worker", "alone",
+      "Which part of a job of several processes this one is."},
+     CRN_SETTING_WORD, FIELD(role), 0, 0, 0, role_words},
+    {{"cluster.workers", "CAIRN_CLUSTER_WORKERS", "number", "1",
+      "Of a coordinator: worker processes that the job needs."},
+     CRN_SETTING_NUMBER, FIELD(worker_count), 1, 32768, 0, NULL},
+    {{"cluster.worker-name", "CAIRN_CLUSTER_WORKER_NAME", "text", "host and process id",
+      "Of a worker: who it is, for people."},
+     CRN_SETTING_TEXT, FIELD(worker_name), ANY_TEXT},
+    {{"cluster.poll-interval", "CAIRN_CLUSTER_POLL_INTERVAL", "duration", "1s",
+      "Time between two looks at the store for news."},
+     CRN_SETTING_DURATION, FIELD(poll_interval_ms), DURATION(1)},
+    {{"cluster.heartbeat", "CAIRN_CLUSTER_HEARTBEAT", "duration", "10s",
+      "Of a worker: time between two signs of life."},
+     CRN_SETTING_DURATION, FIELD(heartbeat_ms), DURATION(1)},
+    {{"cluster.worker-timeout", "CAIRN_CLUSTER_WORKER_TIMEOUT", "duration", "50s",
+      "A worker that is not heard of for so long is lost, and the job fails."},
+     CRN_SETTING_DURATION, FIELD(worker_timeout_ms), DURATION(1)},
+    {{"cluster.join-timeout", "CAIRN_CLUSTER_JOIN_TIMEOUT", "duration", "5min",
+      "How long processes wait for one another at the start."},
+     CRN_SETTING_DURATION, FIELD(join_timeout_ms), DURATION(1)},
+    {{"cluster.requests-per-minute", "CAIRN_CLUSTER_REQUESTS_PER_MINUTE", "number", "0",
+      "Budget for looks and signs of life; with less they get rarer; 0: none."},
+     CRN_SETTING_NUMBER, FIELD(requests_per_minute), 0, UINT32_MAX, 0, NULL},
     {{"control.listen", "CAIRN_CONTROL_LISTEN", "text", "none",
       "Endpoint of the job: unix, unix:/path or tcp:127.0.0.1:PORT."},
      CRN_SETTING_TEXT, FIELD(control), ANY_TEXT},

@@ -285,6 +285,13 @@ typedef enum cairn_retention {
     CAIRN_DELETE = 1  /* they are removed; the next start is empty. Ids go on */
 } cairn_retention;
 
+/** Which part of a job this process is: cluster.h. */
+typedef enum cairn_role {
+    CAIRN_ALONE = 0,       /* all of it */
+    CAIRN_COORDINATOR = 1, /* takes the job over, begins and commits its checkpoints; may have tasks, too */
+    CAIRN_WORKER = 2       /* has tasks */
+} cairn_role;
+
 typedef struct cairn_job_options {
     uint32_t struct_size;
     const char *store_uri; /* where snapshots live; see cairn_store_open(). This or `store`. */
@@ -364,11 +371,27 @@ typedef struct cairn_job_options {
                                      NULL: none. Opened by cairn_job_start() */
     const char *control_token;    /* what requests over tcp have to show, 16 to 256 visible ASCII
                                      characters; required for tcp */
+    uint64_t download_bytes_per_sec; /* limit for what a restore downloads; 0: none */
+    uint64_t pack_below_bytes;    /* new tables smaller than this are put together, several into one object, to
+                                     save requests. 0: 1 MiB where the store takes copies, and none where it
+                                     links; 1: none; at most 64 MiB */
+    /* A job of several processes that share the store: cluster.h. */
+    cairn_role role;              /* alone, coordinator or worker */
+    uint32_t worker_count;        /* coordinator: worker processes that the job needs; 0: 1 */
+    const char *worker_name;      /* worker: who it is, for people; NULL: host and process id */
+    uint64_t poll_interval_ms;    /* between two looks at the store for news; 0: 1,000 */
+    uint64_t heartbeat_ms;        /* worker: between two signs of life; 0: 10,000 */
+    uint64_t worker_timeout_ms;   /* a worker that is not heard of for so long is lost, and the job fails; 0:
+                                     50,000. As heartbeat_ms, the same in all processes */
+    uint64_t join_timeout_ms;     /* how long processes wait for one another at the start; 0: 300,000 */
+    uint32_t requests_per_minute; /* budget for looks and signs of life of this process: with less they get
+                                     rarer, what a checkpoint needs goes on; 0: none */
 } cairn_job_options;
 #define CAIRN_JOB_OPTIONS_INIT                                                                     \
     {sizeof(cairn_job_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,               \
      (cairn_log_level)0, 0, 0, 0, 0, 0, 0, 0, 0, (cairn_claim_mode)0, 0, 0, 0, 0,                  \
-     (cairn_checkpoint_mode)0, 0, 0, (cairn_retention)0, (cairn_retention)0, 0, 0, 0}
+     (cairn_checkpoint_mode)0, 0, 0, (cairn_retention)0, (cairn_retention)0, 0, 0, 0, 0, 0,         \
+     (cairn_role)0, 0, 0, 0, 0, 0, 0, 0}
 #define CAIRN_TOLERATE_NONE UINT32_MAX
 
 /** Open a job for writing, and find the checkpoint to restore from.
