@@ -232,6 +232,11 @@ void cairn_store_close(cairn_store *store)
         store->ops->close(store);
 }
 
+const char *cairn_store_caveat(cairn_store *store)
+{
+    return store != NULL && store->ops != NULL ? crn_store_caveat(store) : NULL;
+}
+
 static void cleanup_store(cairn_store **store)
 {
     cairn_store_close(*store);

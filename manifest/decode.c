@@ -105,6 +105,8 @@ static int convert_file(const struct source *source, struct crn_file *to, Cairn_
     info->key_group_first = from->key_group_first;
     info->key_group_last = from->key_group_last;
     info->entry_count = from->entry_count;
+    info->object_offset = from->object_offset;
+    info->object_size = from->object_size;
     if (from->xxh3.len != 0) {
         if (copy_16(info->xxh3, &from->xxh3) < 0)
             return broken(source, "W2", "an xxh3 is not 16 bytes long");
@@ -252,6 +254,8 @@ static int convert_history(const struct source *source, struct crn_record *to,
     info->file_count = from->file_count;
     info->new_file_count = from->new_file_count;
     info->is_full = from->is_full != 0;
+    info->requests = from->requests;
+    info->sent_bytes = from->sent_bytes;
     return 0;
 }
 
@@ -309,6 +313,8 @@ static int convert_record(const struct source *source, struct crn_record *to,
     info->pid = from->pid;
     info->restored_id = from->restored_id;
     to->ids_ahead = from->ids_ahead;
+    info->requests = from->requests;
+    info->sent_bytes = from->sent_bytes;
     if (copy_16(info->uuid, &from->uuid) < 0)
         return broken(source, "W2", "the uuid is not 16 bytes long");
     if (from->previous_hash.len != 0) {
@@ -373,6 +379,8 @@ static int parse(const struct source *source, const struct crn_frame *frame, siz
                             "manifest '%s' does not hold a record", source->object);
     const int r = convert_record(source, record, message);
     cairn__pb__record__free_unpacked(message, &allocator);
+    if (r == 0 && crn_record_has_slices(record) != ((frame->incompatible & CRN_FRAME_SLICES) != 0))
+        return broken(source, "W6", "the feature bit of slices does not fit the files");
     return r;
 }
 

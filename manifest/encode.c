@@ -107,6 +107,8 @@ static void fill_file(Cairn__Pb__File *to, const struct crn_file *from)
     to->entry_count = info->entry_count;
     if (info->has_identity)
         to->identity = bytes(info->identity, sizeof(info->identity));
+    to->object_offset = info->object_offset;
+    to->object_size = info->object_size;
 }
 
 static void fill_subtask(Cairn__Pb__Subtask *to, const struct crn_subtask *from, struct tree *tree)
@@ -226,6 +228,8 @@ static void fill_history(Cairn__Pb__History *to, const cairn_record_info *from)
     to->format = from->format;
     to->location = text(from->location);
     to->source_location = text(from->source_location);
+    to->requests = from->requests;
+    to->sent_bytes = from->sent_bytes;
 }
 
 static void fill_savepoint(struct tree *tree, const cairn_record_info *info)
@@ -283,6 +287,8 @@ static void fill_record(struct tree *tree, const struct crn_record *record)
     if (info->source_id != 0)
         fill_source(tree, info);
     to->ids_ahead = record->ids_ahead;
+    to->requests = info->requests;
+    to->sent_bytes = info->sent_bytes;
 }
 
 int crn_record_encode(const struct crn_record *record, struct cairn_buffer *out,
@@ -304,5 +310,6 @@ int crn_record_encode(const struct crn_record *record, struct cairn_buffer *out,
         return crn_err_nomem(reterr);
     (void)cairn__pb__record__pack(&tree.record, payload);
     crn_buf_clear(out);
-    return crn_frame_write(payload, size, out, reterr);
+    const uint32_t incompatible = crn_record_has_slices(record) ? CRN_FRAME_SLICES : 0;
+    return crn_frame_write(payload, size, incompatible, out, reterr);
 }

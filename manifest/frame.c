@@ -28,7 +28,7 @@ static const uint8_t magic[8] = {0x89, 'C', 'A', 'I', 'R', 'N', '\r', '\n'};
 #define OFFSET_STORED_SIZE 24u
 #define OFFSET_RAW_SIZE 32u
 
-#define KNOWN_INCOMPATIBLE CRN_FRAME_LZ4
+#define KNOWN_INCOMPATIBLE (CRN_FRAME_LZ4 | CRN_FRAME_SLICES)
 #define LZ4_RATIO_MAX 255u
 
 static void put_le(uint8_t *at, uint64_t value, size_t n)
@@ -51,26 +51,25 @@ void crn_frame_done(struct crn_frame *frame)
     *frame = (struct crn_frame){0};
 }
 
-/* Stores the payload behind the header that `out` ends with; returns how many bytes it took.
- * Capacity for `size` bytes is there. */
+/* Stores the payload behind the header that `out` ends with; returns how many bytes it took, and adds
+ * the bit that says how. Capacity for `size` bytes is there. */
 static size_t store_payload(const void *payload, size_t size, struct cairn_buffer *out,
-                            uint32_t *ret_incompatible)
+                            uint32_t *incompatible)
 {
     uint8_t *to = out->data + out->size;
     /* A capacity one below the payload makes LZ4 give up unless it saves something. */
     int packed = size > 1 ? LZ4_compress_default(payload, (char *)to, (int)size, (int)size - 1) : 0;
     if (packed > 0) {
-        *ret_incompatible = CRN_FRAME_LZ4;
+        *incompatible |= CRN_FRAME_LZ4;
         return (size_t)packed;
     }
     if (size > 0)
         memcpy(to, payload, size);
-    *ret_incompatible = 0;
     return size;
 }
 
-int crn_frame_write(const void *payload, size_t size, struct cairn_buffer *out,
-                    cairn_error **reterr)
+int crn_frame_write(const void *payload, size_t size, uint32_t incompatible,
+                    struct cairn_buffer *out, cairn_error **reterr)
 {
     const size_t overhead = CRN_FRAME_HEADER_SIZE + CRN_FRAME_CHECKSUM_SIZE;
     if (size > CRN_LIMIT_MANIFEST - overhead)
@@ -81,7 +80,6 @@ int crn_frame_write(const void *payload, size_t size, struct cairn_buffer *out,
     if (crn_buf_reserve(out, overhead + size) < 0)
         return crn_err_nomem(reterr);
     out->size += CRN_FRAME_HEADER_SIZE;
-    uint32_t incompatible;
     const size_t stored = store_payload(payload, size, out, &incompatible);
     out->size += stored;
 

@@ -10,7 +10,8 @@
 #define CRN_FRAME_VERSION 1u
 #define CRN_FRAME_HEADER_SIZE 40u
 #define CRN_FRAME_CHECKSUM_SIZE 8u
-#define CRN_FRAME_LZ4 1u /* incompatible feature bit 0 */
+#define CRN_FRAME_LZ4 1u    /* incompatible feature bit 0 */
+#define CRN_FRAME_SLICES 2u /* bit 1: files that are parts of objects */
 
 struct crn_frame {
     uint32_t version;
@@ -23,9 +24,10 @@ struct crn_frame {
 void crn_frame_done(struct crn_frame *frame);
 #define CRN_AUTO_FRAME CRN_CLEANUP(crn_frame_done)
 
-/* Appends a whole frame. CAIRN_EINVAL: payload too large; CAIRN_ENOMEM. */
-int crn_frame_write(const void *payload, size_t size, struct cairn_buffer *out,
-                    cairn_error **reterr);
+/* Appends a whole frame with these incompatible bits, and CRN_FRAME_LZ4 if that saves something.
+ * CAIRN_EINVAL: payload too large; CAIRN_ENOMEM. */
+int crn_frame_write(const void *payload, size_t size, uint32_t incompatible,
+                    struct cairn_buffer *out, cairn_error **reterr);
 /* CAIRN_ECORRUPT, CAIRN_EVERSION, CAIRN_ENOMEM; *ret is only filled on success. */
 int crn_frame_read(const char *object, const void *data, size_t size, struct crn_frame *ret,
                    cairn_error **reterr);
@@ -47,6 +49,9 @@ int crn_rules_run(const crn_rule_fn *rules, size_t count, const struct crn_rule_
 /* One operator and everything below it; one file. */
 int crn_rules_operator(const struct crn_rule_scope *scope);
 int crn_rules_file(const struct crn_rule_scope *scope);
+/* slices.c: the files of a record that share objects, all together. */
+bool crn_record_has_slices(const struct crn_record *record);
+int crn_rules_slices(const struct crn_record *record, cairn_error **reterr);
 bool crn_state_kind_is_keyed(cairn_state_kind kind);
 
 /* What a record of this kind is called in a listing when only history knows it. */

@@ -80,6 +80,8 @@ static int copy_history(struct crn_record *record, const cairn_record_info *from
         .file_count = from->file_count,
         .new_file_count = from->new_file_count,
         .is_full = from->is_full,
+        .requests = from->requests,
+        .sent_bytes = from->sent_bytes,
         .format = from->format,
     };
     CRN_TRY(set_text_or_empty(&entry->info.reason, from->reason));

@@ -100,6 +100,18 @@ static inline bool crn_record_is_restorable(const struct crn_record *record)
             (record->info.location == NULL || record->info.location[0] == '\0'));
 }
 void crn_file_done(struct crn_file *file);
+/* Does it share its object with other files? Else the object is the file. */
+static inline bool crn_file_is_slice(const struct crn_file *file)
+{
+    return file->info.object_size != 0;
+}
+/* Bytes of the object that it is in; 0: inlined. */
+static inline uint64_t crn_file_object_size(const struct crn_file *file)
+{
+    return file->info.object == NULL   ? 0
+           : crn_file_is_slice(file) ? file->info.object_size
+                                     : file->info.size;
+}
 /* Is it keyed state? Operator state and records in flight stand beside it. */
 static inline bool crn_file_is_keyed(const struct crn_file *file)
 {
@@ -114,7 +126,7 @@ static inline bool crn_file_is_keyed(const struct crn_file *file)
  * whole by itself, and else cleared. */
 void crn_record_finish(struct crn_record *record);
 
-/* validate.c, rules.c, rules_file.c: every rule that a record must meet, before it is written and
+/* validate.c, rules.c, rules_file.c, slices.c: every rule that a record must meet, before it is written and
  * after it is read. 0, CAIRN_ECORRUPT with a message that names the place and the rule of
  * docs/format.md ("rule F4"), or CAIRN_ENOMEM. */
 int crn_record_validate(const struct crn_record *record, cairn_error **reterr);
@@ -132,7 +144,8 @@ int crn_record_decode(const char *object, const void *data, size_t size,
 /* names.c: keys below a job's prefix. */
 enum crn_key_type {
     CRN_KEY_MANIFEST, /* MANIFEST-chk<id> */
-    CRN_KEY_OBJECT,   /* shared/e<epoch>-c<id>-<n>[.ext], chk-<id>/e<epoch>-c<id>-<n>[-name] */
+    CRN_KEY_OBJECT,   /* shared/e<epoch>-c<id>-<n>[.ext], chk-<id>/e<epoch>-c<id>-<n>[-name]; a pack's
+                         end in .pack */
     CRN_KEY_MARK,     /* CLAIMED or DISPOSING, in a savepoint's directory */
     CRN_KEY_FOREIGN   /* not ours: never touched */
 };
@@ -142,11 +155,13 @@ struct crn_key_info {
     uint64_t epoch;
     uint64_t number;
     bool shared;
+    bool pack; /* holds several files */
 };
 /* Only canonical spellings are ours: no leading zeros, no overflow. */
 struct crn_key_info crn_key_parse(const char *key);
-/* Buffers of CRN_KEY_MAX bytes. name: the local file's, for its suffix. */
+/* Buffers of CRN_KEY_MAX bytes. name: the local file's, for its suffix; a pack's is CRN_PACK_NAME. */
 #define CRN_KEY_MAX 160
+#define CRN_PACK_NAME "files.pack"
 #define CRN_MARK_CLAIMED "CLAIMED"     /* a job is taking the snapshot over: docs/format.md */
 #define CRN_MARK_DISPOSING "DISPOSING" /* the savepoint is being removed */
 void crn_key_manifest(char out[CRN_KEY_MAX], uint64_t id);

@@ -77,9 +77,17 @@ static bool parse_manifest(const char *key, struct crn_key_info *ret)
            ret->id > 0;
 }
 
+static bool is_pack(const char *key)
+{
+    static const char end[] = ".pack";
+    const size_t n = strlen(key);
+    return n >= sizeof(end) - 1 && strcmp(key + n - (sizeof(end) - 1), end) == 0;
+}
+
 static bool parse_object(const char *key, struct crn_key_info *ret)
 {
     uint64_t directory_id = 0;
+    ret->pack = is_pack(key);
     ret->type = CRN_KEY_OBJECT;
     ret->shared = take_text(&key, "shared/");
     if (!ret->shared &&

@@ -173,10 +173,30 @@ static int rule_f13(const struct crn_rule_scope *s)
                      info->key_group_first, info->key_group_last);
 }
 
+/* Whether it is one shows in the key as well, so that a file of its own and a slice are never taken
+ * for each other. */
+static int rule_f14(const struct crn_rule_scope *s)
+{
+    const cairn_file_info *info = &s->file->info;
+    const bool is_in_pack = info->object != NULL && crn_key_parse(info->object).pack;
+    if (is_in_pack != (info->object_size != 0))
+        return crn_rule_broken(s, "F14", "it is in a pack or has the size of one, not both");
+    if (!is_in_pack)
+        return info->object_offset == 0
+                   ? 0
+                   : crn_rule_broken(s, "F14", "it has an offset, but an object of its own");
+    return info->size > 0 && info->object_size <= INT64_MAX && info->size <= info->object_size &&
+                   info->object_offset <= info->object_size - info->size
+               ? 0
+               : crn_rule_broken(
+                     s, "F14", "%" PRIu64 " bytes at %" PRIu64 " are not in an object of %" PRIu64,
+                     info->size, info->object_offset, info->object_size);
+}
+
 int crn_rules_file(const struct crn_rule_scope *scope)
 {
     static const crn_rule_fn rules[] = {rule_f1,  rule_f2,  rule_f3, rule_f4, rule_f5,
                                         rule_f6,  rule_f7,  rule_f8, rule_f9, rule_f10,
-                                        rule_f11, rule_f12, rule_f13};
+                                        rule_f11, rule_f12, rule_f13, rule_f14};
     return crn_rules_run(rules, CRN_COUNT(rules), scope);
 }

@@ -294,5 +294,5 @@ int crn_record_validate(const struct crn_record *record, cairn_error **reterr)
         scope.op = &record->operators[i];
         CRN_TRY(crn_rules_operator(&scope));
     }
-    return 0;
+    return crn_rules_slices(record, reterr);
 }

@@ -301,6 +301,11 @@ static void fault_close(cairn_store *base)
     free(store);
 }
 
+static const char *fault_caveat(cairn_store *store)
+{
+    return crn_store_caveat(((struct fault_store *)store)->inner);
+}
+
 int crn_fault_store_open(cairn_store *inner, cairn_store **ret_store, cairn_error **reterr)
 {
     struct fault_store *store = calloc(1, sizeof(*store));
@@ -323,6 +328,7 @@ int crn_fault_store_open(cairn_store *inner, cairn_store **ret_store, cairn_erro
         .link_out = inner->ops->link_out != NULL ? fault_link_out : NULL,
         .reap = inner->ops->reap != NULL ? fault_reap : NULL,
         .copy = inner->ops->copy != NULL ? fault_copy : NULL,
+        .caveat = fault_caveat,
     };
     store->store.ops = &store->ops;
     store->inner = inner;

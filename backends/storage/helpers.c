@@ -113,6 +113,13 @@ int crn_store_reap(cairn_store *store, const char *prefix, uint64_t min_age_ms, 
     return store->ops->reap(store, prefix, min_age_ms, ret_count, reterr);
 }
 
+const char *crn_store_caveat(cairn_store *store)
+{
+    if (!REACHES(store->ops, caveat) || store->ops->caveat == NULL)
+        return NULL;
+    return store->ops->caveat(store);
+}
+
 static int read_bytes(struct cairn_source *source, uint64_t offset, void *data, size_t n,
                       cairn_error **reterr)
 {

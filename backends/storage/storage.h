@@ -45,6 +45,7 @@ int crn_store_link_out(cairn_store *store, const char *key, const char *path,
 int crn_store_copy(cairn_store *store, const char *key, cairn_store *from, const char *from_key,
                    cairn_put_how *ret_how, cairn_error **reterr);
 /* 0 and no count of a store that has none. */
+const char *crn_store_caveat(cairn_store *store);
 int crn_store_reap(cairn_store *store, const char *prefix, uint64_t min_age_ms, uint64_t *ret_count,
                    cairn_error **reterr);
 /* Sources and sinks over memory. */

@@ -91,6 +91,7 @@ void crn_view_job(const struct crn_job_status *status, struct crn_json_out *out)
     crn_json_text(out, "library_version", status->library_version);
     crn_json_text(out, "state_backend", status->state_backend);
     crn_json_text(out, "store", status->store);
+    crn_json_some_text(out, "store_caveat", status->store_caveat);
     crn_json_i64(out, "now_time_ms", status->now_ms);
     crn_json_i64(out, "start_time_ms", status->start_time_ms);
     crn_json_u64(out, "operator_count", count_operators(status));

@@ -208,6 +208,11 @@ static int open_parts(struct cairn_job *job, cairn_error **reterr)
                      "job '%s': the store '%s' was not there: it has been created and is empty",
                      job->name, crn_posix_store_root(job->store));
     }
+    const char *caveat = cairn_store_caveat(job->store);
+    if (caveat != NULL)
+        crn_tell(&job->log, CAIRN_LOG_WARNING, "job",
+                 CRN_FACTS(.told = CRN_TOLD_STORE_CAVEAT, .reason = caveat), "job '%s': %s",
+                 job->name, caveat);
     CRN_TRY(crn_job_lock_local_dir(job, reterr)); /* before the store is asked anything */
     CRN_TRY(crn_store_check_is_root(job->store, reterr));
     if (job->options.memory != NULL) {

@@ -181,6 +181,7 @@ struct crn_job_status {
     const char *library_version; /* static */
     const char *state_backend;   /* static */
     char *store;                 /* for people */
+    char *store_caveat;          /* as cairn_store_caveat() has it; else "" */
     char *stop_reason;           /* when the job has ended: how and why; else "" */
 
     uint64_t checkpoint_interval_ms; /* 0: none by themselves */

@@ -396,6 +396,7 @@ void crn_status_free(struct crn_job_status *status)
     crn_status_options_free(status->options, status->option_count);
     free(status->job);
     free(status->store);
+    free(status->store_caveat);
     free(status->stop_reason);
     free(status->restored_from);
     free(status);

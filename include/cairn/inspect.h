@@ -39,6 +39,11 @@ CAIRN_API CAIRN_MUST_CHECK int cairn_store_jobs(cairn_store *store, char ***ret_
                                                 size_t *ret_count, cairn_error **reterr);
 CAIRN_API void cairn_names_free(char **names, size_t count);
 
+/** What everybody who uses the store has to know, for people: that nothing but its users keeps two writers of a
+ * job apart, say, since its URI has single_writer=unsafe. One sentence without a final dot, valid until the
+ * store is closed. NULL: there is nothing to say. Asks nothing of the store. */
+CAIRN_API const char *cairn_store_caveat(cairn_store *store);
+
 /** Open what a person names on a command line: a store, or a job's or savepoint's directory in it (which
  * holds MANIFEST-chk objects), or such an object, which stands for its directory and for one checkpoint in
  * it. *ret_job is NULL for a whole store, else the job's name, to be released with free(). *ret_id (ret_id
@@ -70,7 +75,8 @@ typedef enum cairn_record_state {
                                   own directory a savepoint is CAIRN_STATE_COMPLETE */
 } cairn_record_state;
 
-/** One id of the log. Of those known from history only, the fields up to `reason` are known. */
+/** One id of the log. Of those known from history only, the fields up to `reason` are known, and the last
+ * two. */
 typedef struct cairn_record_info {
     uint64_t id;
     cairn_record_kind kind;
@@ -111,6 +117,9 @@ typedef struct cairn_record_info {
     uint8_t source_needed;       /* 1: no own checkpoint is complete yet, the source must stay. Computed by
                                     cairn_log_open() */
     uint8_t is_stop; /* savepoints: the job was stopped with it; not known from history */
+    /* What it cost, up to the creation of its record; 0: not known. */
+    uint64_t requests;   /* to the store, tries that failed included */
+    uint64_t sent_bytes; /* in their bodies */
 } cairn_record_info;
 
 typedef struct cairn_log cairn_log;
@@ -231,6 +240,9 @@ typedef struct cairn_file_info {
     uint64_t entry_count;
     uint8_t has_identity;
     uint8_t identity[16]; /* as in their header; what is read of the file is bound to it */
+    /* Files that share an object, a pack, with others: */
+    uint64_t object_offset; /* where the file begins in the object */
+    uint64_t object_size;   /* of the whole object; 0: the object is this file and nothing else */
 } cairn_file_info;
 
 typedef struct cairn_snapshot cairn_snapshot;

@@ -112,6 +112,9 @@ typedef struct cairn_store_ops {
      * the source is not there. */
     int (*copy)(cairn_store *store, const char *key, cairn_store *from, const char *from_key,
                 cairn_put_how *ret_how, cairn_error **reterr);
+    /* Optional: what everybody who uses this store has to know, as a sentence without a final dot, valid
+     * until close(); NULL: nothing. It is told wherever a job of the store is. */
+    const char *(*caveat)(cairn_store *store);
 } cairn_store_ops;
 
 /** A backend's own struct begins with this one. */

@@ -27,6 +27,14 @@ static void s3_close(cairn_store *store)
     free(s3);
 }
 
+static const char *s3_caveat(cairn_store *store)
+{
+    return crn_s3_of(store)->config.single_writer_unsafe
+               ? "this store is used without create-if-absent (single_writer=unsafe): nothing but "
+                 "you keeps two writers of a job apart"
+               : NULL;
+}
+
 static const cairn_store_ops ops = {
     .struct_size = sizeof(cairn_store_ops),
     .scheme = "s3",
@@ -41,6 +49,7 @@ static const cairn_store_ops ops = {
     .remove = crn_s3_remove,
     .reap = crn_s3_reap,
     .copy = crn_s3_copy,
+    .caveat = s3_caveat,
 };
 
 int crn_s3_store_open_config(struct crn_s3_config *config, bool probe, cairn_store **ret_store,
