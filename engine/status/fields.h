@@ -72,6 +72,7 @@ const char *crn_field_name(enum crn_field field);
     X(ORDER_COMPLETED, "order_completed")                                                          \
     X(ORDER_FAILED, "order_failed")                                                                \
     X(STORE_CREATED, "store_created")                                                              \
+    X(STORE_CAVEAT, "store_caveat")                                                                \
     X(STATE_DROPPED, "state_dropped")                                                              \
     X(LEFTOVERS_REMOVED, "leftovers_removed")                                                      \
     X(LEFTOVERS_STAY, "leftovers_stay")

@@ -29,8 +29,8 @@
 struct crn_recorder {
     /* Constant. */
     int64_t start_time_ms;
-    char *store;
-    char *restored_from; /* "": the job's own log, or nothing */
+    char *store, *store_caveat; /* "": none */
+    char *restored_from;        /* "": the job's own log, or nothing */
     struct crn_status_option *options;
     size_t option_count;
     struct crn_past earlier;
@@ -49,6 +49,7 @@ void crn_recorder_free(struct crn_recorder *recorder)
     crn_past_done(&recorder->earlier);
     crn_status_options_free(recorder->options, recorder->option_count);
     free(recorder->store);
+    free(recorder->store_caveat);
     free(recorder->restored_from);
     crn_mutex_done(&recorder->lock);
     free(recorder);
@@ -115,11 +116,14 @@ int crn_recorder_open(struct cairn_job *job, struct crn_recorder **ret, cairn_er
     init(recorder);
     const char *root = crn_posix_store_root(job->store);
     const char *uri = job->options.store_uri;
+    const char *caveat = cairn_store_caveat(job->store);
     recorder->start_time_ms = job->options.now_ms(job->options.now_context);
     int r = crn_str_printf(&recorder->store, NULL, "%s",
                            root != NULL  ? root
                            : uri != NULL ? uri
                                          : "a store of the service's");
+    if (r == 0)
+        r = crn_str_printf(&recorder->store_caveat, NULL, "%s", caveat != NULL ? caveat : "");
     if (r == 0)
         r = crn_str_printf(&recorder->restored_from, NULL, "%s",
                            !job->source.is_foreign        ? ""
@@ -326,9 +330,11 @@ int crn_recorder_take(struct crn_recorder *recorder, struct crn_job_status *stat
 {
     status->start_time_ms = recorder->start_time_ms;
     status->store = crn_str_dup_n(recorder->store, strlen(recorder->store));
+    status->store_caveat = crn_str_dup_n(recorder->store_caveat, strlen(recorder->store_caveat));
     status->ended = calloc(2 * CRN_STATUS_ENDED_MAX, sizeof(*status->ended));
     status->restored_from = crn_str_dup_n(recorder->restored_from, strlen(recorder->restored_from));
-    if (status->store == NULL || status->restored_from == NULL || status->ended == NULL ||
+    if (status->store == NULL || status->store_caveat == NULL || status->restored_from == NULL ||
+        status->ended == NULL ||
         crn_status_options_copy(recorder->options, recorder->option_count, &status->options) < 0)
         return crn_err_nomem(reterr);
     status->option_count = recorder->option_count;

@@ -12,7 +12,9 @@
  * ListObjectsV2, multipart upload), listings that show what was put before, and PUT with `If-None-Match: *` that
  * creates a key at most once whoever races for it. The last is what keeps two writers of a job apart, and it is
  * tried out each time a store is opened for writing. A store that does not have it, or takes the header and
- * ignores it, is refused, unless the caller vouches for there being one writer at a time (single_writer).
+ * ignores it, is refused, unless the caller vouches for there being one writer at a time (single_writer=unsafe).
+ * cairn_store_caveat() then says so of the store, the log and the status of every job that opens with it, and
+ * every command of the `cairn` tool that looks at it.
  *
  * CREDENTIALS, the first that is there: the options below; AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and
  * AWS_SESSION_TOKEN; the profile (option, AWS_PROFILE, else "default") in AWS_SHARED_CREDENTIALS_FILE or
