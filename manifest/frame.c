@@ -51,8 +51,8 @@ void crn_frame_done(struct crn_frame *frame)
     *frame = (struct crn_frame){0};
 }
 
-/* Stores the payload behind the header that `out` ends with; returns how many bytes it took, and adds
- * the bit that says how. Capacity for `size` bytes is there. */
+/* Stores the payload behind the header that `out` ends with; returns how many bytes it took, and
+ * adds the bit that says how. Capacity for `size` bytes is there. */
 static size_t store_payload(const void *payload, size_t size, struct cairn_buffer *out,
                             uint32_t *incompatible)
 {

@@ -11,7 +11,7 @@
 #define CRN_FRAME_HEADER_SIZE 40u
 #define CRN_FRAME_CHECKSUM_SIZE 8u
 #define CRN_FRAME_LZ4 1u    /* incompatible feature bit 0 */
-#define CRN_FRAME_SLICES 2u /* bit 1: files that are parts of objects */
+#define CRN_FRAME_SLICES 4u /* bit 2: files that share objects; bit 1 is never used */
 
 struct crn_frame {
     uint32_t version;

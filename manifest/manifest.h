@@ -108,7 +108,7 @@ static inline bool crn_file_is_slice(const struct crn_file *file)
 /* Bytes of the object that it is in; 0: inlined. */
 static inline uint64_t crn_file_object_size(const struct crn_file *file)
 {
-    return file->info.object == NULL   ? 0
+    return file->info.object == NULL ? 0
            : crn_file_is_slice(file) ? file->info.object_size
                                      : file->info.size;
 }
@@ -126,9 +126,9 @@ static inline bool crn_file_is_keyed(const struct crn_file *file)
  * whole by itself, and else cleared. */
 void crn_record_finish(struct crn_record *record);
 
-/* validate.c, rules.c, rules_file.c, slices.c: every rule that a record must meet, before it is written and
- * after it is read. 0, CAIRN_ECORRUPT with a message that names the place and the rule of
- * docs/format.md ("rule F4"), or CAIRN_ENOMEM. */
+/* validate.c, rules.c, rules_file.c, slices.c: every rule that a record must meet, before it is
+ * written and after it is read. 0, CAIRN_ECORRUPT with a message that names the place and the rule
+ * of docs/format.md ("rule F4"), or CAIRN_ENOMEM. */
 int crn_record_validate(const struct crn_record *record, cairn_error **reterr);
 
 /* encode.c, decode.c and frame.c: the object's bytes. `object` names it in errors. Encoding is
@@ -144,10 +144,10 @@ int crn_record_decode(const char *object, const void *data, size_t size,
 /* names.c: keys below a job's prefix. */
 enum crn_key_type {
     CRN_KEY_MANIFEST, /* MANIFEST-chk<id> */
-    CRN_KEY_OBJECT,   /* shared/e<epoch>-c<id>-<n>[.ext], chk-<id>/e<epoch>-c<id>-<n>[-name]; a pack's
-                         end in .pack */
-    CRN_KEY_MARK,     /* CLAIMED or DISPOSING, in a savepoint's directory */
-    CRN_KEY_FOREIGN   /* not ours: never touched */
+    CRN_KEY_OBJECT, /* shared/e<epoch>-c<id>-<n>[.ext], chk-<id>/e<epoch>-c<id>-<n>[-name]; a pack's
+                       end in .pack */
+    CRN_KEY_MARK,   /* CLAIMED or DISPOSING, in a savepoint's directory */
+    CRN_KEY_FOREIGN /* not ours: never touched */
 };
 struct crn_key_info {
     enum crn_key_type type;
@@ -159,7 +159,7 @@ struct crn_key_info {
 };
 /* Only canonical spellings are ours: no leading zeros, no overflow. */
 struct crn_key_info crn_key_parse(const char *key);
-/* Buffers of CRN_KEY_MAX bytes. name: the local file's, for its suffix; a pack's is CRN_PACK_NAME. */
+/* Buffers of CRN_KEY_MAX bytes. name: the local file's, for its suffix, or CRN_PACK_NAME. */
 #define CRN_KEY_MAX 160
 #define CRN_PACK_NAME "files.pack"
 #define CRN_MARK_CLAIMED "CLAIMED"     /* a job is taking the snapshot over: docs/format.md */

@@ -195,8 +195,8 @@ static int rule_f14(const struct crn_rule_scope *s)
 
 int crn_rules_file(const struct crn_rule_scope *scope)
 {
-    static const crn_rule_fn rules[] = {rule_f1,  rule_f2,  rule_f3, rule_f4, rule_f5,
-                                        rule_f6,  rule_f7,  rule_f8, rule_f9, rule_f10,
+    static const crn_rule_fn rules[] = {rule_f1,  rule_f2,  rule_f3,  rule_f4, rule_f5,
+                                        rule_f6,  rule_f7,  rule_f8,  rule_f9, rule_f10,
                                         rule_f11, rule_f12, rule_f13, rule_f14};
     return crn_rules_run(rules, CRN_COUNT(rules), scope);
 }

@@ -68,8 +68,7 @@ int crn_rules_slices(const struct crn_record *record, cairn_error **reterr)
     (void)collect(record, slices);
     qsort(slices, count, sizeof(*slices), by_place);
     for (size_t i = 1; i < count; i++) {
-        const struct crn_rule_scope scope = {
-            .record = record, .file = slices[i], .reterr = reterr};
+        const struct crn_rule_scope scope = {.record = record, .file = slices[i], .reterr = reterr};
         const cairn_file_info *one = &slices[i - 1]->info, *next = &slices[i]->info;
         if (!is_fitting(one, next))
             return crn_rule_broken(&scope, "R15",

@@ -76,6 +76,7 @@ START_TEST(fixed_records_survive)
         crn_test_savepoint(),
         crn_test_full(),
         crn_test_checkpoint(),
+        crn_test_packed_checkpoint(),
         crn_test_canonical_savepoint(),
         crn_test_native_savepoint(),
         crn_test_canonical_checkpoint(),
@@ -236,7 +237,8 @@ START_TEST(newer_is_told_from_damaged)
     for (uint32_t bit = 1; bit < 32; bit++) {
         frame = good;
         frame.incompatible = 1u << bit;
-        ck_assert_int_eq(decode_frame(&frame), CAIRN_EVERSION);
+        ck_assert_int_eq(decode_frame(&frame),
+                         frame.incompatible == CRN_FRAME_SLICES ? CAIRN_ECORRUPT : CAIRN_EVERSION);
     }
     for (uint32_t bit = 0; bit < 32; bit++) {
         frame = good;
@@ -246,6 +248,26 @@ START_TEST(newer_is_told_from_damaged)
     frame = good;
     frame.header_size = 56; /* fields behind the known ones */
     ck_assert_int_eq(decode_frame(&frame), 0);
+}
+END_TEST
+
+/* A reader that knows nothing of packs must not take one for a file (P10): the bit is there with
+ * the first slice, and never without. */
+START_TEST(slices_are_announced)
+{
+    for (int i = 0; i < 2; i++) {
+        CRN_AUTO_RECORD struct crn_record *record =
+            i == 0 ? crn_test_packed_checkpoint() : crn_test_checkpoint();
+        CRN_AUTO_BUFFER struct cairn_buffer bytes = {0}, payload = {0};
+        encode(record, &bytes);
+        ck_assert_int_eq((bytes.data[16] & CRN_FRAME_SLICES) != 0, i == 0);
+        crn_test_frame_payload(bytes.data, bytes.size, &payload);
+        struct crn_test_frame frame = crn_test_frame_of(payload.data, payload.size);
+        frame.incompatible = i == 0 ? CRN_FRAME_SLICES : 0;
+        ck_assert_int_eq(decode_frame(&frame), 0);
+        frame.incompatible ^= CRN_FRAME_SLICES;
+        ck_assert_int_eq(decode_frame(&frame), CAIRN_ECORRUPT);
+    }
 }
 END_TEST
 
@@ -507,6 +529,7 @@ static Suite *suite(void)
     tcase_add_loop_test(hostile, sealed_damage_never_crashes, 0, 2);
     tcase_add_test(hostile, what_is_no_manifest_is_called_so);
     tcase_add_test(hostile, newer_is_told_from_damaged);
+    tcase_add_test(hostile, slices_are_announced);
     tcase_add_test(hostile, lengths_must_fit_exactly);
     tcase_add_test(hostile, packed_length_is_not_believed);
     tcase_add_loop_test(hostile, empty_messages_do_not_multiply, 0, 2);

@@ -51,8 +51,10 @@ static const struct spelling {
     {true, "x.S/T", "shared/e3-c17-12"},
     {true, "x.12345678901234567", "shared/e3-c17-12"},
     {true, "", "shared/e3-c17-12"},
+    {true, CRN_PACK_NAME, "shared/e3-c17-12.pack"},
     {false, "CURRENT", "chk-17/e3-c17-12-CURRENT"},
     {false, "MANIFEST-000005", "chk-17/e3-c17-12-MANIFEST-000005"},
+    {false, CRN_PACK_NAME, "chk-17/e3-c17-12-files.pack"},
     {false, "operator-state", "chk-17/e3-c17-12-operator-state"},
     {false, "", "chk-17/e3-c17-12"},
     {false, "a/b c\xc3\xa9", "chk-17/e3-c17-12-a_b_c__"},
@@ -67,6 +69,7 @@ START_TEST(object_names_stay_readable)
     crn_key_object(key, spelling->shared, 3, 17, 12, spelling->name);
     ck_assert_str_eq(key, spelling->key);
     ck_assert_int_eq(crn_key_parse(key).type, CRN_KEY_OBJECT);
+    ck_assert_int_eq(crn_key_parse(key).pack, strcmp(spelling->name, CRN_PACK_NAME) == 0);
 }
 END_TEST
 

@@ -296,7 +296,32 @@ static void add_history(struct crn_record *record, size_t count)
     X(F13, high->info.key_group_last = 64)                                                         \
     X(F13, op->subtasks[1].files[0].info.key_group_first = 63)
 
+/* The same for crn_test_packed_checkpoint(): first and second are the new slices of one pack, 0 to
+ * 1500 and to 4000; base is one of the base's, which the operator's other subtask has, too, as
+ * theirs; last has a pack of other files. */
+#define BREAKS_OF_PACKS(X)                                                                         \
+    X(F14, first->info.object_size = 0)                                                            \
+    X(F14, first->info.object_size = 1499)                                                         \
+    X(F14, first->info.object_size = UINT64_MAX)                                                   \
+    X(F14, first->info.size = 0)                                                                   \
+    X(F14, first->info.object_offset = 2501)                                                       \
+    X(F14, first->info.object_offset = UINT64_MAX)                                                 \
+    X(F14, set(&second->info.object, "shared/e3-c17-50.sst"))                                      \
+    X(F14, r->operators[1].subtasks[0].files[0].info.object_offset = 1)                            \
+    X(F14, last->info.object_size = 0; last->info.object_offset = 0)                               \
+    X(F4, set(&last->info.object, NULL))                                                           \
+    X(F8, set(&last->info.object, "shared/e3-c17-60.pack"))                                        \
+    X(F8, set(&first->info.object, "chk-17/e3-c17-50-files.pack"))                                 \
+    X(R15, second->info.object_offset = 1499)                                                      \
+    X(R15, second->info.object_offset = 0)                                                         \
+    X(R15, second->info.object_size = 4001)                                                        \
+    X(R15, first->info.size = 1501)                                                                \
+    X(R15, base->info.size--)                                                                      \
+    X(R15, base->info.object_offset++)                                                             \
+    X(R15, theirs->info.object_size = 6001)
+
 #define X(rule, ...) #rule,
+static const char *const break_pack_rules[] = {BREAKS_OF_PACKS(X)};
 static const char *const break_rules[] = {BREAKS(X)};
 static const char *const break_savepoint_rules[] = {BREAKS_OF_SAVEPOINT(X)};
 #undef X
@@ -333,11 +358,31 @@ static void break_savepoint(struct crn_record *r, int n)
 #undef X
 }
 
+static void break_packs(struct crn_record *r, int n)
+{
+    struct crn_subtask *sub = &r->operators[1].subtasks[1];
+    struct crn_file *last = &sub->files[sub->file_count - 1], *first = &sub->files[5],
+                    *second = &sub->files[6], *base = &sub->files[7],
+                    *theirs = &r->operators[1].subtasks[0].files[7];
+    int at = 0;
+#define X(rule, ...)                                                                               \
+    if (at++ == n) {                                                                               \
+        __VA_ARGS__;                                                                               \
+        return;                                                                                    \
+    }
+    BREAKS_OF_PACKS(X)
+#undef X
+}
+
 START_TEST(what_keeps_all_rules_is_accepted)
 {
-    struct crn_record *records[] = {crn_test_checkpoint(),           crn_test_savepoint(),
-                                    crn_test_canonical_savepoint(),  crn_test_native_savepoint(),
-                                    crn_test_canonical_checkpoint(), crn_test_claim()};
+    struct crn_record *records[] = {crn_test_packed_checkpoint(),
+                                    crn_test_checkpoint(),
+                                    crn_test_savepoint(),
+                                    crn_test_canonical_savepoint(),
+                                    crn_test_native_savepoint(),
+                                    crn_test_canonical_checkpoint(),
+                                    crn_test_claim()};
     for (size_t i = 0; i < CRN_COUNT(records); i++) {
         CRN_AUTO_RECORD struct crn_record *record = records[i];
         CRN_AUTO_ERROR cairn_error *error = NULL;
@@ -364,6 +409,14 @@ START_TEST(each_rule_is_enforced_by_its_name)
     CRN_AUTO_RECORD struct crn_record *record = crn_test_checkpoint();
     break_record(record, _i);
     expect_broken(record, break_rules[_i]);
+}
+END_TEST
+
+START_TEST(each_rule_of_packs_is_enforced_by_its_name)
+{
+    CRN_AUTO_RECORD struct crn_record *record = crn_test_packed_checkpoint();
+    break_packs(record, _i);
+    expect_broken(record, break_pack_rules[_i]);
 }
 END_TEST
 
@@ -597,9 +650,18 @@ START_TEST(an_identity_has_16_bytes)
 }
 END_TEST
 
+/* The frame that expect_wire_rule() puts around has no feature bits. */
+START_TEST(slices_need_their_feature_bit)
+{
+    CRN_AUTO_BUFFER struct cairn_buffer payload = {0};
+    payload_of(crn_test_packed_checkpoint(), &payload);
+    expect_wire_rule(&payload, "(rule W6)");
+}
+END_TEST
+
 static bool is_tested(const char *rule)
 {
-    static const char *const wire[] = {"W1", "W2", "W3", "W4", "W5"};
+    static const char *const wire[] = {"W1", "W2", "W3", "W4", "W5", "W6"};
     for (size_t i = 0; i < CRN_COUNT(wire); i++)
         if (strcmp(rule, wire[i]) == 0)
             return true;
@@ -608,6 +670,9 @@ static bool is_tested(const char *rule)
             return true;
     for (size_t i = 0; i < CRN_COUNT(break_savepoint_rules); i++)
         if (strcmp(rule, break_savepoint_rules[i]) == 0)
+            return true;
+    for (size_t i = 0; i < CRN_COUNT(break_pack_rules); i++)
+        if (strcmp(rule, break_pack_rules[i]) == 0)
             return true;
     return false;
 }
@@ -642,6 +707,8 @@ static Suite *suite(void)
     tcase_set_timeout(c, 30);
     tcase_add_test(c, what_keeps_all_rules_is_accepted);
     tcase_add_loop_test(c, each_rule_is_enforced_by_its_name, 0, (int)CRN_COUNT(break_rules));
+    tcase_add_loop_test(c, each_rule_of_packs_is_enforced_by_its_name, 0,
+                        (int)CRN_COUNT(break_pack_rules));
     tcase_add_loop_test(c, each_rule_of_savepoints_is_enforced_by_its_name, 0,
                         (int)CRN_COUNT(break_savepoint_rules));
     tcase_add_test(c, savepoints_share_nothing);
@@ -653,6 +720,7 @@ static Suite *suite(void)
     tcase_add_test(c, wire_rules_for_savepoints_are_enforced);
     tcase_add_test(c, wire_rules_for_files_are_enforced);
     tcase_add_test(c, an_identity_has_16_bytes);
+    tcase_add_test(c, slices_need_their_feature_bit);
     tcase_add_test(c, rules_of_the_document_are_those_tested);
     suite_add_tcase(s, c);
     return s;

@@ -58,6 +58,8 @@ static const char *summary_difference(const cairn_record_info *a, const cairn_re
     SAME(new_bytes);
     SAME(file_count);
     SAME(new_file_count);
+    SAME(requests);
+    SAME(sent_bytes);
     SAME(is_full);
     SAME_TEXT(reason);
     SAME(format);
@@ -118,6 +120,8 @@ static const char *file_difference(const struct crn_file *a, const struct crn_fi
     SAME(info.entry_count);
     SAME(info.has_identity);
     SAME_ARRAY(info.identity);
+    SAME(info.object_offset);
+    SAME(info.object_size);
     if (a->info.object == NULL)
         SAME_BYTES(inlined, info.size);
     return NULL;

@@ -77,6 +77,11 @@ static void good_checkpoint(struct cairn_buffer *out)
     encode_free(crn_test_checkpoint(), out);
 }
 
+static void good_packs(struct cairn_buffer *out)
+{
+    encode_free(crn_test_packed_checkpoint(), out);
+}
+
 static void good_many_files(struct cairn_buffer *out)
 {
     encode_free(crn_test_many_files(100), out);
@@ -327,6 +332,22 @@ static void bad_object_escapes(struct cairn_buffer *out)
     with_text(out, "shared/e1-c1-8.sst", "../other/MANIFEST1");
 }
 
+/* A pack that whoever knows no packs would take for the file. */
+static void bad_slices_without_bit(struct cairn_buffer *out)
+{
+    CRN_AUTO_BUFFER struct cairn_buffer payload = {0};
+    payload_of(crn_test_packed_checkpoint(), &payload);
+    const struct crn_test_frame frame = crn_test_frame_of(payload.data, payload.size);
+    crn_test_frame_put(&frame, out);
+}
+
+static void bad_bit_without_slices(struct cairn_buffer *out)
+{
+    good_fence(out);
+    out->data[16] = CRN_FRAME_SLICES;
+    crn_test_frame_seal(out->data, out->size);
+}
+
 static void bad_object_of_other_checkpoint(struct cairn_buffer *out)
 {
     with_text(out, "shared/e1-c1-8.sst", "shared/e1-c2-8.sst");
@@ -351,6 +372,7 @@ static const struct golden {
     {"good-claim", good_claim},
     {"good-full", good_full},
     {"good-checkpoint", good_checkpoint},
+    {"good-packs", good_packs},
     {"good-many-files", good_many_files},
     {"good-no-operators", good_no_operators},
     {"tolerated-compatible-bit", tolerated_compatible_bit},
@@ -385,6 +407,8 @@ static const struct golden {
     {"bad-object-escapes", bad_object_escapes},
     {"bad-object-of-other-checkpoint", bad_object_of_other_checkpoint},
     {"bad-inlined-bytes", bad_inlined_bytes},
+    {"bad-slices-without-bit", bad_slices_without_bit},
+    {"bad-bit-without-slices", bad_bit_without_slices},
 };
 
 int main(int argc, char **argv)

@@ -149,6 +149,16 @@ struct crn_file *crn_test_add_table(struct crn_subtask *subtask, uint64_t number
     return file;
 }
 
+void crn_test_pack(struct crn_file *file, bool shared, uint64_t number, uint64_t offset,
+                   uint64_t object_size)
+{
+    char key[CRN_KEY_MAX];
+    crn_key_object(key, shared, file->info.epoch, file->info.checkpoint_id, number, CRN_PACK_NAME);
+    set_text(&file->info.object, key);
+    file->info.object_offset = offset;
+    file->info.object_size = object_size;
+}
+
 struct crn_file *crn_test_add_inlined(struct crn_subtask *subtask, cairn_file_role role,
                                       const char *name, const void *data, size_t size,
                                       uint64_t checkpoint_id, uint64_t epoch)
@@ -410,6 +420,29 @@ struct crn_record *crn_test_checkpoint(void)
     return record;
 }
 
+struct crn_record *crn_test_packed_checkpoint(void)
+{
+    struct crn_record *record = crn_test_checkpoint();
+    record->info.requests = 7;
+    record->info.sent_bytes = 123456;
+    record->history[1].info.requests = 9;
+    record->history[1].info.sent_bytes = 60900;
+    struct crn_operator *count = &record->operators[1];
+    for (uint32_t i = 0; i < 2; i++) {
+        struct crn_subtask *subtask = &count->subtasks[i];
+        crn_test_pack(crn_test_add_table(subtask, 20, 1500, 17, 3), true, 50 + i, 0, 4000);
+        crn_test_pack(crn_test_add_table(subtask, 21, 2500, 17, 3), true, 50 + i, 1500, 4000);
+        for (uint32_t j = 0; j <= 1 + i; j++)
+            crn_test_pack(crn_test_add_table(subtask, 3 + j, 1000 * (j + 1), 9, 2), true, 7,
+                          500 * j * (j + 1), 6000);
+        crn_test_pack(&subtask->files[2], false, 60 + i, 0, 20300);
+        crn_test_pack(add_database_object(subtask, "000023.blob", 300, 17, 3, 0), false, 60 + i,
+                      20000, 20300);
+    }
+    crn_record_finish(record);
+    return record;
+}
+
 struct crn_record *crn_test_many_files(size_t files)
 {
     struct crn_record *record = start(CAIRN_RECORD_CHECKPOINT, 9, 9, 2);
@@ -448,9 +481,13 @@ static void random_table(struct crn_subtask *subtask, const struct crn_record *r
     const bool is_new = record->info.base_id == 0 || below(state, 2) == 0;
     const uint64_t id = is_new ? record->info.id : 1 + below(state, record->info.base_id);
     struct crn_file *file =
-        crn_test_add_table(subtask, number, any_number(state) >> 1, id,
+        crn_test_add_table(subtask, number, any_number(state) >> 2, id,
                            is_new ? record->info.epoch : 1 + below(state, record->info.epoch));
     set_shared(record, file);
+    if (below(state, 3) == 0 &&
+        file->info.size > 0) /* with a pack to itself, as far as is known here */
+        crn_test_pack(file, record->info.kind == CAIRN_RECORD_CHECKPOINT, crn_test_random(state),
+                      below(state, 2) * 7, 7 + file->info.size + below(state, 3));
     file->state = (uint32_t)below(state, state_count);
     file->info.level = (uint32_t)below(state, 7);
     file->info.has_xxh3 = (uint8_t)below(state, 2);
@@ -572,6 +609,8 @@ struct crn_record *crn_test_random_record(uint64_t *state)
     record->info.trigger_time_ms = (int64_t)any_number(state) * (below(state, 2) == 0 ? 1 : -1);
     record->info.duration_us = any_number(state);
     record->info.pid = any_number(state);
+    record->info.requests = any_number(state);
+    record->info.sent_bytes = any_number(state);
     set_text(&record->info.host, any_text(state));
     if (kind == CAIRN_RECORD_ABORTED)
         set_text(&record->info.reason, "because");

@@ -21,6 +21,9 @@ struct crn_record *crn_test_claim(void);                /* id 1: a fence that cl
 struct crn_record *crn_test_full(void); /* id 1: one operator, one subtask, all new */
 struct crn_record *crn_test_checkpoint(
     void); /* id 17 on base 9: two operators, files of every kind */
+/* The same, with packs: each subtask has two new tables in one, the second has three more of the
+ * base's, two of which the first references as well; and a pack of its other files. */
+struct crn_record *crn_test_packed_checkpoint(void);
 struct crn_record *crn_test_many_files(size_t files);
 struct crn_record *crn_test_random_record(uint64_t *state);
 
@@ -28,6 +31,9 @@ struct crn_record *crn_test_random_record(uint64_t *state);
  * if checkpoint_id is not the record's. */
 struct crn_file *crn_test_add_table(struct crn_subtask *subtask, uint64_t number, uint64_t size,
                                     uint64_t checkpoint_id, uint64_t epoch);
+/* Makes a slice of a file: of the pack with this number, of its checkpoint and epoch. */
+void crn_test_pack(struct crn_file *file, bool shared, uint64_t number, uint64_t offset,
+                   uint64_t object_size);
 /* A canonical file, in an object of its own. */
 struct crn_file *crn_test_add_canonical(struct crn_subtask *subtask, uint32_t first, uint32_t last,
                                         uint64_t checkpoint_id, uint64_t epoch, uint64_t number);
