@@ -252,13 +252,13 @@ int crn_job_open(const char *name, const cairn_job_options *options,
     job->backend = seams->backend;
     atomic_init(&job->refs, 1);
     crn_mutex_init(&job->lock, CRN_RANK_JOB);
-    crn_mutex_init(&job->rate_lock, CRN_RANK_LEAF);
     crn_cond_init(&job->wake_driver);
     crn_cond_init(&job->wake_waiters);
     if (gethostname(job->host, sizeof job->host - 1) != 0)
         memcpy(job->host, "unknown", sizeof "unknown");
     job->name = crn_str_dup_n(name, strlen(name));
     int r = job->name == NULL ? crn_err_nomem(reterr) : take_options(job, options, reterr);
+    crn_rate_init(&job->upload_rate, job->options.upload_bytes_per_sec);
     if (r == 0)
         r = open_parts(job, reterr);
     if (r < 0) {
@@ -305,7 +305,7 @@ void crn_job_unref(struct cairn_job *job)
         (void)close(job->lock_fd); /* nothing was written through it */
     crn_cond_done(&job->wake_waiters);
     crn_cond_done(&job->wake_driver);
-    crn_mutex_done(&job->rate_lock);
+    crn_rate_done(&job->upload_rate);
     crn_mutex_done(&job->lock);
     free(job->savepoint_uri);
     free(job->local_dir);

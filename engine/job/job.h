@@ -3,6 +3,7 @@
 #define CRN_ENGINE_JOB_H
 
 #include "base/log.h"
+#include "base/rate.h"
 #include "base/thread.h"
 #include "cairn/store.h"
 #include "engine/control/control.h"
@@ -233,8 +234,7 @@ struct cairn_job {
     atomic_uint refs;                 /* the job itself and its tasks */
     struct crn_recorder *recorder;    /* what became of its snapshots: engine/status/ */
 
-    struct crn_mutex rate_lock; /* upload.c: token bucket */
-    uint64_t rate_free_at_us;
+    struct crn_rate upload_rate;
 
     /* Guarded by lock. */
     struct crn_mutex lock;

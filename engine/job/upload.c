@@ -13,7 +13,7 @@
  * the store is called: whatever became of a failed try, its object is removed once the id is
  * resolved (P6).
  *
- * Lock: job->rate_lock around the token bucket, released while sleeping.
+ * Locks: none of its own.
  */
 #include "engine/savepoint/savepoint.h"
 
@@ -48,30 +48,6 @@ static void count_sent(struct file_source *file, uint64_t sent)
     file->counted = sent;
 }
 
-/* Let `n` bytes through no faster than the limit: everybody books a slot in the future and sleeps
- * until it comes. Who is cancelled before that gives the time back: the next attempt would have to
- * wait for nobody. */
-static void wait_for_rate(struct crn_attempt *attempt, size_t n)
-{
-    struct cairn_job *job = attempt->job;
-    uint64_t limit = job->options.upload_bytes_per_sec;
-    if (limit == 0)
-        return;
-    uint64_t length = (uint64_t)((double)n * 1e6 / (double)limit);
-    crn_mutex_lock(&job->rate_lock);
-    uint64_t now = crn_now_us();
-    uint64_t slot = job->rate_free_at_us > now ? job->rate_free_at_us : now;
-    job->rate_free_at_us = slot + length;
-    crn_mutex_unlock(&job->rate_lock);
-    for (now = crn_now_us(); now < slot && !atomic_load(&attempt->cancelled); now = crn_now_us())
-        crn_sleep_us(slot - now < 50000 ? slot - now : 50000);
-    if (now < slot) {
-        crn_mutex_lock(&job->rate_lock);
-        job->rate_free_at_us -= length;
-        crn_mutex_unlock(&job->rate_lock);
-    }
-}
-
 static int fail_cancelled(const struct file_source *file, cairn_error **reterr)
 {
     return crn_err_fail(reterr, CAIRN_ECANCELED, file->path, "upload of '%s' was cancelled",
@@ -91,8 +67,7 @@ static int read_file(cairn_source *source, uint64_t offset, void *data, size_t n
     if (offset != file->expected)
         return crn_err_fail(reterr, CAIRN_EINTERNAL, file->path,
                             "the store reads '%s' out of order", file->path);
-    wait_for_rate(file->attempt, n);
-    if (atomic_load(&file->attempt->cancelled))
+    if (!crn_rate_wait(&file->attempt->job->upload_rate, n, &file->attempt->cancelled))
         return fail_cancelled(file, reterr);
     if (file->bytes != NULL)
         memcpy(data, file->bytes + offset, n);
