@@ -199,3 +199,8 @@ int cairn_job_get_state(cairn_job *job)
     crn_mutex_unlock(&job->lock);
     return state;
 }
+
+uint64_t cairn_job_epoch(const cairn_job *job)
+{
+    return job == NULL ? 0 : job->epoch; /* of its opening: never changes */
+}

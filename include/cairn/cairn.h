@@ -928,6 +928,7 @@ CAIRN_API CAIRN_MUST_CHECK int cairn_broadcast_at(const cairn_broadcast *broadca
 }
 #endif
 
+#include "cairn/cluster.h"
 #include "cairn/gate.h"
 #include "cairn/s3.h"
 #include "cairn/savepoint.h"

@@ -67,6 +67,12 @@ typedef int (*cairn_worker_fn)(void *context, const cairn_worker_info *worker);
  * @return 0, what fn returned, or CAIRN_EINVAL. */
 CAIRN_API int cairn_job_each_worker(cairn_job *job, cairn_worker_fn fn, void *context);
 
+/** Which incarnation of the job this is: grows by one at every takeover, and is the same in all processes of one. Where
+ * tasks in several processes send one another records, each side tells it to the other when they connect, and refuses
+ * who has another one: a process of an earlier incarnation that does not know yet that it is over must not feed
+ * this one. @return 0 if job is NULL. */
+CAIRN_API uint64_t cairn_job_epoch(const cairn_job *job);
+
 #ifdef __cplusplus
 }
 #endif
