@@ -9,6 +9,8 @@
 #   ceph.sh again DIR                       starts them on what is there (bluestore)
 #   ceph.sh gateway DIR a|b                 starts one gateway that was killed
 #
+# CAIRN_CEPH_CONFIG in the environment may have more lines of configuration.
+#
 # DIR/ports has the ports as shell variables: mon (two), http_a, http_b, https. Gateway a speaks TLS,
 # too, with DIR/gateway.pem, which DIR/ca.pem has issued. DIR/pid.NAME: mon, osd, gateway-a, gateway-b.
 set -euo pipefail
@@ -70,6 +72,7 @@ rgw data log num shards = 4
 rgw md log max shards = 4
 rgw gc max objs = 4
 rgw lc max objs = 2
+${CAIRN_CEPH_CONFIG:-}
 CONF
 }
 
