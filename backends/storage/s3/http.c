@@ -34,6 +34,7 @@ struct attempt {
     int code;          /* of a source or a sink, or memory */
     cairn_error *error;
     bool too_large, is_strange;
+    bool has_head; /* of the answer, to its end */
     uint64_t retry_after_ms;
     int64_t server_ms; /* from the Date header; 0: none */
 };
@@ -181,6 +182,9 @@ static size_t take_header(char *line, size_t one, size_t count, void *context)
         request->etag[0] = 0;
         request->content_length = request->total_size = request->given_start = UINT64_MAX;
         request->modified_ms = 0;
+        attempt->has_head = false;
+    } else if (size <= 2) { /* the empty line */
+        attempt->has_head = true;
     } else if (header_value(line, size, "etag", value, sizeof request->etag)) {
         memcpy(request->etag, value, strlen(value) + 1);
     } else if (header_value(line, size, "content-length", value, sizeof value)) {
@@ -378,10 +382,13 @@ static void set_connection(const struct crn_s3 *s3, CURL *easy, uint64_t bytes, 
 
 /* ---- the try ---- */
 
-/* A body that came short, or long, under a good status. */
+/* A body that came short, or long, under a good status; or a head without its end, which curl takes
+ * for one if the connection ends in an orderly way. */
 static void check_length(const struct attempt *attempt)
 {
     const struct crn_s3_request *request = attempt->request;
+    if (attempt->reply->transport == CURLE_OK && !attempt->has_head)
+        attempt->reply->transport = CURLE_PARTIAL_FILE;
     if (attempt->reply->transport != CURLE_OK || request->sink == NULL || !is_good(attempt) ||
         request->sink_size == UINT64_MAX || attempt->received == request->sink_size)
         return;

@@ -9,8 +9,8 @@
 #include <stdlib.h>
 
 #define FAKE_RULES_MAX 16
-#define FAKE_CONNECTIONS_MAX 1024 /* in one test */
-#define FAKE_OBJECTS_MAX 512
+#define FAKE_CONNECTIONS_MAX 4096 /* in one test */
+#define FAKE_OBJECTS_MAX 4096
 #define FAKE_PARTS_MAX 16
 
 enum { H_LENGTH, H_IF_NONE_MATCH, H_RANGE, H_DATE, H_EXPECT, H_COPY_SOURCE, H_COUNT };
@@ -63,7 +63,7 @@ struct fake {
     size_t connection_count;
     struct object objects[FAKE_OBJECTS_MAX]; /* sorted by key */
     size_t object_count;
-    struct upload uploads[8];
+    struct upload uploads[64];
 };
 
 /* The server runs in the test's process, where threads cannot fail a test: they end it. */

@@ -280,6 +280,22 @@ static void list_objects(struct fake *fake, const struct target *t, struct answe
     say(&a->body, "</ListBucketResult>");
 }
 
+/* All in one page; whose parts are how old is not kept. */
+static void list_uploads(const struct fake *fake, const struct target *t, struct answer *a)
+{
+    CRN_AUTO_FREE char *prefix = parameter(t, "prefix");
+    say(&a->body, "<ListMultipartUploadsResult>");
+    for (size_t i = 0; i < CRN_COUNT(fake->uploads); i++) {
+        const char *key = fake->uploads[i].key;
+        if (key != NULL && (prefix == NULL || strncmp(key, prefix, strlen(prefix)) == 0))
+            fake_must(crn_buf_printf(&a->body,
+                                     "<Upload><Key>%s</Key><UploadId>%zu</UploadId><Initiated>"
+                                     "2013-05-24T00:00:00.000Z</Initiated></Upload>",
+                                     key, i) == 0);
+    }
+    say(&a->body, "<IsTruncated>false</IsTruncated></ListMultipartUploadsResult>");
+}
+
 static void delete_objects(struct fake *fake, const struct message *m, struct answer *a)
 {
     fake_must(crn_buf_append(&((struct message *)(uintptr_t)m)->body, "", 1) == 0);
@@ -327,11 +343,13 @@ static void post(struct fake *fake, const struct target *t, const struct message
 void fake_do(struct fake *fake, struct message *m, struct answer *a)
 {
     struct target t = split(m->target);
-    CRN_AUTO_FREE char *id = parameter(&t, "uploadId");
+    CRN_AUTO_FREE char *id = parameter(&t, "uploadId"), *uploads = parameter(&t, "uploads");
     if (strcmp(m->method, "PUT") == 0 && *t.key != 0) {
         put_object(fake, &t, m, a);
     } else if (strcmp(m->method, "POST") == 0) {
         post(fake, &t, m, a);
+    } else if (strcmp(m->method, "GET") == 0 && uploads != NULL) {
+        list_uploads(fake, &t, a);
     } else if (strcmp(m->method, "GET") == 0 && *t.key == 0) {
         list_objects(fake, &t, a);
     } else if (strcmp(m->method, "GET") == 0 || strcmp(m->method, "HEAD") == 0) {
