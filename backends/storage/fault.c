@@ -14,6 +14,7 @@
 
 #include "backends/storage/fault.h"
 
+#include "backends/storage/storage.h"
 #include "base/buffer.h"
 #include "base/error.h"
 #include "base/thread.h"
