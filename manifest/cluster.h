@@ -16,6 +16,7 @@
  */
 
 #define CRN_LIMIT_WORKERS 32768u
+#define CRN_LIMIT_JOINED (1u << 20) /* subtasks of one worker */
 #define CRN_LIMIT_POST (64u << 20) /* bytes of one, in its frame */
 #define CRN_LIMIT_MAIL CRN_LIMIT_MANIFEST
 
@@ -107,7 +108,8 @@ void crn_mail_done(struct crn_mail *mail);
 #define CRN_AUTO_POST CRN_CLEANUP(crn_post_done)
 #define CRN_AUTO_MAIL CRN_CLEANUP(crn_mail_done)
 
-/* Replace what is in `out`. Free texts (host, name of a worker, text) are made clean and cut. 0, CAIRN_EINVAL (it breaks
+/* Replace what is in `out`. Free texts (host, name of a worker, text) are made clean and cut; a negative code
+ * that is not of the table in cairn.h, of a store that is not Cairn's, is written as CAIRN_EIO. 0, CAIRN_EINVAL (it breaks
  * a rule, or is too large), CAIRN_ENOMEM.
  *
  * The record of an ACK is no record of a log: it has kind CHECKPOINT or SAVEPOINT, the checkpoint's id and the epoch, and

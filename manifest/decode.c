@@ -4,51 +4,17 @@
  * strings move over into the record, and every rule is checked (P8, P11). Fields that this version
  * does not know are skipped: a writer that adds one which must not be overlooked says so in the
  * frame.
- *
- * A message costs a reader some hundred bytes of memory and a writer two bytes of payload, or a
- * fraction of one when packed. So parsing has a budget: what real manifests need with ample room,
- * and in proportion to the object's size. Where it ends, the input is damage.
  */
 #include "cairn.pb-c.h"
 #include "manifest/internal.h"
 #include <string.h>
 
-/* Memory that parsing may take: strings are in the payload twice at most (there, and copied);
- * messages need room of their own, but no real one is without a byte of its own in the object: a
- * name, an index, a checksum. */
-#define BUDGET_PER_PAYLOAD_BYTE 2u
-#define BUDGET_PER_OBJECT_BYTE 512u
-#define BUDGET_BASE ((size_t)64 << 10)
-
 #define LOCATION_UNKNOWN "?"
-
-struct budget {
-    size_t left;
-    bool is_out_of_memory;
-};
-
-static void *budget_alloc(void *context, size_t size)
-{
-    struct budget *budget = context;
-    if (size > budget->left)
-        return NULL;
-    void *memory = malloc(size);
-    if (memory == NULL)
-        budget->is_out_of_memory = true;
-    else
-        budget->left -= size;
-    return memory;
-}
-
-static void budget_free(void *context, void *memory)
-{
-    (void)context;
-    free(memory);
-}
 
 /* What the conversion works with. */
 struct source {
     const char *object;
+    bool is_part;
     cairn_error **reterr;
 };
 
@@ -356,7 +322,8 @@ static int name_states(struct crn_record *record)
 static int check(const struct source *source, const struct crn_record *record)
 {
     CRN_AUTO_ERROR cairn_error *error = NULL;
-    const int r = crn_record_validate(record, &error);
+    const int r = source->is_part ? crn_record_validate_part(record, &error)
+                                  : crn_record_validate(record, &error);
     if (r == CAIRN_ECORRUPT)
         return crn_err_fail(source->reterr, r, source->object, "manifest '%s': %s", source->object,
                             cairn_error_message(error));
@@ -366,10 +333,9 @@ static int check(const struct source *source, const struct crn_record *record)
 static int parse(const struct source *source, const struct crn_frame *frame, size_t object_size,
                  struct crn_record *record)
 {
-    struct budget budget = {.left = BUDGET_BASE + BUDGET_PER_PAYLOAD_BYTE * frame->payload_size +
-                                    BUDGET_PER_OBJECT_BYTE * object_size};
+    struct crn_budget budget = crn_budget_of(frame->payload_size, object_size);
     ProtobufCAllocator allocator = {
-        .alloc = budget_alloc, .free = budget_free, .allocator_data = &budget};
+        .alloc = crn_budget_alloc, .free = crn_budget_free, .allocator_data = &budget};
     Cairn__Pb__Record *message =
         cairn__pb__record__unpack(&allocator, frame->payload_size, frame->payload);
     if (message == NULL && budget.is_out_of_memory)
@@ -384,10 +350,10 @@ static int parse(const struct source *source, const struct crn_frame *frame, siz
     return r;
 }
 
-int crn_record_decode(const char *object, const void *data, size_t size,
-                      struct crn_record **ret_record, cairn_error **reterr)
+static int decode(const char *object, bool is_part, const void *data, size_t size,
+                  struct crn_record **ret_record, cairn_error **reterr)
 {
-    const struct source source = {.object = object, .reterr = reterr};
+    const struct source source = {.object = object, .is_part = is_part, .reterr = reterr};
     CRN_AUTO_FRAME struct crn_frame frame = {0};
     CRN_TRY(crn_frame_read(object, data, size, &frame, reterr));
     CRN_AUTO_RECORD struct crn_record *record = crn_record_new();
@@ -401,4 +367,16 @@ int crn_record_decode(const char *object, const void *data, size_t size,
     record->info.manifest_bytes = size;
     *ret_record = CRN_TAKE(record);
     return 0;
+}
+
+int crn_record_decode(const char *object, const void *data, size_t size,
+                      struct crn_record **ret_record, cairn_error **reterr)
+{
+    return decode(object, false, data, size, ret_record, reterr);
+}
+
+int crn_record_decode_part(const char *object, const void *data, size_t size,
+                           struct crn_record **ret_record, cairn_error **reterr)
+{
+    return decode(object, true, data, size, ret_record, reterr);
 }

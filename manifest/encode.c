@@ -291,10 +291,8 @@ static void fill_record(struct tree *tree, const struct crn_record *record)
     to->sent_bytes = info->sent_bytes;
 }
 
-int crn_record_encode(const struct crn_record *record, struct cairn_buffer *out,
-                      cairn_error **reterr)
+static int encode(const struct crn_record *record, struct cairn_buffer *out, cairn_error **reterr)
 {
-    CRN_TRY(crn_record_validate(record, reterr));
     struct tree tree CRN_CLEANUP(tree_done) = {0};
     if (tree_reserve(&tree, record) < 0)
         return crn_err_nomem(reterr);
@@ -312,4 +310,18 @@ int crn_record_encode(const struct crn_record *record, struct cairn_buffer *out,
     crn_buf_clear(out);
     const uint32_t incompatible = crn_record_has_slices(record) ? CRN_FRAME_SLICES : 0;
     return crn_frame_write(payload, size, incompatible, out, reterr);
+}
+
+int crn_record_encode(const struct crn_record *record, struct cairn_buffer *out,
+                      cairn_error **reterr)
+{
+    CRN_TRY(crn_record_validate(record, reterr));
+    return encode(record, out, reterr);
+}
+
+int crn_record_encode_part(const struct crn_record *record, struct cairn_buffer *out,
+                           cairn_error **reterr)
+{
+    CRN_TRY(crn_record_validate_part(record, reterr));
+    return encode(record, out, reterr);
 }

@@ -39,6 +39,7 @@ struct crn_rule_scope {
     const struct crn_operator *op;
     const struct crn_subtask *subtask;
     const struct crn_file *file;
+    bool is_part; /* crn_record_validate_part() */
     cairn_error **reterr;
 };
 typedef int (*crn_rule_fn)(const struct crn_rule_scope *scope);
@@ -53,6 +54,16 @@ int crn_rules_file(const struct crn_rule_scope *scope);
 bool crn_record_has_slices(const struct crn_record *record);
 int crn_rules_slices(const struct crn_record *record, cairn_error **reterr);
 bool crn_state_kind_is_keyed(cairn_state_kind kind);
+bool crn_type_is_plain(cairn_type type); /* of keys, namespaces and values without a schema */
+
+/* budget.c: the memory that parsing an object may take. Both functions are for a ProtobufCAllocator. */
+struct crn_budget {
+    size_t left;
+    bool is_out_of_memory; /* the system's, not the budget's */
+};
+struct crn_budget crn_budget_of(size_t payload_size, size_t object_size);
+void *crn_budget_alloc(void *budget, size_t size);
+void crn_budget_free(void *budget, void *memory);
 
 /* What a record of this kind is called in a listing when only history knows it. */
 cairn_record_state crn_history_state_of(cairn_record_kind kind);

@@ -120,6 +120,10 @@ cairn_object_status crn_log_classify(const char *key, uint64_t head_id, uint64_t
         return CAIRN_OBJECT_FOREIGN;
     case CRN_KEY_MANIFEST:
         return info.id < log_start ? CAIRN_OBJECT_DEAD : CAIRN_OBJECT_MANIFEST;
+    case CRN_KEY_POST:
+        return epoch > 0 && info.epoch < epoch - 1 ? CAIRN_OBJECT_DEAD : CAIRN_OBJECT_CLUSTER;
+    case CRN_KEY_MAIL:
+        return info.epoch < epoch ? CAIRN_OBJECT_DEAD : CAIRN_OBJECT_CLUSTER;
     case CRN_KEY_OBJECT:
         break;
     }

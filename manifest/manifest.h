@@ -130,6 +130,12 @@ void crn_record_finish(struct crn_record *record);
  * written and after it is read. 0, CAIRN_ECORRUPT with a message that names the place and the rule
  * of docs/format.md ("rule F4"), or CAIRN_ENOMEM. */
 int crn_record_validate(const struct crn_record *record, cairn_error **reterr);
+/* The rules for a part of a checkpoint or of a savepoint: what one of several processes adds to it
+ * (manifest/cluster.h). It says what it is a part of (kind, id, epoch, is_full, base_id, format), and of each
+ * operator it has at least one subtask. All rules for operators and what is below them hold, but
+ * that every subtask is there. What places a record in a log it does not have: uuid, log_start,
+ * previous hash, ids ahead, history, source, restored_id, reason, location. The job's name may be missing. */
+int crn_record_validate_part(const struct crn_record *record, cairn_error **reterr);
 
 /* encode.c, decode.c and frame.c: the object's bytes. `object` names it in errors. Encoding is
  * deterministic; it replaces what is in `out`. CAIRN_ECORRUPT: the record breaks a rule;
@@ -140,6 +146,11 @@ int crn_record_encode(const struct crn_record *record, struct cairn_buffer *out,
  * incompatible feature bit unknown), CAIRN_ENOMEM. */
 int crn_record_decode(const char *object, const void *data, size_t size,
                       struct crn_record **ret_record, cairn_error **reterr);
+/* The same for parts. */
+int crn_record_encode_part(const struct crn_record *record, struct cairn_buffer *out,
+                           cairn_error **reterr);
+int crn_record_decode_part(const char *object, const void *data, size_t size,
+                           struct crn_record **ret_record, cairn_error **reterr);
 
 /* names.c: keys below a job's prefix. */
 enum crn_key_type {
@@ -147,6 +158,8 @@ enum crn_key_type {
     CRN_KEY_OBJECT, /* shared/e<epoch>-c<id>-<n>[.ext], chk-<id>/e<epoch>-c<id>-<n>[-name]; a pack's
                        end in .pack */
     CRN_KEY_MARK,   /* CLAIMED or DISPOSING, in a savepoint's directory */
+    CRN_KEY_POST,     /* cluster/e<epoch>/post-<number>: manifest/cluster.h */
+    CRN_KEY_MAIL,     /* cluster/e<epoch>/mail-<worker>-<number> */
     CRN_KEY_FOREIGN /* not ours: never touched */
 };
 struct crn_key_info {
@@ -156,6 +169,7 @@ struct crn_key_info {
     uint64_t number;
     bool shared;
     bool pack; /* holds several files */
+    uint8_t worker[16]; /* of a mail */
 };
 /* Only canonical spellings are ours: no leading zeros, no overflow. */
 struct crn_key_info crn_key_parse(const char *key);
@@ -209,7 +223,9 @@ int crn_log_extend_history(struct crn_record *record, const struct crn_record *h
 
 /* What garbage collection may do with a key, given the log's head, its highest epoch and the sorted
  * set of live keys. A manifest below log_start is dead: no reader looks at it any more. One above
- * the head is a manifest: it is newer than what the caller read. */
+ * the head is a manifest: it is newer than what the caller read. What processes of the job tell one
+ * another is in use by those of the present epoch; posts of the one before it are, too: there its
+ * workers learn that they have been replaced. */
 cairn_object_status crn_log_classify(const char *key, uint64_t head_id, uint64_t epoch,
                                      uint64_t log_start, const char *const *live_sorted,
                                      size_t live_count);

@@ -8,7 +8,7 @@
  * Epoch, checkpoint id and running number together are never used twice, so a name once deleted
  * never comes back with other bytes. The rest of the name is for people.
  */
-#include "manifest/manifest.h"
+#include "manifest/cluster.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -103,6 +103,34 @@ static bool parse_object(const char *key, struct crn_key_info *ret)
     return directory_id == ret->id && take_rest(key, '-', is_suffix_char, SUFFIX_MAX);
 }
 
+static bool take_worker(const char **at, uint8_t ret[16])
+{
+    static const char digits[] = "0123456789abcdef";
+    uint8_t any = 0;
+    for (size_t i = 0; i < 32; i++) {
+        const char *digit = (*at)[i] != '\0' ? strchr(digits, (*at)[i]) : NULL;
+        if (digit == NULL)
+            return false;
+        ret[i / 2] = (uint8_t)(ret[i / 2] << 4 | (digit - digits));
+        any |= ret[i / 2];
+    }
+    *at += 32;
+    return any != 0;
+}
+
+static bool parse_message(const char *key, struct crn_key_info *ret)
+{
+    if (!(take_text(&key, "cluster/e") && take_number(&key, &ret->epoch) && take_text(&key, "/")))
+        return false;
+    ret->type = CRN_KEY_POST;
+    if (!take_text(&key, "post-")) {
+        ret->type = CRN_KEY_MAIL;
+        if (!(take_text(&key, "mail-") && take_worker(&key, ret->worker) && take_text(&key, "-")))
+            return false;
+    }
+    return take_number(&key, &ret->number) && *key == '\0' && ret->epoch > 0 && ret->number > 0;
+}
+
 struct crn_key_info crn_key_parse(const char *key)
 {
     struct crn_key_info info = {0};
@@ -113,12 +141,33 @@ struct crn_key_info crn_key_parse(const char *key)
     info = (struct crn_key_info){0};
     if (parse_object(key, &info))
         return info;
+    info = (struct crn_key_info){0};
+    if (parse_message(key, &info))
+        return info;
     return (struct crn_key_info){.type = CRN_KEY_FOREIGN};
 }
 
 void crn_key_manifest(char out[CRN_KEY_MAX], uint64_t id)
 {
     (void)snprintf(out, CRN_KEY_MAX, "MANIFEST-chk%" PRIu64, id);
+}
+
+void crn_key_post(char out[CRN_KEY_MAX], uint64_t epoch, uint64_t number)
+{
+    (void)snprintf(out, CRN_KEY_MAX, "cluster/e%" PRIu64 "/post-%" PRIu64, epoch, number);
+}
+
+void crn_key_mail(char out[CRN_KEY_MAX], uint64_t epoch, const uint8_t worker[16], uint64_t number)
+{
+    char digits[33];
+    crn_hex(worker, 16, digits);
+    (void)snprintf(out, CRN_KEY_MAX, "cluster/e%" PRIu64 "/mail-%s-%" PRIu64, epoch, digits,
+                   number);
+}
+
+void crn_key_mails(char out[CRN_KEY_MAX], uint64_t epoch)
+{
+    (void)snprintf(out, CRN_KEY_MAX, "cluster/e%" PRIu64 "/mail-", epoch);
 }
 
 /* ".sst" of "000012.sst"; nothing if it has no plain extension. */

@@ -12,7 +12,7 @@
 #define BACKEND_NAME_MAX 32u
 #define BACKEND_CANONICAL "canonical"
 
-static bool is_type(cairn_type type)
+bool crn_type_is_plain(cairn_type type)
 {
     return type == CAIRN_BYTES || type == CAIRN_INT64 || type == CAIRN_DOUBLE ||
            type == CAIRN_STRING;
@@ -55,15 +55,31 @@ static int rule_o3(const struct crn_rule_scope *s)
 
 static int rule_o4(const struct crn_rule_scope *s)
 {
-    return is_type(s->op->info.key_type) && is_type(s->op->info.namespace_type)
+    return crn_type_is_plain(s->op->info.key_type) && crn_type_is_plain(s->op->info.namespace_type)
                ? 0
                : crn_rule_broken(s, "O4", "unknown type of key (%d) or namespace (%d)",
                                  (int)s->op->info.key_type, (int)s->op->info.namespace_type);
 }
 
+/* A part has some of them, in order. */
+static int rule_a2(const struct crn_rule_scope *s)
+{
+    const struct crn_operator *op = s->op;
+    if (op->subtask_count == 0)
+        return crn_rule_broken(s, "A2", "no subtasks in a part");
+    for (size_t i = 0; i < op->subtask_count; i++) {
+        const uint32_t index = op->subtasks[i].info.index;
+        if (index >= op->info.parallelism || (i > 0 && index <= op->subtasks[i - 1].info.index))
+            return crn_rule_broken(s, "A2", "subtask %zu of a part has index %" PRIu32, i, index);
+    }
+    return 0;
+}
+
 static int rule_o5(const struct crn_rule_scope *s)
 {
     const struct crn_operator *op = s->op;
+    if (s->is_part)
+        return rule_a2(s);
     if (op->subtask_count != op->info.parallelism)
         return crn_rule_broken(s, "O5", "%zu subtasks for a parallelism of %" PRIu32,
                                op->subtask_count, op->info.parallelism);
@@ -135,8 +151,8 @@ static int rule_s2(const struct crn_rule_scope *s)
 {
     for (size_t i = 0; i < s->op->state_count; i++) {
         const cairn_state_info *state = &s->op->states[i];
-        if (!is_state_kind(state->kind) || !is_type(state->map_key_type) ||
-            !(is_type(state->value_type) || has_schemas(state->value_type)))
+        if (!is_state_kind(state->kind) || !crn_type_is_plain(state->map_key_type) ||
+            !(crn_type_is_plain(state->value_type) || has_schemas(state->value_type)))
             return crn_rule_broken(s, "S2", "state '%s' has unknown kind %d or type %d, %d",
                                    state->name, (int)state->kind, (int)state->value_type,
                                    (int)state->map_key_type);
@@ -151,7 +167,7 @@ static int rule_s3(const struct crn_rule_scope *s)
         const bool is_map = state->kind == CAIRN_KIND_MAP || state->kind == CAIRN_KIND_BROADCAST;
         if ((!is_map && state->map_key_type != CAIRN_BYTES) ||
             (!crn_state_kind_is_keyed(state->kind) &&
-             (state->ttl_ms != 0 || !is_type(state->value_type))))
+             (state->ttl_ms != 0 || !crn_type_is_plain(state->value_type))))
             return crn_rule_broken(s, "S3", "state '%s' has a field that its kind cannot have",
                                    state->name);
     }

@@ -178,13 +178,19 @@ static int rule_r12(const struct crn_rule_scope *s)
                                  info->is_full != 0);
 }
 
+static int rule_r13_place(const struct crn_rule_scope *s)
+{
+    return is_place_right(&s->record->info)
+               ? 0
+               : crn_rule_broken(s, "R13",
+                                 "format or location does not fit the kind, or is not valid");
+}
+
 /* A savepoint is alone in its directory and needs nobody (P9). */
 static int rule_r13(const struct crn_rule_scope *s)
 {
     const struct crn_record *record = s->record;
-    if (!is_place_right(&record->info))
-        return crn_rule_broken(s, "R13",
-                               "format or location does not fit the kind, or is not valid");
+    CRN_TRY(rule_r13_place(s));
     if (record->info.kind != CAIRN_RECORD_SAVEPOINT || !crn_record_is_restorable(record))
         return 0;
     return record->info.base_id == 0 && record->info.log_start == record->info.id &&
@@ -264,6 +270,22 @@ static int rule_h4(const struct crn_rule_scope *s)
     return 0;
 }
 
+/* What places a record in a log, a part has not. */
+static int rule_a1(const struct crn_rule_scope *s)
+{
+    const struct crn_record *record = s->record;
+    const cairn_record_info *info = &record->info;
+    const bool is_placed = !is_zero(info->uuid, sizeof(info->uuid)) || info->log_start != 0 ||
+                           record->has_previous_hash || record->ids_ahead != 0 ||
+                           record->history_count > 0 || info->restored_id != 0 ||
+                           info->source_id != 0;
+    if (is_placed || !is_empty(info->reason) || !is_empty(info->location))
+        return crn_rule_broken(s, "A1", "a part has fields of a whole record");
+    if (!crn_record_is_restorable(record))
+        return crn_rule_broken(s, "A1", "a part of kind %d", (int)info->kind);
+    return is_empty(record->job) ? 0 : rule_r7(s);
+}
+
 /* Operators stand in the order of their uids' bytes, each once. */
 static int rule_o1(const struct crn_rule_scope *s)
 {
@@ -281,6 +303,26 @@ static int rule_o1(const struct crn_rule_scope *s)
     return 0;
 }
 
+static int check_operators(struct crn_rule_scope *scope)
+{
+    const struct crn_record *record = scope->record;
+    for (size_t i = 0; i < record->operator_count; i++) {
+        scope->op = &record->operators[i];
+        CRN_TRY(crn_rules_operator(scope));
+    }
+    return crn_rules_slices(record, scope->reterr);
+}
+
+int crn_record_validate_part(const struct crn_record *record, cairn_error **reterr)
+{
+    static const crn_rule_fn rules[] = {
+        rule_r1, rule_r2, rule_a1, rule_r4, rule_r9, rule_r12, rule_r13_place, rule_r14, rule_o1,
+    };
+    struct crn_rule_scope scope = {.record = record, .is_part = true, .reterr = reterr};
+    CRN_TRY(crn_rules_run(rules, CRN_COUNT(rules), &scope));
+    return check_operators(&scope);
+}
+
 int crn_record_validate(const struct crn_record *record, cairn_error **reterr)
 {
     static const crn_rule_fn rules[] = {
@@ -290,9 +332,5 @@ int crn_record_validate(const struct crn_record *record, cairn_error **reterr)
     };
     struct crn_rule_scope scope = {.record = record, .reterr = reterr};
     CRN_TRY(crn_rules_run(rules, CRN_COUNT(rules), &scope));
-    for (size_t i = 0; i < record->operator_count; i++) {
-        scope.op = &record->operators[i];
-        CRN_TRY(crn_rules_operator(&scope));
-    }
-    return crn_rules_slices(record, reterr);
+    return check_operators(&scope);
 }

@@ -41,6 +41,9 @@ static void count_object(const struct crn_survey *survey, const struct crn_surve
     case CAIRN_OBJECT_UNKNOWN:
         count(&usage->unknown_count, &usage->unknown_bytes, object);
         break;
+    case CAIRN_OBJECT_CLUSTER:
+        count(&usage->cluster_count, &usage->cluster_bytes, object);
+        break;
     case CAIRN_OBJECT_MANIFEST:
         count(&usage->manifest_count, &usage->manifest_bytes, object);
         break;

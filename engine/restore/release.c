@@ -59,6 +59,8 @@ static int note_key(void *context, const char *key, const cairn_object_stat *sta
     case CRN_KEY_MANIFEST:
         return add_key(&listing->manifests, &listing->manifest_count, listing->name, key);
     case CRN_KEY_OBJECT:
+    case CRN_KEY_POST:
+    case CRN_KEY_MAIL:
         return add_key(&listing->objects, &listing->object_count, listing->name, key);
     case CRN_KEY_MARK:
         break;

@@ -362,8 +362,10 @@ typedef struct cairn_usage {
     uint64_t unknown_count;      /* referenced by no manifest that can be read; but as some cannot be
                                     read or are lost, they may be needed: gc leaves everything alone */
     uint64_t unknown_bytes;
+    uint64_t cluster_count;      /* what processes of the running job tell one another */
+    uint64_t cluster_bytes;
 } cairn_usage;
-#define CAIRN_USAGE_INIT {sizeof(cairn_usage), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define CAIRN_USAGE_INIT {sizeof(cairn_usage), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 /** Count what is stored for a job, by what it is for.
  * @return 0; CAIRN_ECORRUPT, CAIRN_EVERSION or CAIRN_EMISSING if some of the job's manifests cannot be
  * read or are lost: *ret_usage then has what is known; CAIRN_ENOTFOUND (no such job) or the store's
@@ -424,7 +426,8 @@ typedef enum cairn_object_status {
     CAIRN_OBJECT_UNRESOLVED = 3, /* of an id above the log's head */
     CAIRN_OBJECT_MANIFEST = 4,
     CAIRN_OBJECT_FOREIGN = 5,
-    CAIRN_OBJECT_UNKNOWN = 6     /* dead or unresolved, had not some manifests become unreadable */
+    CAIRN_OBJECT_UNKNOWN = 6,    /* dead or unresolved, had not some manifests become unreadable */
+    CAIRN_OBJECT_CLUSTER = 7     /* what processes of a running job tell one another */
 } cairn_object_status;
 typedef struct cairn_explanation cairn_explanation;
 typedef struct cairn_explanation_info {

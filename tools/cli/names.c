@@ -151,6 +151,8 @@ const char *cli_status_name(cairn_object_status status)
         return "manifest";
     case CAIRN_OBJECT_FOREIGN:
         return "foreign";
+    case CAIRN_OBJECT_CLUSTER:
+        return "cluster";
     case CAIRN_OBJECT_UNKNOWN:
         break;
     }

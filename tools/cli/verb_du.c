@@ -55,6 +55,9 @@ static void print_totals(const cairn_usage *u)
     if (u->unknown_count > 0)
         add_total(table, CLI_BAD, "unknown", u->unknown_count, &u->unknown_bytes,
                   "perhaps needed by a manifest that cannot be read");
+    if (u->cluster_count > 0)
+        add_total(table, CLI_PLAIN, "cluster", u->cluster_count, &u->cluster_bytes,
+                  "what processes of the running job tell one another");
     add_total(table, CLI_PLAIN, "foreign", u->foreign_count, &u->foreign_bytes,
               "not Cairn's: never touched");
     add_total(table, missing, "missing", u->missing_count, NULL, "needed, but not there");
@@ -77,6 +80,7 @@ static void print_json(const char *job, const cairn_log *log, const cairn_usage 
     cli_json_put(usage, "dead", cli_json_amount(u->dead_count, u->dead_bytes));
     cli_json_put(usage, "unresolved", cli_json_amount(u->unresolved_count, u->unresolved_bytes));
     cli_json_put(usage, "unknown", cli_json_amount(u->unknown_count, u->unknown_bytes));
+    cli_json_put(usage, "cluster", cli_json_amount(u->cluster_count, u->cluster_bytes));
     cli_json_put(usage, "foreign", cli_json_amount(u->foreign_count, u->foreign_bytes));
     cli_json_put_u64(usage, "missing_count", u->missing_count);
     cli_json_put_text(document, "job", job);

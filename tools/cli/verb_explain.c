@@ -61,6 +61,8 @@ static const char *describe_status(const cairn_explanation_info *info)
         return "manifest: a record of the job's log";
     case CAIRN_OBJECT_FOREIGN:
         return "foreign: not Cairn's; never touched";
+    case CAIRN_OBJECT_CLUSTER:
+        return "cluster: what processes of the running job tell one another";
     case CAIRN_OBJECT_UNKNOWN:
         break;
     }
