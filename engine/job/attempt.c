@@ -5,10 +5,11 @@
  *
  * Capture: files of the database as of the barrier are hard-linked into <task's dir>/chk-<id> (P2:
  * proven by the state backend), and the writer is released. Diff: files that the base already
- * stores are referenced, the rest is new (P4; origin.c). Upload: one pool job per new file, largest
- * first; small ones are inlined. Acknowledgement: when the last upload of the task has ended. A
- * canonical savepoint has no capture: the files are planned (dump.c), and each is written by the
- * pool job that uploads it. Several attempts may be at it at a time, but one capture per database.
+ * stores are referenced, the rest is new (P4; origin.c). Upload: one pool job per new file or group
+ * of small ones (packs.c), largest first; the smallest are inlined. Acknowledgement: when the last
+ * upload of the task has ended. A canonical savepoint has no capture: the files are planned
+ * (dump.c), and each is written by the pool job that uploads it. Several attempts may be at it at a
+ * time, but one capture per database.
  *
  * attempt->running counts barriers, captures and uploads that have not ended; the driver deletes
  * what was uploaded only when it is zero (P5). A part is written by one thread at a time: the
@@ -19,6 +20,7 @@
 
 #include "base/file.h"
 #include "engine/gate/gate.h"
+#include "engine/job/outgoing.h"
 #include "engine/savepoint/savepoint.h"
 
 #include <stdio.h>
@@ -226,7 +228,9 @@ void crn_part_upload_ended(struct crn_part *part)
 
 struct upload_job {
     struct crn_part *part;
-    size_t file;
+    size_t first; /* index in the subtask's files */
+    size_t count;
+    struct crn_file *files[]; /* several: they become one object */
 };
 
 /* A dump's file is written first, in the same thread. */
@@ -240,13 +244,12 @@ static void upload_main(void *arg)
     struct upload_job *upload = arg;
     struct crn_part *part = upload->part;
     struct crn_attempt *attempt = part->attempt;
-    struct crn_file *file = &part->described->subtasks[0].files[upload->file];
+    struct crn_file *file = upload->files[0];
     const struct crn_origin *origin = file->info.role == CAIRN_FILE_TABLE && part->origins != NULL
-                                          ? &part->origins[upload->file]
+                                          ? &part->origins[upload->first]
                                           : NULL;
     cairn_error *error = NULL;
     CRN_AUTO_FREE char *path = NULL;
-    free(upload);
     int r = atomic_load(&attempt->cancelled)
                 ? crn_err_fail(&error, CAIRN_ECANCELED, NULL, "the attempt was cancelled")
                 : crn_str_printf(&path, &error, "%s/%s", part->staging, file->info.name);
@@ -256,26 +259,33 @@ static void upload_main(void *arg)
     if (is_dump)
         crn_dump_done(part);
     if (r == 0)
-        r = crn_upload_file(part, path, file, origin, &error);
+        r = crn_upload_files(part, upload->files, upload->count, origin, &error);
+    free(upload);
     if (r < 0)
         crn_part_decline(part, r, error);
     crn_part_upload_ended(part);
     crn_attempt_leave(attempt);
 }
 
-static int submit_upload(struct crn_part *part, size_t file, cairn_error **reterr)
+static int submit_upload(struct crn_part *part, const size_t *order, size_t count,
+                         cairn_error **reterr)
 {
-    const struct crn_file *files = part->described->subtasks[0].files;
-    struct upload_job *upload = malloc(sizeof *upload);
+    struct crn_file *files = part->described->subtasks[0].files;
+    struct upload_job *upload = malloc(sizeof *upload + count * sizeof upload->files[0]);
     if (upload == NULL)
         return crn_err_nomem(reterr);
-    *upload = (struct upload_job){part, file};
+    *upload = (struct upload_job){.part = part, .first = order[0], .count = count};
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < count; i++) {
+        upload->files[i] = &files[order[i]];
+        bytes += upload->files[i]->info.size;
+    }
     crn_attempt_enter(part->attempt);
     atomic_fetch_add(&part->uploads_left, 1);
-    bool is_dump = is_to_be_written(part, &files[file]);
+    bool is_dump = is_to_be_written(part, upload->files[0]);
     if (is_dump)
         atomic_fetch_add(&part->dumps_left, 1);
-    if (crn_pool_submit(part->attempt->job->pool, files[file].info.size, upload_main, upload) < 0) {
+    if (crn_pool_submit(part->attempt->job->pool, bytes, upload_main, upload) < 0) {
         /* The capture holds one of each count: these are not the last. */
         if (is_dump)
             crn_dump_done(part);
@@ -359,9 +369,14 @@ static int submit_uploads(struct crn_part *part, cairn_error **reterr)
     if (part->snapshot == NULL)
         atomic_fetch_add(run != NULL ? &run->handle->total_bytes : &part->attempt->total_bytes,
                          bytes);
-    for (size_t i = 0; i < subtask->file_count; i++)
-        if (subtask->files[i].info.object == NULL)
-            CRN_TRY(submit_upload(part, i, reterr));
+    CRN_AUTO_FREE size_t *order = calloc(subtask->file_count + 1, sizeof *order);
+    CRN_AUTO_FREE size_t *ends = calloc(subtask->file_count + 1, sizeof *ends);
+    if (order == NULL || ends == NULL)
+        return crn_err_nomem(reterr);
+    size_t groups = 0;
+    CRN_TRY(crn_packs_group(part, order, ends, &groups, reterr));
+    for (size_t i = 0, begin = 0; i < groups; begin = ends[i++])
+        CRN_TRY(submit_upload(part, order + begin, ends[i] - begin, reterr));
     return 0;
 }
 

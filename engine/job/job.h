@@ -410,10 +410,10 @@ void crn_attempt_enter(struct crn_attempt *attempt);
 void crn_attempt_leave(struct crn_attempt *attempt);
 int crn_attempt_note_upload(struct crn_attempt *attempt, const char *key);
 
-/* upload.c: bring one captured file into the store (or inline it), and fill in `file`. origin NULL:
- * its bytes are nowhere else. */
-int crn_upload_file(struct crn_part *part, const char *path, struct crn_file *file,
-                    const struct crn_origin *origin, cairn_error **reterr);
+/* upload.c: bring files from the part's staging directory into the store (or inline one), and fill
+ * them in; several become one object. origin: of a single one; NULL: its bytes are nowhere else. */
+int crn_upload_files(struct crn_part *part, struct crn_file *const *files, size_t count,
+                     const struct crn_origin *origin, cairn_error **reterr);
 /* The same for file->info.size bytes in memory. */
 int crn_upload_bytes(struct crn_part *part, const void *data, struct crn_file *file,
                      cairn_error **reterr);

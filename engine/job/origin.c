@@ -9,6 +9,12 @@
  *   - for a native savepoint, which references nothing: those of an earlier savepoint in the same
  *     target, if it may be asked, else those of the job's own checkpoints, else of the snapshot.
  *
+ * A base's table that is a slice of a pack keeps all of that pack stored. It is referenced while
+ * the part uses at least half of the pack; else its tables that are still in use are sent again,
+ * and the pack goes with the last checkpoint that has it. So what is stored for packs is at most
+ * twice what is in use, and what is sent again, at most what had died before. A slice is never
+ * copied by the store, which copies whole objects.
+ *
  * Identity is judged by crn_diff_tables(). An earlier savepoint may be of another incarnation of
  * the database, whose numbers go on from the same checkpoint but along another way; so there
  * RocksDB's checksums must be known and agree as well.
@@ -32,7 +38,39 @@ static int reference_base(struct crn_file *file, const struct crn_file *base)
     }
     file->info.checkpoint_id = base->info.checkpoint_id;
     file->info.epoch = base->info.epoch;
+    file->info.object_offset = base->info.object_offset;
+    file->info.object_size = base->info.object_size;
     return crn_record_set_text(&file->info.object, base->info.object);
+}
+
+static int by_object(const void *a, const void *b)
+{
+    const struct crn_file *x = **(const struct crn_file **const *)a;
+    const struct crn_file *y = **(const struct crn_file **const *)b;
+    return strcmp(x->info.object, y->info.object);
+}
+
+/* Forgets the slices of packs of which too little is in use. */
+static int drop_sparse_packs(const struct crn_file **known, size_t count)
+{
+    CRN_AUTO_FREE const struct crn_file ***slices = calloc(count + 1, sizeof *slices);
+    size_t n = 0;
+    if (slices == NULL)
+        return CAIRN_ENOMEM;
+    for (size_t i = 0; i < count; i++)
+        if (known[i] != NULL && crn_file_is_slice(known[i]))
+            slices[n++] = &known[i];
+    qsort(slices, n, sizeof *slices, by_object);
+    for (size_t i = 0, next; i < n; i = next) {
+        const cairn_file_info *pack = &(*slices[i])->info;
+        uint64_t used = 0;
+        for (next = i; next < n && strcmp((*slices[next])->info.object, pack->object) == 0; next++)
+            used += (*slices[next])->info.size;
+        if (used < pack->object_size && used < pack->object_size - used)
+            for (size_t k = i; k < next; k++)
+                *slices[k] = NULL;
+    }
+    return 0;
 }
 
 static int reference_known(struct crn_part *part, size_t tables, cairn_error **reterr)
@@ -42,7 +80,9 @@ static int reference_known(struct crn_part *part, size_t tables, cairn_error **r
     if (known == NULL)
         return crn_err_nomem(reterr);
     /* Out of memory: all of it is new, which costs uploads and nothing else. */
-    (void)crn_diff_tables(part->base, subtask->files, tables, known);
+    if (crn_diff_tables(part->base, subtask->files, tables, known) < 0 ||
+        drop_sparse_packs(known, tables) < 0)
+        return 0;
     for (size_t i = 0; i < tables; i++)
         if (known[i] != NULL && reference_base(&subtask->files[i], known[i]) < 0)
             return crn_err_nomem(reterr);
@@ -58,9 +98,10 @@ static void add_origins(struct crn_part *part, size_t tables, const struct crn_s
     if (stored == NULL || known == NULL || crn_diff_tables(stored, files, tables, known) < 0)
         return;
     for (size_t i = 0; i < tables; i++) {
-        bool is_sure = known[i] != NULL && known[i]->info.object != NULL &&
-                       (!place->is_hint || (known[i]->info.has_crc32c && files[i].info.has_crc32c &&
-                                            known[i]->info.has_xxh3));
+        bool is_sure =
+            known[i] != NULL && known[i]->info.object != NULL && !crn_file_is_slice(known[i]) &&
+            (!place->is_hint ||
+             (known[i]->info.has_crc32c && files[i].info.has_crc32c && known[i]->info.has_xxh3));
         if (!is_sure || part->origins[i].file != NULL)
             continue;
         part->origins[i] = *place;
