@@ -44,6 +44,13 @@ cairn_store *real_store(const char *variable, const char *path, const char *opti
     return store;
 }
 
+unsigned real_port(const char *variable)
+{
+    const char *at = strstr(variable_of(variable), "://127.0.0.1:");
+    ck_assert_ptr_nonnull(at);
+    return (unsigned)strtoul(at + strlen("://127.0.0.1:"), NULL, 10);
+}
+
 void real_signal(const char *daemon, int signal)
 {
     CRN_AUTO_FREE char *path = NULL;

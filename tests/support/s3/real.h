@@ -16,6 +16,8 @@ int real_open(const char *variable, const char *path, const char *options, bool 
 cairn_store *real_store(const char *variable, const char *path, const char *options);
 /* The URI of such a store, for calls that want one; free it. */
 char *real_uri(const char *variable, const char *path, const char *options);
+/* The port in such a variable's URI. */
+unsigned real_port(const char *variable);
 /* Sends a signal to a daemon of ceph.sh, such as "gateway-a". */
 void real_signal(const char *daemon, int signal);
 /* Runs the servers' script with these words (the directory is put in between) until it is done. */
