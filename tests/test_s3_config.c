@@ -85,7 +85,7 @@ START_TEST(uris_and_defaults)
     ck_assert(!c.path_style && !c.unsigned_payload && !c.single_writer_unsafe);
     ck_assert_uint_eq(c.max_connections, 16);
     ck_assert_uint_eq(c.part_bytes, 16 << 20);
-    ck_assert_uint_eq(c.multipart_bytes, 64 << 20);
+    ck_assert_uint_eq(c.multipart_bytes, 128 << 20);
     crn_s3_config_done(&c);
     read_uri("//my.bucket/a%20b/c/?endpoint=http://10.0.0.7:9000/&region=eu-1&part_bytes=8MiB&"
              "multipart_bytes=32MiB&max_connections=3&request_timeout_ms=700&retry_ms=900&"
@@ -104,9 +104,9 @@ START_TEST(uris_and_defaults)
     ck_assert_uint_eq(c.request_timeout_ms, 700);
     ck_assert_uint_eq(c.retry_ms, 900);
     crn_s3_config_done(&c);
-    read_uri("//bucket?endpoint=https://h&path_style=false&payload=unsigned&part_bytes=100MiB", &c);
+    read_uri("//bucket?endpoint=https://h&path_style=false&payload=unsigned&part_bytes=200MiB", &c);
     ck_assert(!c.path_style && c.unsigned_payload);
-    ck_assert_uint_eq(c.multipart_bytes, 100 << 20);
+    ck_assert_uint_eq(c.multipart_bytes, 200 << 20);
     crn_s3_config_done(&c);
 }
 END_TEST

@@ -44,8 +44,8 @@ typedef struct cairn_s3_options {
                                      endpoint is given, else the second */
     uint32_t max_connections;     /* at once; 0: 16; at most 256 */
     uint64_t part_bytes;          /* of multipart uploads and of ranges that are read at once; 0: 16 MiB; 5 MiB to
-                                     1 GiB */
-    uint64_t multipart_bytes;     /* objects from this size on go in parts; 0: 64 MiB */
+                                     1 GiB. A store has at most eight parts to be sent in memory */
+    uint64_t multipart_bytes;     /* objects from this size on go in parts; 0: 128 MiB */
     uint64_t request_timeout_ms;  /* of a small request; larger ones get a second per MiB on top. 0: 30,000 */
     uint64_t retry_ms;            /* how long one call may try again altogether; 0: 120,000 */
     uint8_t unsigned_payload;     /* 1: bodies are not part of the signature: for https only */

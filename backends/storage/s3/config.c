@@ -141,9 +141,10 @@ int crn_s3_config_from_options(const cairn_s3_options *o, struct crn_s3_config *
     CRN_TRY(find_endpoint(&config, o, reterr));
     config.max_connections = o->max_connections != 0 ? o->max_connections : 16;
     config.part_bytes = o->part_bytes != 0 ? o->part_bytes : 16 * MIB;
-    config.multipart_bytes = o->multipart_bytes != 0        ? o->multipart_bytes
-                             : config.part_bytes > 64 * MIB ? config.part_bytes
-                                                            : 64 * MIB;
+    /* Tables are a little larger than 64 MiB: each takes one request, not eight. */
+    config.multipart_bytes = o->multipart_bytes != 0         ? o->multipart_bytes
+                             : config.part_bytes > 128 * MIB ? config.part_bytes
+                                                             : 128 * MIB;
     config.request_timeout_ms = o->request_timeout_ms != 0 ? o->request_timeout_ms : 30000;
     config.retry_ms = o->retry_ms != 0 ? o->retry_ms : 120000;
     config.unsigned_payload = o->unsigned_payload != 0;

@@ -9,6 +9,9 @@
  */
 #include "backends/storage/s3/http.h"
 
+#include "base/file.h"
+
+#include <fcntl.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -203,6 +206,20 @@ static size_t take_header(char *line, size_t one, size_t count, void *context)
 
 /* ---- putting a request together ---- */
 
+/* A local file, as a source. */
+struct file_source {
+    cairn_source source;
+    int fd;
+    const char *path;
+};
+
+static int read_file(cairn_source *source, uint64_t offset, void *data, size_t n,
+                     cairn_error **reterr)
+{
+    const struct file_source *file = (struct file_source *)source;
+    return crn_file_pread_all(file->fd, data, n, offset, file->path, reterr);
+}
+
 static int hash_source(cairn_source *source, char ret[CRN_S3_HASH_HEX], cairn_error **reterr)
 {
     uint8_t hash[EVP_MAX_MD_SIZE];
@@ -226,6 +243,20 @@ static int hash_source(cairn_source *source, char ret[CRN_S3_HASH_HEX], cairn_er
     return r;
 }
 
+/* The file that the source reads, while nothing has to wait for a limit, or to be hashed otherwise,
+ * as when it is sent. 1: done. 0: there is none that can be read. */
+static int hash_file(const cairn_source *source, char ret[CRN_S3_HASH_HEX], cairn_error **reterr)
+{
+    CRN_AUTO_FD int fd =
+        source->link_path != NULL ? open(source->link_path, O_RDONLY | O_CLOEXEC) : -1;
+    if (fd < 0)
+        return 0;
+    struct file_source file = {
+        .source = {.size = source->size, .read = read_file}, .fd = fd, .path = source->link_path};
+    CRN_TRY(hash_source(&file.source, ret, reterr));
+    return 1;
+}
+
 /* Over http, what is sent is part of the signature, so that nobody between can change it. */
 static int hash_payload(const struct crn_s3 *s3, const struct crn_s3_request *request,
                         char ret[CRN_S3_HASH_HEX], cairn_error **reterr)
@@ -238,8 +269,10 @@ static int hash_payload(const struct crn_s3 *s3, const struct crn_s3_request *re
         memcpy(ret, CRN_S3_UNSIGNED, sizeof CRN_S3_UNSIGNED);
         return 0;
     }
-    if (request->source != NULL)
-        return hash_source(request->source, ret, reterr);
+    if (request->source != NULL) {
+        int r = hash_file(request->source, ret, reterr);
+        return r != 0 ? (r < 0 ? r : 0) : hash_source(request->source, ret, reterr);
+    }
     return crn_s3_hash(request->body, request->body_size, ret) < 0 ? crn_err_nomem(reterr) : 0;
 }
 

@@ -79,6 +79,8 @@ struct crn_s3 {
     struct crn_cond free_connection;
     struct crn_s3_connection *idle;
     uint32_t open_connections;
+    struct crn_cond free_part;
+    uint32_t part_buffers; /* in use: multipart.c */
 };
 
 /* connections.c */

@@ -2,7 +2,8 @@
 /*
  * Large objects in parts: several at once, by threads of this call. A source can only be read in
  * order, so whichever thread is free reads the next part into a buffer of its own, under a lock,
- * and sends it without one. Memory: PARTS_AT_ONCE buffers of part_bytes.
+ * and sends it without one. Memory: PARTS_AT_ONCE buffers of part_bytes, and of all uploads of a
+ * store PART_BUFFERS_MAX: when many run at once, each goes on with fewer threads.
  *
  * The object appears when the upload is completed; until then there is nothing under its key, and
  * afterwards it is whole. A failure aborts the upload; what a crash leaves is removed by reap().
@@ -15,6 +16,7 @@
 #include <string.h>
 
 #define PARTS_AT_ONCE 4u
+#define PART_BUFFERS_MAX 8u
 #define PARTS_MAX 10000u
 
 struct upload {
@@ -91,23 +93,45 @@ static bool next_part(struct upload *upload, void *buffer, uint32_t *ret_part, s
     return has && r == 0;
 }
 
+/* Leave to have a buffer; false: none is left, and nobody is to wait for one. Who has one gives it
+ * back without waiting for another, so waiting ends. */
+static bool take_buffer(struct crn_s3 *s3, bool wait)
+{
+    crn_mutex_lock(&s3->lock);
+    while (wait && s3->part_buffers == PART_BUFFERS_MAX)
+        crn_cond_wait(&s3->free_part, &s3->lock);
+    bool has = s3->part_buffers < PART_BUFFERS_MAX;
+    s3->part_buffers += has;
+    crn_mutex_unlock(&s3->lock);
+    return has;
+}
+
+static void give_buffer(struct crn_s3 *s3)
+{
+    crn_mutex_lock(&s3->lock);
+    s3->part_buffers--;
+    crn_cond_signal(&s3->free_part);
+    crn_mutex_unlock(&s3->lock);
+}
+
+/* With leave for a buffer, which is given back. */
 static void *send_parts(void *context)
 {
     struct upload *upload = context;
-    CRN_AUTO_FREE void *buffer = malloc((size_t)upload->part_bytes);
+    void *buffer = malloc((size_t)upload->part_bytes);
     cairn_error *error = NULL;
     uint32_t part;
     size_t size;
-    if (buffer == NULL) {
+    if (buffer == NULL)
         note_failure(upload, crn_err_nomem(&error), error);
-        return NULL;
-    }
-    while (next_part(upload, buffer, &part, &size)) {
+    while (buffer != NULL && next_part(upload, buffer, &part, &size)) {
         error = NULL;
         int r = send_part(upload, part, buffer, size, &error);
         if (r < 0)
             note_failure(upload, r, error);
     }
+    free(buffer);
+    give_buffer(upload->s3);
     return NULL;
 }
 
@@ -116,9 +140,16 @@ static int send_all(struct upload *upload, cairn_error **reterr)
     pthread_t threads[PARTS_AT_ONCE - 1];
     size_t started = 0;
     CRN_AUTO_ERROR cairn_error *ignored = NULL;
-    for (; started < CRN_COUNT(threads) && started + 1 < upload->part_count; started++)
-        if (crn_thread_start(&threads[started], "cairn-parts", send_parts, upload, &ignored) < 0)
-            break; /* fewer do it as well */
+    (void)take_buffer(upload->s3, true);
+    /* Fewer do it as well. */
+    for (; started < CRN_COUNT(threads) && started + 1 < upload->part_count; started++) {
+        if (!take_buffer(upload->s3, false))
+            break;
+        if (crn_thread_start(&threads[started], "cairn-parts", send_parts, upload, &ignored) < 0) {
+            give_buffer(upload->s3);
+            break;
+        }
+    }
     (void)send_parts(upload);
     for (size_t i = 0; i < started; i++)
         (void)pthread_join(threads[i], NULL); /* it was started, and nobody else joins it */

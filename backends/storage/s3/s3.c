@@ -21,6 +21,7 @@ static void s3_close(cairn_store *store)
 {
     struct crn_s3 *s3 = crn_s3_of(store);
     crn_s3_connections_close(s3);
+    crn_cond_done(&s3->free_part);
     crn_cond_done(&s3->free_connection);
     crn_mutex_done(&s3->lock);
     crn_s3_config_done(&s3->config);
@@ -67,6 +68,7 @@ int crn_s3_store_open_config(struct crn_s3_config *config, bool probe, cairn_sto
     crn_s3_budget_init(&s3->budget);
     crn_mutex_init(&s3->lock, CRN_RANK_STORE);
     crn_cond_init(&s3->free_connection);
+    crn_cond_init(&s3->free_part);
     int r = probe && !s3->config.single_writer_unsafe ? crn_s3_probe(s3, reterr) : 0;
     if (r < 0) {
         s3_close(&s3->base);
