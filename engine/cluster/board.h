@@ -6,11 +6,12 @@
 #include "manifest/cluster.h"
 
 /*
- * Posts and mails in a store: the effects for manifest/cluster.h. No state but the caller's, no locks; every call may
- * block as long as the store does.
+ * Posts and mails in a store: the effects for manifest/cluster.h. No state but the caller's, no
+ * locks; every call may block as long as the store does.
  *
- * A post is made by create-if-absent, so a number has one author: a coordinator that was replaced meets the REPLACED of
- * its successor there (P7). A mail is only put: its name has the worker's uuid.
+ * A post is made by create-if-absent, so a number has one author: a coordinator that was replaced
+ * meets the REPLACED of its successor there (P7). A mail is only put: its name has the worker's
+ * uuid.
  */
 struct crn_board {
     cairn_store *store;
@@ -18,33 +19,37 @@ struct crn_board {
     uint64_t epoch;
 };
 
-/* Make `post` at its number (its epoch is the board's; the caller sets kind, number and content, this sets uuid).
- *   0               it stands.
- *   CAIRN_EFENCED   the number is another's: *reterr says whose, in words of the REPLACED that is found there.
- *   CAIRN_EUNKNOWN  the outcome could not be learnt, even by reading back: call again with the same post, whose uuid
- *                   must then be kept (a uuid that is not all zeros is left as it is).
- *   others          it did not happen. */
+/* Make `post` at its number (its epoch is the board's; the caller sets kind, number and content,
+ * this sets uuid). 0               it stands. CAIRN_EFENCED   the number is another's: *reterr says
+ * whose, in words of the REPLACED that is found there. CAIRN_EUNKNOWN  the outcome could not be
+ * learnt, even by reading back: call again with the same post, whose uuid must then be kept (a uuid
+ * that is not all zeros is left as it is). others          it did not happen. */
 int crn_board_post(const struct crn_board *board, struct crn_post *post, cairn_error **reterr);
-/* CAIRN_ENOTFOUND: it is not there (yet); no error object is made for that. CAIRN_ECORRUPT, CAIRN_EVERSION, the
- * store's. */
-int crn_board_read_post(const struct crn_board *board, uint64_t number, struct crn_post *ret, cairn_error **reterr);
+/* CAIRN_ENOTFOUND: it is not there (yet); no error object is made for that. CAIRN_ECORRUPT,
+ * CAIRN_EVERSION, the store's. */
+int crn_board_read_post(const struct crn_board *board, uint64_t number, struct crn_post *ret,
+                        cairn_error **reterr);
 
 /* Put `mail`, whose epoch is the board's. May be repeated with the same content. */
 int crn_board_send(const struct crn_board *board, struct crn_mail *mail, cairn_error **reterr);
-/* One listing of all mails that are there: key below the job's prefix, parsed. A negative code of fn ends it. */
+/* One listing of all mails that are there: key below the job's prefix, parsed. A negative code of
+ * fn ends it. */
 typedef int (*crn_board_mail_fn)(void *context, const char *key, const struct crn_key_info *info);
-int crn_board_each_mail(const struct crn_board *board, crn_board_mail_fn fn, void *context, cairn_error **reterr);
-int crn_board_read_mail(const struct crn_board *board, const uint8_t worker[16], uint64_t number, struct crn_mail *ret,
+int crn_board_each_mail(const struct crn_board *board, crn_board_mail_fn fn, void *context,
                         cairn_error **reterr);
+int crn_board_read_mail(const struct crn_board *board, const uint8_t worker[16], uint64_t number,
+                        struct crn_mail *ret, cairn_error **reterr);
 /* Keys below the job's prefix, in one call; what is missing is fine. */
-int crn_board_remove(const struct crn_board *board, char *const *keys, size_t n, cairn_error **reterr);
+int crn_board_remove(const struct crn_board *board, char *const *keys, size_t n,
+                     cairn_error **reterr);
 
 /* The highest epoch that has a board; 0: none has. */
-int crn_board_newest(cairn_store *store, const char *job, uint64_t *ret_epoch, cairn_error **reterr);
-/* Whoever has just taken the job over, with the epoch board->epoch, tells the workers of the epoch before (the
- * newest board below it) by a REPLACED after its last post; words say who that is. If that board has an ENDED or a REPLACED
- * already, or there is none: nothing. Races with the old coordinator's own posts are settled by trying the next
- * number. */
+int crn_board_newest(cairn_store *store, const char *job, uint64_t *ret_epoch,
+                     cairn_error **reterr);
+/* Whoever has just taken the job over, with the epoch board->epoch, tells the workers of the epoch
+ * before (the newest board below it) by a REPLACED after its last post; words say who that is. If
+ * that board has an ENDED or a REPLACED already, or there is none: nothing. Races with the old
+ * coordinator's own posts are settled by trying the next number. */
 int crn_board_replace(const struct crn_board *board, const char *words, cairn_error **reterr);
 
 #endif

@@ -10,6 +10,7 @@
  */
 #include "engine/gate/gate.h"
 
+#include "engine/cluster/follower.h"
 #include "engine/job/barrier.h"
 #include "engine/options.h"
 
@@ -225,6 +226,7 @@ int cairn_gate_barrier(cairn_gate *gate, uint32_t channel, const cairn_barrier *
     if (barrier == NULL)
         return crn_err_fail(reterr, CAIRN_EINVAL, NULL, "barrier is NULL");
     bool is_cancelled = (barrier->flags & CAIRN_BARRIER_CANCELLED) != 0;
+    crn_follower_catch_up(gate->task->job, barrier->checkpoint_id);
     crn_gate_sync(gate);
     if (!is_cancelled)
         crn_gate_note_sign(gate, barrier->checkpoint_id);
@@ -244,6 +246,7 @@ int cairn_gate_announce(cairn_gate *gate, uint32_t channel, const cairn_barrier 
         return crn_err_fail(reterr, CAIRN_EINVAL, NULL, "barrier is NULL");
     if (barrier->flags & CAIRN_BARRIER_CANCELLED)
         return 0; /* it ends something when it comes out */
+    crn_follower_catch_up(gate->task->job, barrier->checkpoint_id);
     crn_gate_sync(gate);
     crn_gate_note_sign(gate, barrier->checkpoint_id);
     crn_gate_step(gate, &(struct crn_alignment_event){

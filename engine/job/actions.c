@@ -11,6 +11,7 @@
  * Driver thread; store calls are made without the lock. What came of an action is an event of its
  * own (crn_driver_result), which the coordinator hears of after all actions of the step.
  */
+#include "engine/cluster/leader.h"
 #include "engine/gate/gate.h"
 #include "engine/job/ending.h"
 #include "engine/savepoint/savepoint.h"
@@ -41,7 +42,8 @@ static void attach_savepoint(struct crn_attempt *attempt, struct crn_savepoint_r
     attempt->store = run->handle->target.store;
     attempt->prefix = run->name;
     attempt->timeout_us = crn_us_of_ms(run->handle->timeout_ms);
-    atomic_store(&run->barriers_left, (unsigned)attempt->part_count);
+    atomic_store(&run->barriers_left,
+                 (unsigned)attempt->part_count + crn_leader_worker_count(attempt->job));
     for (size_t i = 0; i < attempt->part_count; i++)
         attempt->parts[i].has_base |= crn_attempt_is_dump(attempt); /* which is none */
 }
@@ -64,6 +66,8 @@ static int begin_locked(struct cairn_job *job, const struct crn_action *action,
     attempt->deadline_us = attempt->timeout_us > UINT64_MAX - attempt->started_us
                                ? UINT64_MAX
                                : attempt->started_us + attempt->timeout_us;
+    if (*obstacle == NULL)
+        (void)crn_leader_trigger_locked(attempt, obstacle); /* which then says why */
     crn_flight_add_locked(job, attempt);
     if (*obstacle == NULL) {
         crn_ending_announce_locked(attempt);
@@ -242,6 +246,16 @@ static void describe_timeout(struct crn_attempt *attempt, cairn_error **ret)
         }
     }
     attempt->failed_part = late;
+    size_t waiting_workers = 0;
+    const char *late_worker = crn_leader_find_late_locked(attempt, &waiting_workers);
+    if (late == NULL && late_worker != NULL) {
+        (void)crn_err_fail(ret, CAIRN_ETIMEOUT, NULL,
+                           "timed out after %llu ms; %zu of %zu workers had not acknowledged, one "
+                           "of them '%s'",
+                           (unsigned long long)attempt->timeout_us / 1000, waiting_workers,
+                           attempt->remote_count, late_worker);
+        return;
+    }
     if (late == NULL) { /* the last one has only just */
         (void)crn_err_fail(ret, CAIRN_ETIMEOUT, NULL,
                            "timed out after %llu ms, right before the last task acknowledged",

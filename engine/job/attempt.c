@@ -19,6 +19,7 @@
 #include "engine/job/job.h"
 
 #include "base/file.h"
+#include "engine/cluster/leader.h"
 #include "engine/gate/gate.h"
 #include "engine/job/outgoing.h"
 #include "engine/savepoint/savepoint.h"
@@ -43,7 +44,7 @@ int crn_attempt_new_locked(struct cairn_job *job, const struct crn_action *actio
     struct crn_attempt *attempt = calloc(1, sizeof *attempt);
     if (attempt == NULL)
         return crn_err_nomem(reterr);
-    attempt->parts = calloc(job->task_count, sizeof *attempt->parts);
+    attempt->parts = calloc(job->task_count + 1, sizeof *attempt->parts);
     if (attempt->parts == NULL) {
         free(attempt);
         return crn_err_nomem(reterr);
@@ -89,6 +90,7 @@ void crn_attempt_free(struct crn_attempt *attempt)
         free(part->dump_states);
     }
     free(attempt->parts);
+    crn_remote_parts_free(attempt);
     for (size_t i = 0; i < attempt->uploaded_count; i++)
         free(attempt->uploaded[i]);
     free(attempt->uploaded);
@@ -115,15 +117,26 @@ bool crn_attempt_is_dump(const struct crn_attempt *attempt)
            strcmp(attempt->job->backend->file_kind, CRN_FILE_KIND_CANONICAL) != 0;
 }
 
-static void decline(struct crn_attempt *attempt, const struct crn_part *part, int code,
-                    cairn_error *error)
+bool crn_attempt_is_whole_locked(const struct crn_attempt *attempt)
 {
-    struct cairn_job *job = attempt->job;
-    crn_mutex_lock(&job->lock);
+    crn_mutex_assert_held(&attempt->job->lock);
+    for (size_t i = 0; i < attempt->part_count; i++)
+        if (!attempt->parts[i].acked)
+            return false;
+    for (size_t i = 0; i < attempt->remote_count; i++)
+        if (attempt->remotes[i].record == NULL)
+            return false;
+    return true;
+}
+
+void crn_attempt_decline_locked(struct crn_attempt *attempt, const struct crn_part *part, int code,
+                                cairn_error **error)
+{
+    crn_mutex_assert_held(&attempt->job->lock);
     if (!attempt->declined) {
         attempt->declined = true;
         if (attempt->error == NULL) {
-            attempt->error = CRN_TAKE(error);
+            attempt->error = CRN_TAKE(*error);
             attempt->failed_part = part;
             if (attempt->error == NULL)
                 (void)crn_err_fail(&attempt->error, code, NULL, "%s", cairn_error_text(code));
@@ -132,7 +145,15 @@ static void decline(struct crn_attempt *attempt, const struct crn_part *part, in
     /* Only now: what ends early because of it must not be taken for the reason. */
     atomic_store(&attempt->cancelled, true);
     crn_flight_withdraw_locked(attempt);
-    crn_cond_signal(&job->wake_driver);
+    crn_cond_signal(&attempt->job->wake_driver);
+}
+
+static void decline(struct crn_attempt *attempt, const struct crn_part *part, int code,
+                    cairn_error *error)
+{
+    struct cairn_job *job = attempt->job;
+    crn_mutex_lock(&job->lock);
+    crn_attempt_decline_locked(attempt, part, code, &error);
     crn_mutex_unlock(&job->lock);
     cairn_error_free(error);
 }

@@ -11,6 +11,8 @@
  * all actions of its step are carried out, in order; then it is fed before any new fact. That an
  * attempt could not begin goes before the rest: until then the coordinator takes it for the newest.
  */
+#include "engine/cluster/follower.h"
+#include "engine/cluster/leader.h"
 #include "engine/restore/source.h"
 #include "engine/savepoint/savepoint.h"
 
@@ -49,7 +51,7 @@ static void feed(struct cairn_job *job, struct crn_coordinator_event event)
     }
 }
 
-static bool is_finished_due(const struct cairn_job *job)
+bool crn_driver_is_finished_due_locked(const struct cairn_job *job)
 {
     for (size_t i = 0; job->finished_count > 0 && i < job->task_count; i++)
         if (job->tasks[i]->runtime->finished && crn_flight_next_locked(job->tasks[i]) != NULL)
@@ -66,6 +68,13 @@ static bool next_fact_of(struct crn_attempt *attempt, struct crn_coordinator_eve
         attempt->acks = CRN_TAKE(part->next);
         ret->kind = CRN_EVENT_ACK;
         ret->task = (uint32_t)(part - attempt->parts);
+        return true;
+    }
+    if (attempt->remote_acks != NULL) {
+        struct crn_remote_part *remote = attempt->remote_acks;
+        attempt->remote_acks = CRN_TAKE(remote->next);
+        ret->kind = CRN_EVENT_ACK;
+        ret->task = (uint32_t)(attempt->part_count + (size_t)(remote - attempt->remotes));
         return true;
     }
     if (attempt->declined && !attempt->decline_reported) {
@@ -117,7 +126,7 @@ static void wait_for_event(struct cairn_job *job, struct crn_coordinator_event *
 {
     crn_mutex_lock(&job->lock);
     while (!next_fact(job, ret)) {
-        if (is_finished_due(job)) {
+        if (crn_driver_is_finished_due_locked(job)) {
             crn_mutex_unlock(&job->lock);
             crn_finish_take_barriers(job);
             crn_mutex_lock(&job->lock);
@@ -139,7 +148,7 @@ static void *driver_main(void *arg)
     struct cairn_job *job = arg;
     struct crn_coordinator_event event = {.kind = CRN_EVENT_START, .id = job->joblog.head_id};
     crn_mutex_lock(&job->lock);
-    event.task = (uint32_t)job->task_count;
+    event.task = (uint32_t)job->task_count + crn_leader_worker_count(job);
     crn_mutex_unlock(&job->lock);
     feed(job, event);
     crn_release_claimed(job);
@@ -157,6 +166,9 @@ static void *driver_main(void *arg)
     crn_outcome_settle_waiters(job, 0, UINT64_MAX, cairn_error_code(error), error);
     crn_savepoint_fail_waiting(job, error);
     crn_ending_settle(job);
+    if (!job->fenced) /* else the successor tells the workers */
+        crn_leader_tell(job, CRN_POST_ENDED, 0, 0, cairn_error_code(error),
+                        cairn_error_message(error));
     return NULL;
 }
 
@@ -183,8 +195,11 @@ int crn_driver_start(struct cairn_job *job, cairn_error **reterr)
     crn_coordinator_init(&job->coordinator, &settings, job->acked);
     uint32_t captures =
         job->task_count < CAPTURE_THREADS_MAX ? (uint32_t)job->task_count : CAPTURE_THREADS_MAX;
+    if (captures == 0) /* a coordinator whose workers have all tasks */
+        captures = 1;
     CRN_TRY(crn_pool_new(captures, "cairn-capture", &job->capture_pool, reterr));
-    int r = crn_thread_start(&job->driver, "cairn-driver", driver_main, job, reterr);
+    int r = crn_thread_start(&job->driver, "cairn-driver",
+                             job->follower != NULL ? crn_follower_main : driver_main, job, reterr);
     if (r < 0)
         crn_pool_free(CRN_TAKE(job->capture_pool));
     job->driver_running = r == 0;

@@ -32,6 +32,7 @@ static int code_of(enum crn_ending ending)
     case CRN_ENDING_CANCELLED:
         return CAIRN_ECANCELED;
     case CRN_ENDING_FAILED:
+    case CRN_ENDING_LOST:
         return CAIRN_EFAILED;
     case CRN_ENDING_STOPPED:
     case CRN_ENDING_CLOSED:
@@ -145,6 +146,8 @@ void crn_ending_settle(struct cairn_job *job)
 
 static int cancel_locked(struct cairn_job *job, cairn_error **reterr)
 {
+    if (job->follower != NULL)
+        return crn_job_check_orders_locked(job, reterr);
     if (job->closed || job->closing)
         return crn_err_fail(reterr, CAIRN_ECLOSED, NULL, "job '%s' is closed", job->name);
     if (!job->started)
@@ -178,6 +181,7 @@ cairn_job_state crn_ending_state_locked(const struct cairn_job *job)
     case CRN_ENDING_STOPPED:
         return CAIRN_JOB_STOPPED;
     case CRN_ENDING_FAILED:
+    case CRN_ENDING_LOST:
         return CAIRN_JOB_FAILED;
     case CRN_ENDING_NONE:
     case CRN_ENDING_CLOSED:

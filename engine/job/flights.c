@@ -201,6 +201,9 @@ uint64_t crn_flight_lowest_base_locked(const struct cairn_job *job,
         const struct crn_attempt *attempt = job->attempts[i];
         if (attempt == except || (atomic_load(&attempt->cancelled) && attempt->running == 0))
             continue;
+        if (attempt->remote_count > 0 && !attempt->full && attempt->remote_floor != 0 &&
+            (lowest == 0 || attempt->remote_floor < lowest))
+            lowest = attempt->remote_floor;
         for (size_t k = 0; k < attempt->part_count; k++) {
             const struct crn_part *part = &attempt->parts[k];
             uint64_t id = part->has_base ? part->base_id : job->base_id;

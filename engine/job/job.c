@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Jobs: open, start, ask for checkpoints, close.
+ * Jobs: open and close.
  *
  * Opening takes the job over (job_restore.c: fence, choice of what to restore), then removes what a
  * crash left (reconcile.c). The driver thread begins with cairn_job_start(). Closing aborts what is
@@ -15,6 +15,9 @@
 #include "base/file.h"
 #include "base/text.h"
 #include "engine/backends.h"
+#include "engine/cluster/board.h"
+#include "engine/cluster/follower.h"
+#include "engine/cluster/leader.h"
 #include "engine/gate/gate.h"
 #include "engine/options.h"
 #include "engine/restore/source.h"
@@ -29,6 +32,10 @@
 #define DEFAULT_TRANSFER_THREADS 4u
 #define MAX_TRANSFER_THREADS 256u
 #define DEFAULT_INLINE_BYTES 16384u
+#define DEFAULT_POLL_MS 1000u
+#define DEFAULT_HEARTBEAT_MS 10000u
+#define DEFAULT_WORKER_TIMEOUT_MS 50000u
+#define DEFAULT_JOIN_TIMEOUT_MS 300000u
 #define DEFAULT_MEMORY_BYTES ((uint64_t)256 << 20)
 
 static int64_t system_now_ms(void *context)
@@ -113,6 +120,37 @@ static int check_checkpoint_options(const struct cairn_job *job, cairn_error **r
     return 0;
 }
 
+/* A job of several processes: cluster.h. */
+static int take_cluster_options(struct cairn_job *job, cairn_error **reterr)
+{
+    cairn_job_options *o = &job->options;
+    if ((unsigned)o->role > CAIRN_WORKER)
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL, "job '%s': there is no role %d", job->name,
+                            (int)o->role);
+    o->worker_count = o->worker_count != 0 ? o->worker_count : 1;
+    o->poll_interval_ms = o->poll_interval_ms != 0 ? o->poll_interval_ms : DEFAULT_POLL_MS;
+    o->heartbeat_ms = o->heartbeat_ms != 0 ? o->heartbeat_ms : DEFAULT_HEARTBEAT_MS;
+    o->worker_timeout_ms =
+        o->worker_timeout_ms != 0 ? o->worker_timeout_ms : DEFAULT_WORKER_TIMEOUT_MS;
+    o->join_timeout_ms = o->join_timeout_ms != 0 ? o->join_timeout_ms : DEFAULT_JOIN_TIMEOUT_MS;
+    if (o->role == CAIRN_ALONE)
+        return 0;
+    if (o->worker_count > CRN_LIMIT_WORKERS)
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL, "job '%s': worker_count is %u, at most %u",
+                            job->name, o->worker_count, CRN_LIMIT_WORKERS);
+    if (o->worker_timeout_ms <= o->heartbeat_ms)
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
+                            "job '%s': worker_timeout_ms is %llu, and heartbeat_ms %llu: a worker "
+                            "would be taken for lost between two signs of life",
+                            job->name, (unsigned long long)o->worker_timeout_ms,
+                            (unsigned long long)o->heartbeat_ms);
+    if (o->worker_name != NULL && !crn_text_is_name(o->worker_name))
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
+                            "job '%s': worker_name is not 1 to 255 bytes of clean UTF-8",
+                            job->name);
+    return 0;
+}
+
 static int take_control_options(struct cairn_job *job, cairn_error **reterr)
 {
     int r = crn_control_new(job, job->options.control, job->options.control_token, &job->control,
@@ -160,6 +198,7 @@ static int take_options(struct cairn_job *job, const cairn_job_options *options,
                             job->name);
     CRN_TRY(check_restore_options(job, reterr));
     CRN_TRY(check_checkpoint_options(job, reterr));
+    CRN_TRY(take_cluster_options(job, reterr));
     CRN_TRY(take_control_options(job, reterr));
     if (job->backend == NULL) {
         int r = crn_backend_find(o->state_backend, &job->backend, reterr);
@@ -193,6 +232,31 @@ static int take_options(struct cairn_job *job, const cairn_job_options *options,
     return crn_file_make_absolute(o->local_dir, &job->local_dir, reterr);
 }
 
+/* The workers of an earlier incarnation are to learn that it is over. They find out by themselves,
+ * if they cannot be told. */
+static void tell_predecessors(struct cairn_job *job)
+{
+    CRN_AUTO_ERROR cairn_error *error = NULL;
+    CRN_AUTO_FREE char *words = NULL;
+    const struct crn_board board = {job->store, job->name, job->epoch};
+    int r = crn_str_printf(&words, &error, "process %ld on '%s' (epoch %llu)", (long)getpid(),
+                           job->host, (unsigned long long)job->epoch);
+    if (r == 0)
+        r = crn_board_replace(&board, words, &error);
+    if (r < 0)
+        crn_log_write(&job->log, CAIRN_LOG_WARNING, "cluster",
+                      "job '%s': workers of an earlier coordinator could not be told that it was "
+                      "replaced: %s",
+                      job->name, cairn_error_message(error));
+}
+
+/* The job is ours: from here on others hear of it. */
+static int open_cluster(struct cairn_job *job, cairn_error **reterr)
+{
+    tell_predecessors(job);
+    return job->options.role == CAIRN_COORDINATOR ? crn_leader_open(job, reterr) : 0;
+}
+
 static int open_parts(struct cairn_job *job, cairn_error **reterr)
 {
     if (job->options.store != NULL) {
@@ -223,8 +287,13 @@ static int open_parts(struct cairn_job *job, cairn_error **reterr)
     }
     CRN_TRY(crn_pool_new(job->options.transfer_threads, "cairn-transfer", &job->pool, reterr));
     CRN_TRY(crn_job_empty_local_dir(job, reterr));
+    if (job->options.role == CAIRN_WORKER) { /* the coordinator has taken the job over */
+        CRN_TRY(crn_follower_open(job, reterr));
+        return crn_recorder_open(job, &job->recorder, reterr);
+    }
     CRN_TRY(crn_job_take_over(job, reterr));
     CRN_TRY(crn_recorder_open(job, &job->recorder, reterr));
+    CRN_TRY(open_cluster(job, reterr));
     CRN_AUTO_ERROR cairn_error *error = NULL;
     if (crn_job_collect(job, false, &error) < 0) {
         job->gc_wanted = true;
@@ -263,6 +332,7 @@ int crn_job_open(const char *name, const cairn_job_options *options,
         r = open_parts(job, reterr);
     if (r < 0) {
         job->closed = true;
+        crn_leader_close(job);
         crn_pool_free(CRN_TAKE(job->pool));
         crn_job_unref(job);
         return r;
@@ -283,6 +353,8 @@ void crn_job_unref(struct cairn_job *job)
     if (atomic_fetch_sub(&job->refs, 1) != 1)
         return;
     crn_recorder_free(job->recorder);
+    crn_leader_free(job->leader);
+    crn_follower_free(job->follower);
     crn_control_free(job->control);
     crn_source_done(&job->source);
     crn_joblog_done(&job->joblog);
@@ -311,133 +383,6 @@ void crn_job_unref(struct cairn_job *job)
     free(job->local_dir);
     free(job->name);
     free(job);
-}
-
-static const struct cairn_task *find_task(const struct cairn_job *job, const char *uid,
-                                          uint32_t subtask)
-{
-    for (size_t i = 0; i < job->task_count; i++)
-        if (strcmp(job->tasks[i]->uid, uid) == 0 && job->tasks[i]->options.subtask == subtask)
-            return job->tasks[i];
-    return NULL;
-}
-
-/* Every subtask of every opened operator must be here: a checkpoint without one would not be whole.
- */
-static int check_subtasks_locked(const struct cairn_job *job, cairn_error **reterr)
-{
-    for (size_t i = 0; i < job->task_count; i++) {
-        const struct cairn_task *task = job->tasks[i];
-        if (!atomic_load(&task->open))
-            return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
-                                "job '%s': operator '%s' subtask %u is still being opened",
-                                job->name, task->uid, task->options.subtask);
-        for (uint32_t s = 0; s < task->options.parallelism; s++) {
-            const struct cairn_task *sibling = find_task(job, task->uid, s);
-            if (sibling == NULL)
-                return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
-                                    "job '%s': operator '%s' has parallelism %u but subtask %u is "
-                                    "not open",
-                                    job->name, task->uid, task->options.parallelism, s);
-            if (sibling->options.parallelism != task->options.parallelism ||
-                sibling->max_parallelism != task->max_parallelism)
-                return crn_err_fail(reterr, CAIRN_EINVAL, NULL,
-                                    "job '%s': subtasks of operator '%s' were opened with "
-                                    "different parallelism or max_parallelism",
-                                    job->name, task->uid);
-            if (sibling->options.key_type != task->options.key_type ||
-                sibling->options.namespace_type != task->options.namespace_type)
-                return crn_err_fail(
-                    reterr, CAIRN_EINVAL, NULL,
-                    "job '%s': operator '%s' has keys of type %s and namespaces of type %s in "
-                    "subtask %u, but %s and %s in subtask %u",
-                    job->name, task->uid, crn_type_name(task->options.key_type),
-                    crn_type_name(task->options.namespace_type), task->options.subtask,
-                    crn_type_name(sibling->options.key_type),
-                    crn_type_name(sibling->options.namespace_type), s);
-        }
-    }
-    return 0;
-}
-
-/* Lists in `lost` what has state but no task, if that is allowed. */
-static int check_restored_locked(const struct cairn_job *job, struct cairn_buffer *lost,
-                                 cairn_error **reterr)
-{
-    for (size_t i = 0; job->restored != NULL && i < job->restored->operator_count; i++) {
-        const struct crn_operator *op = &job->restored->operators[i];
-        if (find_task(job, op->info.uid, 0) == NULL)
-            if (crn_buf_printf(lost, "%s'%s' (%zu subtasks)", lost->size > 0 ? ", " : "",
-                               op->info.uid, op->subtask_count) < 0)
-                return crn_err_nomem(reterr);
-    }
-    if (lost->size == 0 || job->options.allow_non_restored_state)
-        return 0;
-    return crn_err_fail(reterr, CAIRN_ENONRESTORED, NULL,
-                        "checkpoint %llu of job '%s' has state of operators that no task opened: "
-                        "%s; open them, or set allow_non_restored_state to drop it",
-                        (unsigned long long)job->restored_info.id, job->restored->job,
-                        (const char *)lost->data);
-}
-
-static int check_startable_locked(const struct cairn_job *job, cairn_error **reterr)
-{
-    if (job->closed || job->closing)
-        return crn_err_fail(reterr, CAIRN_ECLOSED, NULL, "job '%s' is closed", job->name);
-    if (job->started || job->starting)
-        return crn_err_fail(reterr, CAIRN_EINVAL, NULL, "job '%s' was started before", job->name);
-    if (job->task_count == 0)
-        return crn_err_fail(reterr, CAIRN_EINVAL, NULL, "job '%s' has no task", job->name);
-    return 0;
-}
-
-static int start_locked(struct cairn_job *job, struct cairn_buffer *lost, cairn_error **reterr)
-{
-    if (job->closing)
-        return crn_err_fail(reterr, CAIRN_ECLOSED, NULL, "job '%s' is closed", job->name);
-    CRN_TRY(check_subtasks_locked(job, reterr));
-    CRN_TRY(check_restored_locked(job, lost, reterr));
-    CRN_TRY(crn_gates_check_locked(job, reterr));
-    free(job->acked); /* of a start that failed */
-    job->acked = calloc(CRN_FLIGHTS_MAX, job->task_count);
-    if (job->acked == NULL)
-        return crn_err_nomem(reterr);
-    job->base_id = job->restored_id;
-    CRN_TRY(crn_driver_start(job, reterr));
-    job->started = true;
-    for (size_t i = 0; i < job->task_count; i++)
-        atomic_fetch_and(&job->tasks[i]->runtime->pending, ~(unsigned)CRN_PENDING_NOT_STARTED);
-    return 0;
-}
-
-int cairn_job_start(cairn_job *job, cairn_error **reterr)
-{
-    if (job == NULL)
-        return crn_err_fail(reterr, CAIRN_EINVAL, NULL, "job is NULL");
-    CRN_AUTO_BUFFER struct cairn_buffer lost = {0};
-    crn_mutex_lock(&job->lock);
-    int r = check_startable_locked(job, reterr);
-    job->starting = r == 0;
-    crn_mutex_unlock(&job->lock);
-    CRN_TRY(r);
-    r = crn_control_start(job->control, reterr); /* it takes its time, and can fail */
-    crn_mutex_lock(&job->lock);
-    if (r == 0)
-        r = start_locked(job, &lost, reterr);
-    job->starting = false;
-    crn_mutex_unlock(&job->lock);
-    if (r == 0) {
-        crn_control_announce(job->control);
-    } else {
-        crn_control_leave(job->control);
-        crn_control_stop(job->control);
-    }
-    if (r == 0 && lost.size > 0)
-        crn_tell(&job->log, CAIRN_LOG_WARNING, "job",
-                 CRN_FACTS(.told = CRN_TOLD_STATE_DROPPED, .reason = (const char *)lost.data),
-                 "job '%s': dropping the state of operators without a task: %s", job->name,
-                 (const char *)lost.data);
-    return r;
 }
 
 const char *cairn_job_control_address(cairn_job *job)
@@ -481,8 +426,17 @@ void cairn_job_close(cairn_job *job)
     job->closing = true;
     if (job->ending == CRN_ENDING_NONE)
         job->ending = CRN_ENDING_CLOSED;
+    while (job->starting) /* it waits for other processes, and hears of this */
+        crn_cond_wait(&job->wake_waiters, &job->lock);
     crn_mutex_unlock(&job->lock);
+    const bool has_run = job->driver_running;
     crn_driver_stop(job);
+    if (!has_run) { /* the others wait for its start */
+        crn_follower_leave(job);
+        crn_leader_tell(job, CRN_POST_ENDED, 0, 0, CAIRN_ECLOSED,
+                        "it was closed before it started");
+    }
+    crn_leader_close(job);
     crn_pool_free(CRN_TAKE(job->pool));
     crn_control_stop(job->control); /* all that its orders wait for has ended */
     crn_mutex_lock(&job->lock);

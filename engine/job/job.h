@@ -96,6 +96,12 @@ struct crn_attempt_end {
     bool told; /* that it was aborted */
 };
 
+/* The part of one attempt that concerns one worker of a coordinator: engine/cluster/leader.h. */
+struct crn_remote_part {
+    struct crn_remote_part *next; /* in attempt->remote_acks; guarded by job->lock */
+    struct crn_record *record;    /* its operators, with its subtasks; set once, under job->lock */
+};
+
 struct crn_attempt {
     struct cairn_job *job;
     uint64_t id;
@@ -110,10 +116,14 @@ struct crn_attempt {
         cannot_copy; /* no object could be made by the store itself: not worth asking again */
     struct crn_part *parts; /* one per task, same order as job->tasks */
     size_t part_count;
+    struct crn_remote_part *remotes; /* one per worker, in the order of their index */
+    size_t remote_count;
+    uint64_t remote_floor; /* no worker builds on less; 0: on nothing */
     /* Guarded by job->lock. */
-    uint32_t running;      /* barriers, captures and uploads that have not ended */
-    struct crn_part *acks; /* that the driver has not seen yet */
-    bool declined;         /* reason and code are set */
+    struct crn_remote_part *remote_acks; /* that the driver has not seen yet */
+    uint32_t running;                    /* barriers, captures and uploads that have not ended */
+    struct crn_part *acks;               /* that the driver has not seen yet */
+    bool declined;                       /* reason and code are set */
     bool decline_reported;
     bool drain_reported;
     cairn_error *error;                 /* why it was declined */
@@ -128,6 +138,8 @@ struct crn_attempt {
     bool ends_with_job;         /* no failure either */
     uint64_t commit_started_us; /* first try; 0: none yet */
     struct crn_attempt_end end;
+    bool told;    /* in a worker: the coordinator was told of its acknowledgement, or refusal */
+    bool aborted; /* in a worker: it is over, what it uploaded goes */
     /* For who watches, any thread. */
     atomic_uint_fast64_t done_bytes, total_bytes; /* of a checkpoint: sent, and to be sent */
 };
@@ -183,7 +195,8 @@ enum crn_ending {
     CRN_ENDING_CLOSED,    /* by cairn_job_close() */
     CRN_ENDING_CANCELLED, /* by cairn_job_cancel() */
     CRN_ENDING_STOPPED,   /* with a savepoint */
-    CRN_ENDING_FAILED     /* too many failed checkpoints */
+    CRN_ENDING_FAILED,    /* too many failed checkpoints */
+    CRN_ENDING_LOST       /* a worker, or in a worker the coordinator, is gone */
 };
 
 /* Where a job was started from: its own log, or a snapshot elsewhere. Constant after open, but for
@@ -206,7 +219,9 @@ struct crn_restore_source {
 
 struct cairn_job {
     /* Constant after open. */
-    struct crn_control *control; /* its endpoint; NULL: none is wanted */
+    struct crn_control *control;   /* its endpoint; NULL: none is wanted */
+    struct crn_leader *leader;     /* of a coordinator with workers: engine/cluster/; else NULL */
+    struct crn_follower *follower; /* of a worker; else NULL */
     char *name;
     cairn_job_options options; /* defaults filled in; strings owned */
     const struct crn_state_backend *backend;
@@ -289,6 +304,9 @@ int crn_job_request(struct cairn_job *job, const cairn_trigger_options *options,
                     struct crn_waiter *waiter, cairn_error **reterr);
 /* May something be asked of it? CAIRN_ECLOSED, CAIRN_EINVAL (not started), CAIRN_EFENCED. */
 int crn_job_check_running_locked(const struct cairn_job *job, cairn_error **reterr);
+/* The same of what only a coordinator, or a job in one process, does: CAIRN_EUNSUPPORTED of a
+ * worker. */
+int crn_job_check_orders_locked(const struct cairn_job *job, cairn_error **reterr);
 /* The waiter is done: give its outcome to the caller. */
 int crn_waiter_outcome(struct crn_waiter *waiter, cairn_checkpoint_info *ret_info,
                        cairn_error **reterr);
@@ -330,9 +348,20 @@ void crn_outcome_leave(struct cairn_job *job, const struct crn_action *action);
 void crn_outcome_overdue(struct cairn_job *job, const struct crn_action *action);
 void crn_outcome_fenced(struct cairn_job *job);
 void crn_outcome_failed(struct cairn_job *job);
+/* Everything that was restored from elsewhere is the job's own since checkpoint `id`. */
+void crn_outcome_release_source(struct cairn_job *job, uint64_t id);
+void crn_outcome_post(struct cairn_job *job, const cairn_event *event); /* to every task */
+/* Nothing runs for the attempt any more, and nobody finds it. Lock held, released while it waits.
+ */
+void crn_outcome_take_out_locked(struct cairn_job *job, struct crn_attempt *attempt);
+/* Keys of uploads that were tried again under another name than `record` has: they are garbage. */
+void crn_outcome_add_superseded(struct cairn_job *job, const struct crn_attempt *attempt,
+                                const struct crn_record *record);
 /* ending.c: the driver's last act, when nothing is in flight any more: what becomes of the job's
  * checkpoints, as job->ending and the options say. */
 void crn_ending_settle(struct cairn_job *job);
+/* driver.c: a finished task's barrier is due. Lock held. */
+bool crn_driver_is_finished_due_locked(const struct cairn_job *job);
 /* finish.c: the driver takes the barriers that finished tasks are asked for, without the lock. */
 void crn_finish_take_barriers(struct cairn_job *job);
 
@@ -370,6 +399,10 @@ const char *crn_outcome_word(const struct crn_attempt *attempt); /* what it is *
 /* Move what the parts contribute into the record. */
 int crn_publish_merge_parts(struct crn_record *record, struct crn_attempt *attempt,
                             cairn_error **reterr);
+/* What is captured from now on builds on this record, which the log holds. */
+void crn_publish_adopt_bases(struct crn_attempt *attempt, const struct crn_record *record);
+/* The newest checkpoint that any of its parts builds on; 0: none. */
+uint64_t crn_publish_newest_base(const struct crn_attempt *attempt);
 enum crn_event_kind crn_publish_commit(struct crn_attempt *attempt, cairn_error **reterr);
 enum crn_event_kind crn_publish_abort(struct crn_attempt *attempt, const char *reason,
                                       cairn_error **reterr);
@@ -398,12 +431,19 @@ void crn_attempt_free(struct crn_attempt *attempt);
 cairn_barrier crn_attempt_barrier(const struct crn_attempt *attempt);
 /* Is the state taken as entries, and not as the database's files? */
 bool crn_attempt_is_dump(const struct crn_attempt *attempt);
+/* Every task and worker has given its part: none is needed any more, and nothing may cancel it but
+ * the coordinator (P5). Lock held. */
+bool crn_attempt_is_whole_locked(const struct crn_attempt *attempt);
 /* The barrier was taken: capture and upload in the background. Consumes one `running`. */
 void crn_part_captured_begin(struct crn_part *part);
 /* One of part->uploads_left has ended; after the last one the part is finished. */
 void crn_part_upload_ended(struct crn_part *part);
 /* First failure wins. Any thread, without the lock. Takes the error. */
 void crn_attempt_decline(struct crn_attempt *attempt, int code, cairn_error *error);
+/* The same under the lock; leaves an error that it has no use for. part: whose failure it is, or
+ * NULL. */
+void crn_attempt_decline_locked(struct crn_attempt *attempt, const struct crn_part *part, int code,
+                                cairn_error **error);
 /* The same for the task's reasons: its name is put in front. */
 void crn_part_decline(struct crn_part *part, int code, cairn_error *error);
 void crn_attempt_enter(struct crn_attempt *attempt);

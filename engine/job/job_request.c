@@ -27,10 +27,18 @@ int crn_job_check_running_locked(const struct cairn_job *job, cairn_error **rete
     return job->ending != CRN_ENDING_NONE ? crn_ending_check_locked(job, reterr) : 0;
 }
 
+int crn_job_check_orders_locked(const struct cairn_job *job, cairn_error **reterr)
+{
+    if (job->follower != NULL)
+        return crn_err_fail(reterr, CAIRN_EUNSUPPORTED, NULL,
+                            "this process is a worker of job '%s': ask its coordinator", job->name);
+    return crn_job_check_running_locked(job, reterr);
+}
+
 static int request_locked(struct cairn_job *job, const cairn_trigger_options *options,
                           struct crn_waiter *waiter, cairn_error **reterr)
 {
-    CRN_TRY(crn_job_check_running_locked(job, reterr));
+    CRN_TRY(crn_job_check_orders_locked(job, reterr));
     job->tickets++;
     job->requested_full |= options->full != 0;
     if (waiter != NULL) {

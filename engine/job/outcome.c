@@ -8,6 +8,7 @@
  *
  * Driver thread; store calls are made without the lock.
  */
+#include "engine/cluster/leader.h"
 #include "engine/job/ending.h"
 #include "engine/savepoint/savepoint.h"
 #include "engine/status/fields.h"
@@ -38,7 +39,7 @@ void crn_outcome_settle_waiters(struct cairn_job *job, uint64_t after, uint64_t 
     crn_mutex_unlock(&job->lock);
 }
 
-static void post_to_tasks(struct cairn_job *job, const cairn_event *event)
+void crn_outcome_post(struct cairn_job *job, const cairn_event *event)
 {
     crn_mutex_lock(&job->lock);
     for (size_t i = 0; i < job->task_count; i++)
@@ -52,12 +53,12 @@ const char *crn_outcome_word(const struct crn_attempt *attempt)
 }
 
 /* Keys of uploads that were tried again under another name: dead once the id is resolved. */
-static void add_superseded(struct cairn_job *job, const struct crn_attempt *attempt)
+void crn_outcome_add_superseded(struct cairn_job *job, const struct crn_attempt *attempt,
+                                const struct crn_record *record)
 {
-    const struct crn_record *head = job->joblog.entries[job->joblog.count - 1].record;
     const char **live = NULL;
     size_t live_count = 0;
-    if (crn_log_live_objects(&head, 1, &live, &live_count) < 0) {
+    if (crn_log_live_objects(&record, 1, &live, &live_count) < 0) {
         job->gc_wanted = true;
         return;
     }
@@ -84,7 +85,7 @@ static void wait_until_left_locked(struct cairn_job *job, const struct crn_attem
 }
 
 /* Nothing runs for it any more, and nobody finds it. */
-static void take_out_locked(struct cairn_job *job, struct crn_attempt *attempt)
+void crn_outcome_take_out_locked(struct cairn_job *job, struct crn_attempt *attempt)
 {
     wait_until_left_locked(job, attempt);
     crn_flight_remove_locked(job, attempt);
@@ -104,7 +105,7 @@ static void collect_if_wanted(struct cairn_job *job)
 }
 
 /* Everything that was restored from elsewhere is the job's own now. */
-static void release_source(struct cairn_job *job, uint64_t id)
+void crn_outcome_release_source(struct cairn_job *job, uint64_t id)
 {
     if (!job->source.is_foreign || job->source.released)
         return;
@@ -118,21 +119,25 @@ static void release_source(struct cairn_job *job, uint64_t id)
              CRN_FACTS(.told = CRN_TOLD_JOB_INDEPENDENT, .checkpoint_id = id, .location = from),
              "job '%s': since checkpoint %llu nothing depends on '%s', from which it was started",
              job->name, (unsigned long long)id, from);
-    post_to_tasks(job, &(cairn_event){.type = CAIRN_EVENT_INDEPENDENT, .checkpoint_id = id});
+    crn_outcome_post(job, &(cairn_event){.type = CAIRN_EVENT_INDEPENDENT, .checkpoint_id = id});
+    crn_leader_tell(job, CRN_POST_INDEPENDENT, id, 0, 0, NULL);
 }
 
 static void complete_savepoint(struct cairn_job *job, struct crn_attempt *attempt)
 {
     crn_recorder_complete(attempt, attempt->savepoint->record);
     crn_mutex_lock(&job->lock);
-    take_out_locked(job, attempt);
+    crn_outcome_take_out_locked(job, attempt);
     crn_mutex_unlock(&job->lock);
     (void)crn_subsume(job); /* before the first checkpoint each record begins the log anew */
-    if (attempt->savepoint->handle->stop)
+    const bool is_stop = attempt->savepoint->handle->stop;
+    crn_leader_tell(job, is_stop ? CRN_POST_STOPPED : CRN_POST_SAVEPOINT, attempt->id, 0, 0,
+                    is_stop ? attempt->savepoint->location : NULL);
+    if (is_stop)
         crn_ending_stopped(attempt);
     else
-        post_to_tasks(job,
-                      &(cairn_event){.type = CAIRN_EVENT_SAVEPOINT, .checkpoint_id = attempt->id});
+        crn_outcome_post(
+            job, &(cairn_event){.type = CAIRN_EVENT_SAVEPOINT, .checkpoint_id = attempt->id});
     crn_savepoint_complete(attempt);
     crn_attempt_free(attempt);
 }
@@ -147,15 +152,16 @@ static void complete_checkpoint(struct cairn_job *job, struct crn_attempt *attem
     crn_mutex_lock(&job->lock);
     job->last = info;
     job->has_last = true;
-    take_out_locked(job, attempt);
+    crn_outcome_take_out_locked(job, attempt);
     crn_mutex_unlock(&job->lock);
-    add_superseded(job, attempt);
+    crn_outcome_add_superseded(job, attempt, record);
     uint64_t subsumed = crn_subsume(job);
     crn_attempt_free(attempt);
-    post_to_tasks(job, &(cairn_event){.type = CAIRN_EVENT_COMPLETED,
-                                      .checkpoint_id = info.id,
-                                      .subsumed_id = subsumed});
-    release_source(job, info.id);
+    crn_outcome_post(job, &(cairn_event){.type = CAIRN_EVENT_COMPLETED,
+                                         .checkpoint_id = info.id,
+                                         .subsumed_id = subsumed});
+    crn_leader_tell(job, CRN_POST_COMPLETE, info.id, subsumed, 0, NULL);
+    crn_outcome_release_source(job, info.id);
     crn_outcome_settle_waiters(job, action->after_ticket, action->ticket, 0, NULL);
     crn_garbage_remove(job);
     collect_if_wanted(job);
@@ -182,7 +188,9 @@ void crn_outcome_aborted(struct cairn_job *job, const struct crn_action *action)
                        (unsigned long long)attempt->id, job->name, why);
     crn_mutex_unlock(&job->lock);
     crn_recorder_aborted(attempt);
-    post_to_tasks(job, &(cairn_event){.type = CAIRN_EVENT_ABORTED, .checkpoint_id = attempt->id});
+    crn_outcome_post(job,
+                     &(cairn_event){.type = CAIRN_EVENT_ABORTED, .checkpoint_id = attempt->id});
+    crn_leader_tell(job, CRN_POST_ABORTED, attempt->id, 0, 0, cairn_error_message(error));
     crn_outcome_settle_waiters(job, action->after_ticket, action->ticket, CAIRN_EABORTED, error);
 }
 
@@ -194,7 +202,7 @@ void crn_outcome_discard(struct cairn_job *job, const struct crn_action *action)
     for (size_t i = 0; i < attempt->uploaded_count && attempt->savepoint == NULL; i++)
         crn_garbage_add(job, attempt->uploaded[i]);
     crn_mutex_lock(&job->lock);
-    take_out_locked(job, attempt);
+    crn_outcome_take_out_locked(job, attempt);
     crn_mutex_unlock(&job->lock);
     (void)crn_subsume(job); /* before the first checkpoint each record begins the log anew */
     if (attempt->savepoint != NULL)
@@ -218,7 +226,7 @@ void crn_outcome_leave(struct cairn_job *job, const struct crn_action *action)
     crn_mutex_unlock(&job->lock);
     crn_recorder_over(attempt);
     crn_mutex_lock(&job->lock);
-    take_out_locked(job, attempt);
+    crn_outcome_take_out_locked(job, attempt);
     crn_mutex_unlock(&job->lock);
     if (attempt->savepoint != NULL)
         crn_savepoint_discard(attempt, false);

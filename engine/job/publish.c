@@ -164,35 +164,67 @@ static int merge_state(struct crn_operator *op, const cairn_state_info *state, u
     return 0;
 }
 
-/* Move one part's subtask into the record; its files' state indexes follow the merged states. */
+/* The operator with the uid of `info`, added as `info` has it if it is new. */
+static struct crn_operator *merge_operator(struct crn_record *record,
+                                           const cairn_operator_info *info)
+{
+    struct crn_operator *op = find_operator(record, info->uid);
+    if (op != NULL)
+        return op;
+    op = crn_record_add_operator(record);
+    if (op == NULL || crn_record_set_text(&op->info.uid, info->uid) < 0 ||
+        crn_record_set_text(&op->info.name, info->name) < 0)
+        return NULL;
+    op->info.parallelism = info->parallelism;
+    op->info.max_parallelism = info->max_parallelism;
+    op->info.key_type = info->key_type;
+    op->info.namespace_type = info->namespace_type;
+    return op;
+}
+
+/* Move the subtasks of `from` into the record; their files' state indexes follow the merged states.
+ */
+static int merge_subtasks(struct crn_record *record, const cairn_operator_info *info,
+                          struct crn_operator *from, cairn_error **reterr)
+{
+    struct crn_operator *op = merge_operator(record, info);
+    CRN_AUTO_FREE uint32_t *index = calloc(from->state_count + 1, sizeof *index);
+    if (op == NULL || index == NULL)
+        return crn_err_nomem(reterr);
+    for (size_t i = 0; i < from->state_count; i++)
+        CRN_TRY(merge_state(op, &from->states[i], &index[i], reterr));
+    for (size_t s = 0; s < from->subtask_count; s++) {
+        struct crn_subtask *to = crn_operator_add_subtask(op);
+        if (to == NULL)
+            return crn_err_nomem(reterr);
+        *to = from->subtasks[s];
+        memset(&from->subtasks[s], 0, sizeof from->subtasks[s]);
+        for (size_t f = 0; f < to->file_count; f++)
+            if (to->files[f].info.role == CAIRN_FILE_TABLE)
+                to->files[f].state = index[to->files[f].state];
+    }
+    return 0;
+}
+
 static int merge_part(struct crn_record *record, struct crn_part *part, cairn_error **reterr)
 {
     const struct cairn_task *task = part->task;
-    struct crn_operator *op = find_operator(record, task->uid);
-    if (op == NULL) {
-        op = crn_record_add_operator(record);
-        if (op == NULL || crn_record_set_text(&op->info.uid, task->uid) < 0 ||
-            crn_record_set_text(&op->info.name, task->options.name) < 0)
-            return crn_err_nomem(reterr);
-        op->info.parallelism = task->options.parallelism;
-        op->info.max_parallelism = task->max_parallelism;
-        op->info.key_type = task->options.key_type;
-        op->info.namespace_type = task->options.namespace_type;
-    }
-    const struct crn_operator *described = part->described;
-    CRN_AUTO_FREE uint32_t *index = calloc(described->state_count + 1, sizeof *index);
-    if (index == NULL)
-        return crn_err_nomem(reterr);
-    for (size_t i = 0; i < described->state_count; i++)
-        CRN_TRY(merge_state(op, &described->states[i], &index[i], reterr));
-    struct crn_subtask *to = crn_operator_add_subtask(op);
-    if (to == NULL)
-        return crn_err_nomem(reterr);
-    *to = part->described->subtasks[0];
-    memset(&part->described->subtasks[0], 0, sizeof part->described->subtasks[0]);
-    for (size_t f = 0; f < to->file_count; f++)
-        if (to->files[f].info.role == CAIRN_FILE_TABLE)
-            to->files[f].state = index[to->files[f].state];
+    const cairn_operator_info info = {
+        .uid = task->uid,
+        .name = task->options.name,
+        .parallelism = task->options.parallelism,
+        .max_parallelism = task->max_parallelism,
+        .key_type = task->options.key_type,
+        .namespace_type = task->options.namespace_type,
+    };
+    return merge_subtasks(record, &info, part->described, reterr);
+}
+
+/* What a worker sent: it has been validated, and is not needed any more. */
+static int merge_remote(struct crn_record *record, struct crn_record *from, cairn_error **reterr)
+{
+    for (size_t i = 0; i < from->operator_count; i++)
+        CRN_TRY(merge_subtasks(record, &from->operators[i].info, &from->operators[i], reterr));
     return 0;
 }
 
@@ -231,6 +263,8 @@ int crn_publish_merge_parts(struct crn_record *record, struct crn_attempt *attem
 {
     for (size_t i = 0; i < attempt->part_count; i++)
         CRN_TRY(merge_part(record, &attempt->parts[i], reterr));
+    for (size_t i = 0; i < attempt->remote_count; i++)
+        CRN_TRY(merge_remote(record, attempt->remotes[i].record, reterr));
     return 0;
 }
 
@@ -262,12 +296,15 @@ static void commit_is_settled(struct cairn_job *job)
 }
 
 /* Its parts may build on different ones, if a checkpoint was confirmed between their captures. */
-static uint64_t newest_base(const struct crn_attempt *attempt)
+uint64_t crn_publish_newest_base(const struct crn_attempt *attempt)
 {
     uint64_t newest = 0;
     for (size_t i = 0; i < attempt->part_count; i++)
         if (attempt->parts[i].base_id > newest)
             newest = attempt->parts[i].base_id;
+    for (size_t i = 0; i < attempt->remote_count; i++)
+        if (attempt->remotes[i].record->info.base_id > newest)
+            newest = attempt->remotes[i].record->info.base_id;
     return newest;
 }
 
@@ -282,7 +319,7 @@ static int build_checkpoint(struct crn_attempt *attempt, cairn_error **reterr)
     if (record->info.log_start == record->info.id)
         record->has_previous_hash = false;
     CRN_TRY(crn_publish_merge_parts(record, attempt, reterr));
-    record->info.base_id = newest_base(attempt);
+    record->info.base_id = crn_publish_newest_base(attempt);
     record->info.is_full = record->info.base_id == 0; /* asked for, or nothing to share */
     crn_record_finish(record);
     CRN_TRY(crn_record_validate(record, reterr));
@@ -306,7 +343,7 @@ static enum crn_event_kind prepare_commit(struct crn_attempt *attempt, cairn_err
 }
 
 /* What is captured from now on builds on this record. */
-static void adopt_bases(struct crn_attempt *attempt, const struct crn_record *record)
+void crn_publish_adopt_bases(struct crn_attempt *attempt, const struct crn_record *record)
 {
     struct cairn_job *job = attempt->job;
     crn_mutex_lock(&job->lock);
@@ -378,7 +415,7 @@ static enum crn_event_kind try_commit(struct crn_attempt *attempt, cairn_error *
     struct crn_record *record = CRN_TAKE(attempt->record);
     crn_publish_append_head(job, record, &hash);
     if (attempt->savepoint == NULL)
-        adopt_bases(attempt, record);
+        crn_publish_adopt_bases(attempt, record);
     return CRN_EVENT_COMMIT_OK;
 }
 

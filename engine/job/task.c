@@ -427,20 +427,11 @@ void crn_task_shut(struct cairn_task *task)
     task->db = NULL;
 }
 
-/* Every task has given its part: none is needed any more. */
-static bool is_whole_locked(const struct crn_attempt *attempt)
-{
-    for (size_t i = 0; i < attempt->part_count; i++)
-        if (!attempt->parts[i].acked)
-            return false;
-    return true;
-}
-
 /* One that is whole goes on to its commit: to cancel it here would let go of what its record, which
  * may be on its way, references (P5). */
 static void lose_task_locked(struct crn_attempt *attempt, const struct cairn_task *task)
 {
-    if (is_whole_locked(attempt))
+    if (crn_attempt_is_whole_locked(attempt))
         return;
     if (!attempt->declined) {
         attempt->declined = true;

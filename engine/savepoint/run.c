@@ -195,9 +195,8 @@ static int compare_keys(const void *a, const void *b)
 }
 
 /* Keys of uploads that were tried again under another name: nothing references them. */
-static void remove_superseded(struct crn_attempt *attempt)
+void crn_savepoint_remove_superseded(struct crn_attempt *attempt, const struct crn_record *record)
 {
-    const struct crn_record *record = attempt->savepoint->record;
     CRN_AUTO_FREE const char **live = NULL;
     CRN_AUTO_ERROR cairn_error *error = NULL;
     size_t live_count = 0, dead = 0;
@@ -237,7 +236,7 @@ void crn_savepoint_complete(struct crn_attempt *attempt)
         .duration_us = crn_now_us() - attempt->started_us,
         .barrier_max_us = record->barrier_max_us,
     };
-    remove_superseded(attempt);
+    crn_savepoint_remove_superseded(attempt, run->record);
     drop_intent(attempt);
     crn_savepoint_end(run->handle, 0, NULL, &info);
     wake_tasks(attempt->job);

@@ -13,6 +13,7 @@
 #include "engine/savepoint/savepoint.h"
 
 #include "engine/job/ending.h"
+#include "engine/cluster/leader.h"
 #include "engine/options.h"
 
 #include <stdio.h>
@@ -60,6 +61,12 @@ static int new_handle(struct cairn_job *job, const cairn_savepoint_options *o,
     handle->info.struct_size = sizeof handle->info;
     handle->info.format = handle->format;
     int r = crn_savepoint_target_open(job, o, &handle->target, reterr);
+    if (r == 0 && crn_leader_worker_count(job) > 0 && handle->target.root == NULL &&
+        !handle->target.is_beside)
+        r = crn_err_fail(reterr, CAIRN_EUNSUPPORTED, NULL,
+                         "job '%s': its workers cannot open a store that was lent to this process: "
+                         "name the savepoint's target by a URI",
+                         job->name);
     if (r < 0)
         crn_savepoint_unref(handle);
     else
@@ -86,7 +93,7 @@ int crn_savepoint_request(struct cairn_job *job, const cairn_savepoint_options *
     cairn_savepoint_options o;
     CRN_TRY(crn_options_in(&o, sizeof o, options, "cairn_savepoint_options", reterr));
     crn_mutex_lock(&job->lock);
-    int r = crn_job_check_running_locked(job, reterr);
+    int r = crn_job_check_orders_locked(job, reterr);
     if (r == 0) {
         job->visitors++; /* closing waits: the job's store is looked at */
         crn_mutex_unlock(&job->lock);

@@ -3,6 +3,7 @@
 #define CRN_ENGINE_SAVEPOINT_SAVEPOINT_H
 
 #include "engine/job/job.h"
+#include "manifest/cluster.h"
 
 /*
  * Savepoints of a running job. A request is a handle (savepoint.c), with the place where it goes
@@ -122,6 +123,13 @@ void crn_savepoint_give_up(struct cairn_job *job, struct cairn_savepoint_handle 
 void crn_savepoint_fail_waiting(struct cairn_job *job, const cairn_error *why);
 /* The log cannot be told the outcome of what is in flight. */
 void crn_savepoint_tell_overdue(struct cairn_job *job, int code, const cairn_error *error);
+
+/* Remove what was uploaded and `record` does not have: tries under other names. */
+void crn_savepoint_remove_superseded(struct crn_attempt *attempt, const struct crn_record *record);
+
+/* join.c: in a worker, what crn_savepoint_prepare() is in its coordinator. */
+int crn_savepoint_join(struct cairn_job *job, const struct crn_trigger *trigger,
+                       struct crn_savepoint_run **ret, cairn_error **reterr);
 
 /* previous.c: the newest earlier native savepoint of the job in a store that can be read. */
 void crn_savepoint_find_previous(cairn_store *store, const struct cairn_job *job, uint64_t id,

@@ -67,6 +67,7 @@ const char *crn_field_name(enum crn_field field);
     X(JOB_CANCELLED, "job_cancelled")                                                              \
     X(JOB_FAILED, "job_failed")                                                                    \
     X(JOB_FENCED, "job_fenced")                                                                    \
+    X(COORDINATOR_REPLACED, "coordinator_replaced")                                                \
     X(CONTROL_OPEN, "control_open")                                                                \
     X(ORDER_ACCEPTED, "order_accepted")                                                            \
     X(ORDER_COMPLETED, "order_completed")                                                          \

@@ -930,6 +930,7 @@ CAIRN_API CAIRN_MUST_CHECK int cairn_broadcast_at(const cairn_broadcast *broadca
 
 #include "cairn/cluster.h"
 #include "cairn/gate.h"
+#include "cairn/cluster.h"
 #include "cairn/s3.h"
 #include "cairn/savepoint.h"
 #include "cairn/schema.h"
