@@ -5,7 +5,7 @@
  * exhaustively, large ones at random against a slow and obvious answer. The cases named M01 to M04
  * are mistakes that other systems made about the identity of files.
  */
-#include "manifest/manifest.h"
+#include "manifest/cluster.h"
 #include "tests/support/records.h"
 #include "tests/support/tap.h"
 
@@ -142,6 +142,30 @@ static const char *const foreign_keys[] = {
     "chk-1/CLAIMED",
     "DISPOSING/",
     "./DISPOSING",
+    "cluster/post-1",
+    "cluster/e0/post-1",
+    "cluster/e1/post-0",
+    "cluster/e01/post-1",
+    "cluster/e1/post-01",
+    "cluster/e1/post-",
+    "cluster/e1/post-1 ",
+    "cluster/e1/post-1.json",
+    "cluster/e1/posts-1",
+    "cluster/e1//post-1",
+    "cluster//e1/post-1",
+    "Cluster/e1/post-1",
+    "cluster/e18446744073709551616/post-1",
+    "cluster/e1/post-18446744073709551616",
+    "cluster/e1/mail-1",
+    "cluster/e1/mail-00112233445566778899aabbccddeeff",
+    "cluster/e1/mail-00112233445566778899aabbccddeeff-",
+    "cluster/e1/mail-00112233445566778899aabbccddeeff-0",
+    "cluster/e1/mail-00112233445566778899aabbccddeef-1",
+    "cluster/e1/mail-00112233445566778899aabbccddeeff0-1",
+    "cluster/e1/mail-00112233445566778899AABBCCDDEEFF-1",
+    "cluster/e1/mail-00112233445566778899aabbccddeefg-1",
+    "cluster/e1/mail-00000000000000000000000000000000-1",
+    "cluster/e0/mail-00112233445566778899aabbccddeeff-1",
 };
 
 START_TEST(what_is_not_ours_is_foreign)
@@ -162,11 +186,63 @@ START_TEST(marks_are_known_and_left_alone)
 }
 END_TEST
 
+static void check_message_key(uint64_t epoch, const uint8_t worker[16], uint64_t number)
+{
+    char key[CRN_KEY_MAX], prefix[CRN_KEY_MAX];
+    crn_key_post(key, epoch, number);
+    struct crn_key_info info = crn_key_parse(key);
+    ck_assert_int_eq(info.type, CRN_KEY_POST);
+    ck_assert_uint_eq(info.epoch, epoch);
+    ck_assert_uint_eq(info.number, number);
+    crn_key_mail(key, epoch, worker, number);
+    crn_key_mails(prefix, epoch);
+    ck_assert_int_eq(strncmp(key, prefix, strlen(prefix)), 0);
+    info = crn_key_parse(key);
+    ck_assert_int_eq(info.type, CRN_KEY_MAIL);
+    ck_assert_uint_eq(info.epoch, epoch);
+    ck_assert_uint_eq(info.number, number);
+    ck_assert_mem_eq(info.worker, worker, 16);
+}
+
+START_TEST(keys_of_messages_say_who_speaks)
+{
+    const uint64_t numbers[] = {1, 9, 10, 4711, UINT64_MAX};
+    uint8_t worker[16] = {0xff, 0, 0x0a, [15] = 0x90};
+    for (size_t i = 0; i < CRN_COUNT(numbers); i++)
+        for (size_t j = 0; j < CRN_COUNT(numbers); j++)
+            check_message_key(numbers[i], worker, numbers[j]);
+}
+END_TEST
+
+/* Messages of epochs 1 to 6 as a log of epoch 4 sees them: the posts of the epoch before are still
+ * read by those who have to learn there that they were replaced. */
+START_TEST(messages_die_with_their_epoch)
+{
+    const uint8_t worker[16] = {1};
+    for (uint64_t epoch = 1; epoch <= 6; epoch++) {
+        char key[CRN_KEY_MAX];
+        crn_key_post(key, epoch, 3);
+        ck_assert_int_eq(crn_log_classify(key, 9, 4, 2, NULL, 0),
+                         epoch < 3 ? CAIRN_OBJECT_DEAD : CAIRN_OBJECT_CLUSTER);
+        ck_assert_int_eq(crn_log_classify(key, 0, 0, 0, NULL, 0), CAIRN_OBJECT_CLUSTER);
+        crn_key_mail(key, epoch, worker, 3);
+        ck_assert_int_eq(crn_log_classify(key, 9, 4, 2, NULL, 0),
+                         epoch < 4 ? CAIRN_OBJECT_DEAD : CAIRN_OBJECT_CLUSTER);
+        ck_assert_int_eq(crn_log_classify(key, 0, 0, 0, NULL, 0), CAIRN_OBJECT_CLUSTER);
+    }
+    ck_assert_int_eq(crn_log_classify("cluster/e18446744073709551615/post-1", 9, 4, 2, NULL, 0),
+                     CAIRN_OBJECT_CLUSTER);
+    ck_assert_int_eq(crn_log_classify("cluster/e1/post-1", 9, UINT64_MAX, 2, NULL, 0),
+                     CAIRN_OBJECT_DEAD);
+}
+END_TEST
+
 /* Whatever is taken for ours is spelled as we would spell it. */
 START_TEST(there_is_one_spelling)
 {
     static const char *const seeds[] = {"MANIFEST-chk12", "shared/e1-c20-30.sst",
-                                        "chk-20/e1-c20-30-CURRENT"};
+                                        "chk-20/e1-c20-30-CURRENT", "cluster/e2/post-30",
+                                        "cluster/e1/mail-00112233445566778899aabbccddeeff-20"};
     static const char alphabet[] = "0129ecs-./kT";
     uint64_t state = crn_test_seed();
     size_t ours = 0;
@@ -183,6 +259,10 @@ START_TEST(there_is_one_spelling)
         char rest = '\0'; /* what may follow */
         if (info.type == CRN_KEY_MANIFEST)
             crn_key_manifest(again, info.id);
+        else if (info.type == CRN_KEY_POST)
+            crn_key_post(again, info.epoch, info.number);
+        else if (info.type == CRN_KEY_MAIL)
+            crn_key_mail(again, info.epoch, info.worker, info.number);
         else
             crn_key_object(again, info.shared, info.epoch, info.id, info.number, "");
         if (info.type == CRN_KEY_OBJECT)
@@ -597,6 +677,8 @@ static Suite *suite(void)
     Suite *s = suite_create("manifest_log");
     TCase *names = tcase_create("names");
     tcase_set_timeout(names, 30);
+    tcase_add_test(names, keys_of_messages_say_who_speaks);
+    tcase_add_test(names, messages_die_with_their_epoch);
     tcase_add_test(names, keys_are_read_as_they_are_written);
     tcase_add_loop_test(names, object_names_stay_readable, 0, (int)CRN_COUNT(spellings));
     tcase_add_test(names, longest_key_fits);

@@ -6,7 +6,7 @@
  * that parses to the numbers it was made of.
  */
 #include "backends/storage/storage.h"
-#include "manifest/manifest.h"
+#include "manifest/cluster.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <stdio.h>
@@ -34,6 +34,10 @@ static void check_key(const char *key)
     }
     if (info.type == CRN_KEY_MANIFEST) {
         crn_key_manifest(again, info.id);
+    } else if (info.type == CRN_KEY_POST) {
+        crn_key_post(again, info.epoch, info.number);
+    } else if (info.type == CRN_KEY_MAIL) {
+        crn_key_mail(again, info.epoch, info.worker, info.number);
     } else {
         const char *rest = rest_of(key, &info);
         crn_key_object(again, info.shared, info.epoch, info.id, info.number,
