@@ -260,14 +260,17 @@ void crn_follower_leave(struct cairn_job *job)
 /* The record of all parts here; it stays in the attempt until the outcome is known. */
 static int build_record(struct crn_attempt *attempt, cairn_error **reterr)
 {
-    struct cairn_job *job = attempt->job;
+    const struct cairn_job *job = attempt->job;
     CRN_AUTO_RECORD struct crn_record *record = NULL;
     const bool is_savepoint = attempt->savepoint != NULL;
     if (attempt->record != NULL)
         return 0;
-    CRN_TRY(crn_publish_new_head(job, attempt->id,
-                                 is_savepoint ? CAIRN_RECORD_SAVEPOINT : CAIRN_RECORD_CHECKPOINT,
-                                 &record, reterr));
+    record = crn_record_new();
+    if (record == NULL)
+        return crn_err_nomem(reterr);
+    record->info.kind = is_savepoint ? CAIRN_RECORD_SAVEPOINT : CAIRN_RECORD_CHECKPOINT;
+    record->info.id = attempt->id;
+    record->info.epoch = job->epoch;
     record->info.trigger_time_ms = attempt->trigger_time_ms;
     record->info.duration_us = crn_now_us() - attempt->started_us;
     if (is_savepoint)

@@ -342,6 +342,24 @@ static enum crn_event_kind prepare_commit(struct crn_attempt *attempt, cairn_err
     return build_checkpoint(attempt, reterr) < 0 ? CRN_EVENT_COMMIT_FAILED : CRN_EVENT_COMMIT_OK;
 }
 
+/* In a worker's own part of a record not every subtask is there. */
+static const struct crn_subtask *find_subtask(const struct crn_record *record,
+                                              const struct cairn_task *task)
+{
+    for (size_t o = 0; o < record->operator_count; o++) {
+        const struct crn_operator *op = &record->operators[o];
+        const uint32_t wanted = task->options.subtask;
+        if (strcmp(op->info.uid, task->uid) != 0)
+            continue;
+        if (wanted < op->subtask_count && op->subtasks[wanted].info.index == wanted)
+            return &op->subtasks[wanted];
+        for (size_t s = 0; s < op->subtask_count; s++)
+            if (op->subtasks[s].info.index == wanted)
+                return &op->subtasks[s];
+    }
+    return NULL;
+}
+
 /* What is captured from now on builds on this record. */
 void crn_publish_adopt_bases(struct crn_attempt *attempt, const struct crn_record *record)
 {
@@ -350,11 +368,7 @@ void crn_publish_adopt_bases(struct crn_attempt *attempt, const struct crn_recor
     job->base_id = record->info.id;
     for (size_t i = 0; i < attempt->part_count; i++) {
         struct cairn_task *task = attempt->parts[i].task;
-        for (size_t o = 0; o < record->operator_count; o++) {
-            const struct crn_operator *op = &record->operators[o];
-            if (strcmp(op->info.uid, task->uid) == 0)
-                task->runtime->base = &op->subtasks[task->options.subtask];
-        }
+        task->runtime->base = find_subtask(record, task);
     }
     crn_mutex_unlock(&job->lock);
 }
