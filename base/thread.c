@@ -14,6 +14,7 @@
 
 #include "base/thread.h"
 #include "base/error.h"
+#include "base/meter.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -183,20 +184,42 @@ static void fill_with_foreign_signals(sigset_t *set)
         (void)sigdelset(set, own[i]);
 }
 
+/* What a thread begins with. */
+struct start {
+    void *(*fn)(void *);
+    void *arg;
+    struct crn_meter *meter;
+};
+
+static void *begin(void *arg)
+{
+    struct start start = *(struct start *)arg;
+    free(arg);
+    (void)crn_meter_enter(start.meter);
+    return start.fn(start.arg);
+}
+
 int crn_thread_start(pthread_t *ret, const char *name, void *(*fn)(void *), void *arg,
                      cairn_error **reterr)
 {
     sigset_t blocked, before;
+    struct start *start = malloc(sizeof *start);
+    if (start == NULL)
+        return crn_err_nomem(reterr);
+    *start = (struct start){fn, arg, crn_meter_enter(NULL)};
+    crn_meter_leave(start->meter);
     fill_with_foreign_signals(&blocked);
     int r = pthread_sigmask(SIG_SETMASK, &blocked, &before);
     assert(r == 0);
     pthread_t thread;
-    int created = pthread_create(&thread, NULL, fn, arg);
+    int created = pthread_create(&thread, NULL, begin, start);
     r = pthread_sigmask(SIG_SETMASK, &before, NULL);
     assert(r == 0);
     (void)r;
-    if (created != 0)
+    if (created != 0) {
+        free(start);
         return crn_err_os(reterr, created, NULL, "cannot start thread '%s'", name);
+    }
     char short_name[16];
     (void)snprintf(short_name, sizeof(short_name), "%s", name);
     (void)pthread_setname_np(thread, short_name); /* for people who look with top */

@@ -60,7 +60,8 @@ void crn_random_bytes(void *data, size_t n); /* from the kernel */
 uint64_t crn_random_u64(void);
 
 /* Start a thread with a name (at most 15 bytes are kept) and all signals blocked but those of its
- * own faults (SIGSEGV and the like), so that the service's own threads get its signals. */
+ * own faults (SIGSEGV and the like), so that the service's own threads get its signals. What it
+ * spends is charged to the account that is open in the thread that starts it (meter.h). */
 int crn_thread_start(pthread_t *ret, const char *name, void *(*fn)(void *), void *arg,
                      cairn_error **reterr);
 

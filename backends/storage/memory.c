@@ -7,10 +7,12 @@
  * guards the array only: sources are read before it is taken, sinks and list callbacks run after it
  * was released, on references taken under it. So an object that is removed while it is read is read
  * whole, and callbacks may call the store. Nothing survives the handle: flush() has nothing to do.
+ * Each call counts as a request (base/meter.h), as it would be one to a server.
  */
 
 #include "backends/storage/storage.h"
 
+#include "base/meter.h"
 #include "base/thread.h"
 
 #include <stdatomic.h>
@@ -174,6 +176,7 @@ static int memory_put(cairn_store *store, const char *key, cairn_source *source,
                       cairn_put_how *ret_how, cairn_error **reterr)
 {
     CRN_TRY(crn_store_check_key(key, reterr));
+    crn_meter_charge(source->size, 0);
     AUTO_BLOB struct blob *blob = blob_new(key, source->size);
     if (blob == NULL)
         return crn_err_nomem(reterr);
@@ -197,6 +200,7 @@ static int memory_copy(cairn_store *store, const char *key, cairn_store *from, c
         return crn_err_fail(reterr, CAIRN_EUNSUPPORTED, from_key, "'%s' is not in memory",
                             from_key);
     CRN_TRY(crn_store_check_key(key, reterr));
+    crn_meter_charge(0, 0);
     CRN_TRY(find_or_fail(self(from), from_key, &source, reterr));
     AUTO_BLOB struct blob *blob = blob_new(key, source->size);
     if (blob == NULL)
@@ -212,6 +216,7 @@ static int memory_create(cairn_store *store, const char *key, const void *data, 
                          cairn_error **reterr)
 {
     CRN_TRY(crn_store_check_key(key, reterr));
+    crn_meter_charge(size, 0);
     AUTO_BLOB struct blob *blob = blob_new(key, size);
     AUTO_BLOB struct blob *other = NULL;
     if (blob == NULL)
@@ -238,8 +243,11 @@ static int memory_get(cairn_store *store, const char *key, uint64_t offset, uint
                       cairn_sink *sink, cairn_error **reterr)
 {
     AUTO_BLOB struct blob *blob = NULL;
-    CRN_TRY(find_or_fail(self(store), key, &blob, reterr));
-    CRN_TRY(crn_store_check_range(key, blob->size, offset, size, &size, reterr));
+    int found = find_or_fail(self(store), key, &blob, reterr);
+    if (found == 0)
+        found = crn_store_check_range(key, blob->size, offset, size, &size, reterr);
+    crn_meter_charge(0, found == 0 ? size : 0);
+    CRN_TRY(found);
     for (uint64_t done = 0; done < size;) {
         size_t n = size - done < PIECE_BYTES ? (size_t)(size - done) : PIECE_BYTES;
         CRN_TRY(sink->write(sink, done, blob->data + offset + done, n, reterr));
@@ -257,6 +265,7 @@ static int memory_stat(cairn_store *store, const char *key, cairn_object_stat *r
                        cairn_error **reterr)
 {
     AUTO_BLOB struct blob *blob = NULL;
+    crn_meter_charge(0, 0);
     CRN_TRY(find_or_fail(self(store), key, &blob, reterr));
     *ret_stat = stat_of(blob);
     return 0;
@@ -268,6 +277,7 @@ static int snapshot(struct memory_store *store, const char *prefix, struct blob 
                     size_t *ret_count, cairn_error **reterr)
 {
     size_t length = strlen(prefix);
+    crn_meter_charge(0, 0);
     crn_mutex_lock(&store->lock);
     size_t first = lower_bound(store, prefix), end = first;
     while (end < store->count && strncmp(store->blobs[end]->key, prefix, length) == 0)
@@ -337,6 +347,7 @@ static int memory_remove(cairn_store *store, const char *const *keys, size_t n,
 {
     struct memory_store *memory = self(store);
     int result = 0;
+    crn_meter_charge(0, 0);
     for (size_t k = 0; k < n; k++) {
         int r = crn_store_check_key(keys[k], reterr);
         if (r < 0) {

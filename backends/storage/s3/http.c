@@ -10,6 +10,7 @@
 #include "backends/storage/s3/http.h"
 
 #include "base/file.h"
+#include "base/meter.h"
 
 #include <fcntl.h>
 #include <openssl/evp.h>
@@ -454,6 +455,7 @@ static int run(struct crn_s3 *s3, struct attempt *attempt, struct curl_slist *he
     atomic_fetch_add(&s3->counters.requests, 1);
     atomic_fetch_add(&s3->counters.sent_bytes, (uint64_t)uploaded);
     atomic_fetch_add(&s3->counters.received_bytes, attempt->received + request->reply.size);
+    crn_meter_charge((uint64_t)uploaded, attempt->received + request->reply.size);
     check_length(attempt);
     /* Whoever has all of the body may act on it. */
     attempt->reply->was_sent = attempt->sent == body_size(request);
