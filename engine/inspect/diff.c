@@ -2,8 +2,8 @@
 
 /*
  * Two snapshots of one job, compared by what is stored: a file is in both if both reference the
- * same object, or hold the same bytes inline under the same name. Objects are never read: an
- * object's name is used once, so equal names are equal bytes.
+ * same object, of a pack the same slice, or hold the same bytes inline under the same name. Objects
+ * are never read: an object's name is used once, so equal names are equal bytes.
  */
 
 #include "engine/inspect/snapshot.h"
@@ -35,7 +35,7 @@ static int compare_inlined(const struct crn_file *a, const struct crn_file *b)
     return a->info.size > 0 ? memcmp(a->inlined, b->inlined, a->info.size) : 0;
 }
 
-/* By operator, subtask, then stored object; inlined files before the others. */
+/* By operator, subtask, then stored object and place in it; inlined files before the others. */
 static int compare_files(const void *a, const void *b)
 {
     const struct side_file *x = a, *y = b;
@@ -50,7 +50,11 @@ static int compare_files(const void *a, const void *b)
             return compare_inlined(x->file, y->file);
         return object_x == NULL ? -1 : 1;
     }
-    return strcmp(object_x, object_y);
+    order = strcmp(object_x, object_y);
+    if (order != 0)
+        return order;
+    uint64_t offset_x = x->file->info.object_offset, offset_y = y->file->info.object_offset;
+    return (offset_x > offset_y) - (offset_x < offset_y);
 }
 
 static size_t count_files(const struct crn_record *record)

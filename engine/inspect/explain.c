@@ -20,6 +20,12 @@ struct cairn_explanation {
     struct crn_joblog log; /* info.file and the uid point into it */
     uint64_t *references;
     const cairn_file_info *contradicted; /* has another size than what is stored; NULL: none */
+    struct slice *slices;                /* of a pack, as often as they are referenced */
+    size_t slice_count, slice_capacity;
+};
+
+struct slice {
+    uint64_t offset, size;
 };
 
 void cairn_explanation_close(cairn_explanation *explanation)
@@ -28,6 +34,7 @@ void cairn_explanation_close(cairn_explanation *explanation)
         return;
     crn_joblog_done(&explanation->log);
     free(explanation->references);
+    free(explanation->slices);
     free(explanation->problem);
     free(explanation->object);
     free(explanation);
@@ -56,38 +63,82 @@ static int look(cairn_store *store, const char *job, struct cairn_explanation *e
     return 0;
 }
 
-static bool find_in_subtask(struct cairn_explanation *explanation, const struct crn_operator *op,
-                            const struct crn_subtask *subtask)
+static int add_slice(struct cairn_explanation *explanation, const cairn_file_info *file)
 {
+    if (explanation->slice_count == explanation->slice_capacity) {
+        size_t capacity = explanation->slice_capacity ? 2 * explanation->slice_capacity : 64;
+        struct slice *slices = realloc(explanation->slices, capacity * sizeof *slices);
+        if (slices == NULL)
+            return CAIRN_ENOMEM;
+        explanation->slices = slices;
+        explanation->slice_capacity = capacity;
+    }
+    explanation->slices[explanation->slice_count++] =
+        (struct slice){file->object_offset, file->size};
+    return 0;
+}
+
+/* 1: the subtask has it. Of a pack all slices are looked for, else the first file will do. */
+static int find_in_subtask(struct cairn_explanation *explanation, const struct crn_operator *op,
+                           const struct crn_subtask *subtask)
+{
+    int found = 0;
     for (size_t f = 0; f < subtask->file_count; f++) {
-        const cairn_file_info *file = &subtask->files[f].info;
-        if (file->object == NULL || strcmp(file->object, explanation->object) != 0)
+        const struct crn_file *file = &subtask->files[f];
+        if (file->info.object == NULL || strcmp(file->info.object, explanation->object) != 0)
             continue;
-        explanation->info.file = file;
+        explanation->info.file = &file->info;
         explanation->info.operator_uid = op->info.uid;
         explanation->info.subtask = subtask->info.index;
-        if (explanation->info.exists && file->size != explanation->info.size)
-            explanation->contradicted = file;
-        return true;
+        if (explanation->info.exists && crn_file_object_size(file) != explanation->info.size)
+            explanation->contradicted = &file->info;
+        if (!crn_file_is_slice(file))
+            return 1;
+        CRN_TRY(add_slice(explanation, &file->info));
+        found = 1;
     }
-    return false;
+    return found;
 }
 
 /* Does this record need the object? A complete checkpoint or savepoint also needs its own
  * manifest. */
-static bool find_in_record(struct cairn_explanation *explanation, const struct crn_record *record,
-                           const struct crn_key_info *key)
+static int find_in_record(struct cairn_explanation *explanation, const struct crn_record *record,
+                          const struct crn_key_info *key)
 {
+    int found = 0;
     if (key->type == CRN_KEY_MANIFEST)
         return crn_record_is_restorable(record) && record->info.id == key->id;
     for (size_t o = 0; o < record->operator_count; o++) {
         const struct crn_operator *op = &record->operators[o];
-        for (size_t s = 0; s < op->subtask_count; s++) {
-            if (find_in_subtask(explanation, op, &op->subtasks[s]))
-                return true;
+        for (size_t s = 0; s < op->subtask_count && (found == 0 || key->pack); s++) {
+            int r = find_in_subtask(explanation, op, &op->subtasks[s]);
+            CRN_TRY(r);
+            found |= r;
         }
     }
-    return false;
+    return found;
+}
+
+static int compare_slices(const void *a, const void *b)
+{
+    const struct slice *x = a, *y = b;
+    return (x->offset > y->offset) - (x->offset < y->offset);
+}
+
+/* Several checkpoints share them. */
+static void count_slices(struct cairn_explanation *explanation)
+{
+    cairn_explanation_info *info = &explanation->info;
+    if (explanation->slice_count > 0)
+        qsort(explanation->slices, explanation->slice_count, sizeof *explanation->slices,
+              compare_slices);
+    for (size_t i = 0; i < explanation->slice_count; i++) {
+        const struct slice *slice = &explanation->slices[i];
+        if (i > 0 && slice[-1].offset == slice->offset)
+            continue;
+        info->slice_count++;
+        info->slice_bytes += slice->size;
+    }
 }
 
 static int find_references(struct cairn_explanation *explanation, cairn_error **reterr)
@@ -99,9 +150,13 @@ static int find_references(struct cairn_explanation *explanation, cairn_error **
         return crn_err_nomem(reterr);
     for (size_t i = 0; i < log->count; i++) {
         const struct crn_record *record = log->entries[i].record;
-        if (record != NULL && find_in_record(explanation, record, &key))
+        int r = record != NULL ? find_in_record(explanation, record, &key) : 0;
+        if (r < 0)
+            return crn_err_nomem(reterr);
+        if (r > 0)
             explanation->references[explanation->info.reference_count++] = record->info.id;
     }
+    count_slices(explanation);
     return 0;
 }
 
@@ -134,7 +189,7 @@ static int find_problem(struct cairn_explanation *explanation, const struct crn_
         return crn_str_printf(&explanation->problem, reterr,
                               "its size is %" PRIu64 " bytes, the manifest says %" PRIu64
                               ": damaged",
-                              info->size, file->size);
+                              info->size, file->object_size != 0 ? file->object_size : file->size);
     return 0;
 }
 

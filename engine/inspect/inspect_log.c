@@ -161,7 +161,8 @@ static int add_record_references(struct references *to, const struct crn_record 
             for (size_t f = 0; f < subtask->file_count; f++) {
                 const cairn_file_info *file = &subtask->files[f].info;
                 if (file->object != NULL)
-                    CRN_TRY(add_reference(to, file->object, file->size, info));
+                    CRN_TRY(add_reference(to, file->object,
+                                          crn_file_object_size(&subtask->files[f]), info));
             }
         }
     }

@@ -26,6 +26,7 @@ struct target {
     uint64_t id;     /* before drop_duplicates(): the checkpoint that needs it */
     size_t first_id; /* after: index of the first one in verify.ids */
     size_t id_count;
+    bool is_whole; /* only the size is looked at, and of a pack that of all its slices */
 };
 
 struct postponed {
@@ -176,7 +177,8 @@ static int add_target(struct verify *verify, const struct crn_file *file, uint64
         verify->targets = targets;
         verify->target_capacity = capacity;
     }
-    verify->targets[verify->target_count++] = (struct target){.file = file, .id = id};
+    verify->targets[verify->target_count++] = (struct target){
+        .file = file, .id = id, .is_whole = !verify->options.full && crn_file_is_slice(file)};
     return 0;
 }
 
@@ -213,33 +215,50 @@ static int compare_expectations(const cairn_file_info *x, const cairn_file_info 
     return x->has_crc32c ? (x->crc32c > y->crc32c) - (x->crc32c < y->crc32c) : 0;
 }
 
-/* The same object with the same description is the same target; inlined files are all distinct. */
-static int compare_identity(const struct crn_file *x, const struct crn_file *y)
+static int compare_slices(const cairn_file_info *x, const cairn_file_info *y, bool are_whole)
 {
+    if (x->object_size != y->object_size)
+        return x->object_size < y->object_size ? -1 : 1;
+    if (are_whole)
+        return 0;
+    if (x->object_offset != y->object_offset)
+        return x->object_offset < y->object_offset ? -1 : 1;
+    return compare_expectations(x, y);
+}
+
+/* The same object with the same description is the same target; inlined files are all distinct. */
+static int compare_identity(const struct target *a, const struct target *b)
+{
+    const struct crn_file *x = a->file, *y = b->file;
     if (x->info.object == NULL || y->info.object == NULL) {
         if (x->info.object != NULL || y->info.object != NULL)
             return x->info.object == NULL ? -1 : 1;
         return ((uintptr_t)x > (uintptr_t)y) - ((uintptr_t)x < (uintptr_t)y);
     }
     int order = strcmp(x->info.object, y->info.object);
-    return order != 0 ? order : compare_expectations(&x->info, &y->info);
+    return order != 0 ? order : compare_slices(&x->info, &y->info, a->is_whole && b->is_whole);
 }
 
 /* By identity, then by checkpoint. */
 static int compare_targets(const void *a, const void *b)
 {
     const struct target *x = a, *y = b;
-    int order = compare_identity(x->file, y->file);
+    int order = compare_identity(x, y);
     return order != 0 ? order : (x->id > y->id) - (x->id < y->id);
 }
 
-/* A manifest's sizes may be anything. */
-static void cover(struct verify *verify, const struct crn_file *file)
+/* A manifest's sizes may be anything. A pack is one object, however many of its slices are there.
+ */
+static void cover(struct verify *verify, const struct target *next, const struct target *last)
 {
+    const struct crn_file *file = next->file;
     if (file->info.object == NULL)
         return;
-    verify->report.objects++;
-    if (__builtin_add_overflow(verify->report.bytes_covered, file->info.size,
+    bool is_more = last != NULL && crn_file_is_slice(file) && crn_file_is_slice(last->file) &&
+                   strcmp(last->file->info.object, file->info.object) == 0;
+    verify->report.objects += !is_more;
+    if (__builtin_add_overflow(verify->report.bytes_covered,
+                               next->is_whole ? file->info.object_size : file->info.size,
                                &verify->report.bytes_covered))
         verify->report.bytes_covered = UINT64_MAX;
 }
@@ -254,10 +273,10 @@ static void drop_duplicates(struct verify *verify)
     for (size_t i = 0; i < verify->target_count; i++) {
         struct target next = verify->targets[i];
         struct target *last = kept > 0 ? &verify->targets[kept - 1] : NULL;
-        if (last == NULL || compare_identity(last->file, next.file) != 0) {
+        if (last == NULL || compare_identity(last, &next) != 0) {
             next.first_id = id_count;
             next.id_count = 0;
-            cover(verify, next.file);
+            cover(verify, &next, last);
             last = &verify->targets[kept++];
             *last = next;
         }

@@ -4,7 +4,8 @@
  *
  * It has the id after the fence, and is full. Its objects are copies under names of this job's,
  * made by the store where it can (a link, a reflink, a server's copy), else brought here, verified
- * (P8), and put. Small files that the source's manifest inlines stay inlined. As for every
+ * (P8), and put. A pack is copied once, as a whole. Small files that the source's manifest inlines
+ * stay inlined. As for every
  * checkpoint, the objects are durable before the record is committed (P1); from then on everything
  * is as if the checkpoint had always been the job's, and its tables are the base of the next
  * increment (P4).
@@ -25,6 +26,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <search.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -36,6 +38,14 @@
 struct copy {
     const struct crn_file *from;
     struct crn_file *to; /* a copy of `from` in the new record; its object is set before */
+    struct crn_pack_slice *slices; /* of a pack: `from` and all others; NULL: it is none */
+};
+
+/* What a pack of the source's is called here. */
+struct renamed {
+    const char *from;
+    char to[CRN_KEY_MAX];
+    size_t copy;
 };
 
 struct import {
@@ -43,6 +53,9 @@ struct import {
     struct crn_record *record;
     struct copy *copies;
     size_t count;
+    struct crn_pack_slice *slices; /* as many as there are files, at most */
+    size_t slice_count;
+    void *renamed; /* tree of struct renamed */
     uint64_t bytes;
     char *directory;            /* local: for what comes through here */
     atomic_bool passes_through; /* the store cannot copy: do not ask it again */
@@ -53,6 +66,8 @@ static void import_done(struct import *import)
 {
     crn_record_free(import->record);
     free(import->copies);
+    free(import->slices);
+    tdestroy(import->renamed, free);
     if (import->directory != NULL)
         (void)crn_file_remove_tree(import->directory, NULL); /* else the next open */
     free(import->directory);
@@ -75,18 +90,13 @@ static int read_local(cairn_source *source, uint64_t offset, void *data, size_t 
     return crn_file_pread_all(local->fd, data, n, offset, local->path, reterr);
 }
 
-/* Fetched and verified into a directory of its own, then put. The file never changes, so the store
- * may link it. */
-static int stream(struct import *import, size_t i, const char *to_key, cairn_error **reterr)
+/* As a local file, verified. */
+static int bring(struct import *import, const struct copy *copy, const char *from_key,
+                 const char *directory, const char *path, cairn_error **reterr)
 {
     struct cairn_job *job = import->job;
-    const struct copy *copy = &import->copies[i];
-    CRN_AUTO_FREE char *directory = NULL;
-    CRN_AUTO_FREE char *path = NULL;
-    CRN_TRY(crn_str_printf(&directory, reterr, "%s/%zu", import->directory, i));
-    CRN_TRY(crn_file_remove_tree(directory, reterr)); /* of an earlier try */
-    CRN_TRY(crn_file_make_dirs(directory, reterr));
-    CRN_TRY(crn_str_printf(&path, reterr, "%s/%s", directory, copy->from->info.name));
+    if (copy->slices != NULL)
+        return crn_pack_bring(job->source.store, from_key, copy->slices, path, reterr);
     struct crn_fetch_request fetch = {
         .store = job->source.store,
         .job = job->source.name,
@@ -96,18 +106,33 @@ static int stream(struct import *import, size_t i, const char *to_key, cairn_err
         .link = true,
         .threads = 1,
     };
-    CRN_TRY(crn_fetch(&fetch, NULL, reterr));
+    return crn_fetch(&fetch, NULL, reterr);
+}
+
+/* Through a directory of its own. The file never changes, so the store may link it. */
+static int stream(struct import *import, size_t i, const char *from_key, const char *to_key,
+                  cairn_error **reterr)
+{
+    struct cairn_job *job = import->job;
+    const struct copy *copy = &import->copies[i];
+    CRN_AUTO_FREE char *directory = NULL;
+    CRN_AUTO_FREE char *path = NULL;
+    CRN_TRY(crn_str_printf(&directory, reterr, "%s/%zu", import->directory, i));
+    CRN_TRY(crn_file_remove_tree(directory, reterr)); /* of an earlier try */
+    CRN_TRY(crn_file_make_dirs(directory, reterr));
+    CRN_TRY(crn_str_printf(&path, reterr, "%s/%s", directory, copy->from->info.name));
+    CRN_TRY(bring(import, copy, from_key, directory, path, reterr));
     CRN_AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return crn_err_os(reterr, errno, path, "cannot open '%s'", path);
     struct local_source source = {
-        .source = {.size = copy->from->info.size, .read = read_local, .link_path = path},
+        .source = {.size = crn_file_object_size(copy->from), .read = read_local, .link_path = path},
         .path = path,
         .fd = fd,
     };
     cairn_put_how how;
     CRN_TRY(job->store->ops->put(job->store, to_key, &source.source, &how, reterr));
-    atomic_fetch_add(&import->streamed_bytes, copy->from->info.size);
+    atomic_fetch_add(&import->streamed_bytes, source.source.size);
     return crn_file_remove_tree(directory, reterr);
 }
 
@@ -122,7 +147,7 @@ static int try_copy(struct import *import, size_t i, const char *from_key, const
                 : crn_store_copy(job->store, to_key, job->source.store, from_key, &how, &error);
     if (r == CAIRN_EUNSUPPORTED) {
         atomic_store(&import->passes_through, true);
-        return stream(import, i, to_key, reterr);
+        return stream(import, i, from_key, to_key, reterr);
     }
     if (r == CAIRN_ENOTFOUND)
         return crn_err_fail(reterr, CAIRN_EMISSING, from_key, "object '%s' is missing", from_key);
@@ -162,23 +187,70 @@ static size_t count_files(const struct crn_record *record)
     return count;
 }
 
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const struct renamed *)a)->from, ((const struct renamed *)b)->from);
+}
+
+/* The pack that a slice is in, by the name that it had; a new one has no name here yet. */
+static struct renamed *find_pack(struct import *import, const char *from)
+{
+    struct renamed *added = calloc(1, sizeof *added);
+    if (added == NULL)
+        return NULL;
+    added->from = from;
+    struct renamed **found = tsearch(added, &import->renamed, by_name);
+    if (found == NULL || *found != added)
+        free(added);
+    return found != NULL ? *found : NULL;
+}
+
+static int set_object(struct crn_file *to, const char *object, cairn_error **reterr)
+{
+    return crn_record_set_text(&to->info.object, object) < 0 ? crn_err_nomem(reterr) : 0;
+}
+
+/* One more slice of a pack that is copied already. */
+static int join_pack(struct import *import, const struct renamed *pack, const struct crn_file *from,
+                     struct crn_file *to, cairn_error **reterr)
+{
+    struct crn_pack_slice *slice = &import->slices[import->slice_count++];
+    struct copy *copy = &import->copies[pack->copy];
+    *slice = (struct crn_pack_slice){.next = copy->slices, .file = from};
+    copy->slices = slice;
+    return set_object(to, pack->to, reterr);
+}
+
 /* The file becomes this checkpoint's, and its object gets a name of this job's. */
 static int adopt_file(struct import *import, const struct crn_file *from, struct crn_file *to,
                       cairn_error **reterr)
 {
     struct cairn_job *job = import->job;
+    struct renamed *pack = NULL;
     char object[CRN_KEY_MAX];
     to->info.checkpoint_id = import->record->info.id;
     to->info.epoch = import->record->info.epoch;
     if (from->info.object == NULL)
         return 0;
+    if (crn_file_is_slice(from)) {
+        pack = find_pack(import, from->info.object);
+        if (pack == NULL)
+            return crn_err_nomem(reterr);
+        if (pack->to[0] != '\0')
+            return join_pack(import, pack, from, to, reterr);
+    }
     crn_key_object(object, to->info.role == CAIRN_FILE_TABLE, to->info.epoch,
-                   to->info.checkpoint_id, atomic_fetch_add(&job->next_object, 1), to->info.name);
-    if (crn_record_set_text(&to->info.object, object) < 0)
-        return crn_err_nomem(reterr);
-    import->copies[import->count++] = (struct copy){from, to};
-    import->bytes += from->info.size;
-    return 0;
+                   to->info.checkpoint_id, atomic_fetch_add(&job->next_object, 1),
+                   pack != NULL ? CRN_PACK_NAME : to->info.name);
+    import->copies[import->count] = (struct copy){.from = from, .to = to};
+    import->bytes += crn_file_object_size(from);
+    if (pack == NULL) {
+        import->count++;
+        return set_object(to, object, reterr);
+    }
+    memcpy(pack->to, object, sizeof pack->to);
+    pack->copy = import->count++;
+    return join_pack(import, pack, from, to, reterr);
 }
 
 static int adopt_operator(struct import *import, const struct crn_operator *from,
@@ -201,7 +273,8 @@ static int build(struct import *import, cairn_error **reterr)
     CRN_TRY(crn_publish_new_record(job, job->joblog.head_id + 1, CAIRN_RECORD_CHECKPOINT,
                                    &import->record, reterr));
     import->copies = calloc(count_files(from) + 1, sizeof *import->copies);
-    if (import->copies == NULL)
+    import->slices = calloc(count_files(from) + 1, sizeof *import->slices);
+    if (import->copies == NULL || import->slices == NULL)
         return crn_err_nomem(reterr);
     for (size_t o = 0; o < from->operator_count; o++)
         CRN_TRY(adopt_operator(import, &from->operators[o], reterr));

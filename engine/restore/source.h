@@ -18,13 +18,23 @@ int crn_source_open(struct cairn_job *job, bool *ret_is_own, cairn_error **reter
 int crn_source_choose(struct cairn_job *job, const struct crn_record **ret, cairn_error **reterr);
 void crn_source_done(struct crn_restore_source *source); /* of a job that is freed */
 
-/* stopped.c. The pointer to the savepoint that the next start goes on from, if none is named: the job
- * was stopped with it, and no complete checkpoint is above it. NULL: none. */
+/* stopped.c. The pointer to the savepoint that the next start goes on from, if none is named: the
+ * job was stopped with it, and no complete checkpoint is above it. NULL: none. */
 const struct crn_record *crn_stopped_find(const struct crn_joblog *log);
 /* That savepoint is job->source from now on, unclaimed; its record is owned by job->source.log.
  * CAIRN_ENOTFOUND: it is not there any more; the message gives the ways out. */
 int crn_stopped_choose(struct cairn_job *job, const struct crn_record *pointer,
                        const struct crn_record **ret, cairn_error **reterr);
+
+/* whole_pack.c. A pack as a new local file. Slices of which no byte is another than their file
+ * says, in any order; CAIRN_EMISSING, CAIRN_ECORRUPT with the key, the store's or the disk's error.
+ */
+struct crn_pack_slice {
+    struct crn_pack_slice *next;
+    const struct crn_file *file;
+};
+int crn_pack_bring(cairn_store *store, const char *key, const struct crn_pack_slice *slices,
+                   const char *path, cairn_error **reterr);
 
 /* import.c. job->restored, which is foreign, becomes a checkpoint of the job, which job->restored
  * is then. The fence is committed. CAIRN_EFENCED: another process took the job over meanwhile. */

@@ -263,6 +263,9 @@ int crn_output_copy(struct crn_commit *commit, const struct crn_file *from, cons
     if (from->info.object == NULL)
         return 0;
     free((void *)(uintptr_t)CRN_TAKE(to->info.object));
+    to->info.object_offset = to->info.object_size = 0;
+    if (crn_file_is_slice(from)) /* the store copies whole objects */
+        return fetch_and_put(commit, from, directory, to, reterr);
     CRN_TRY(crn_joblog_key(base->job, from->info.object, &key, reterr));
     struct copy copy = {.commit = commit, .file = to, .from = key};
     int r = with_retries(commit, try_copy, &copy, &error);

@@ -442,6 +442,10 @@ typedef struct cairn_explanation_info {
     const char *problem;          /* "", or what is wrong with it, as far as that can be told without
                                      reading it: missing, of another size than a manifest says, or a
                                      manifest that cannot be read. cairn_verify() compares bytes */
+    /* Of a pack: how many files of retained checkpoints are in it, and how large they are; `file` is one
+     * of them. 0: it is no pack, or unreferenced. */
+    uint64_t slice_count;
+    uint64_t slice_bytes;
 } cairn_explanation_info;
 /** Who needs an object. `object` is relative to the job's prefix ("shared/...", "MANIFEST-chk7"). A
  * manifest that the job's log needs but does not have is explained too.
