@@ -70,6 +70,8 @@ struct crn_record {
  * NULL after reading (inlined), and info.state (not a table). */
 struct crn_record *crn_record_new(void);
 void crn_record_free(struct crn_record *record); /* NULL is fine */
+/* What a checkpoint holds goes: most of a large record. Its info and its history stay. */
+void crn_record_drop_operators(struct crn_record *record);
 static inline void crn_cleanup_record(struct crn_record **record)
 {
     crn_record_free(*record);

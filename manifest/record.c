@@ -89,13 +89,20 @@ struct crn_record *crn_record_new(void)
     return calloc(1, sizeof(struct crn_record));
 }
 
+void crn_record_drop_operators(struct crn_record *record)
+{
+    for (size_t i = 0; i < record->operator_count; i++)
+        operator_done(&record->operators[i]);
+    free(record->operators);
+    record->operators = NULL;
+    record->operator_count = record->operator_capacity = 0;
+}
+
 void crn_record_free(struct crn_record *record)
 {
     if (record == NULL)
         return;
-    for (size_t i = 0; i < record->operator_count; i++)
-        operator_done(&record->operators[i]);
-    free(record->operators);
+    crn_record_drop_operators(record);
     for (size_t i = 0; i < record->history_count; i++)
         record_info_done(&record->history[i].info);
     free(record->history);

@@ -9,6 +9,7 @@
 #include "backends/storage/storage.h"
 #include "base/text.h"
 #include "cairn/inspect.h"
+#include "engine/inspect/names.h"
 #include "engine/log/joblog.h"
 #include "manifest/marks.h"
 #include <string.h>
@@ -114,32 +115,48 @@ int cairn_store_jobs(cairn_store *store, char ***ret_names, size_t *ret_count, c
 /* --- a job's log --- */
 
 struct cairn_log {
-    struct crn_joblog log;    /* owns every string */
+    struct crn_joblog log;    /* owns every string; without what its records hold */
     cairn_record_info *infos; /* ascending by id */
     size_t count;
     char *claimed_by; /* NULL: nobody */
 };
 
-/* A reference to an object by one checkpoint. */
-struct reference {
-    const char *object;
-    uint64_t size;
-    size_t info; /* index of the checkpoint */
-};
-
+/* What checkpoints reference, to find what only one of them does. */
 struct references {
-    struct reference *items;
-    size_t count, capacity;
+    struct crn_names names;
+    struct reference {
+        uint64_t id; /* of the checkpoint that was seen first */
+        uint64_t size;
+        bool is_shared; /* another one has it, too */
+    } * items;          /* by the name's number */
+    size_t capacity;
 };
 
 static void references_done(struct references *references)
 {
+    crn_names_done(&references->names);
     free(references->items);
 }
 
-static int add_reference(struct references *to, const char *object, uint64_t size, size_t info)
+static int begin_references(void *context, cairn_error **reterr)
 {
-    if (to->count == to->capacity) {
+    struct references *references = context;
+    (void)reterr;
+    crn_names_done(&references->names);
+    return 0;
+}
+
+static int add_reference(struct references *to, const char *object, uint64_t size, uint64_t id)
+{
+    size_t number;
+    int r = crn_names_add(&to->names, object, &number);
+    if (r < 0)
+        return r;
+    if (r == 0) {
+        to->items[number].is_shared |= to->items[number].id != id;
+        return 0;
+    }
+    if (number == to->capacity) {
         size_t capacity = to->capacity ? 2 * to->capacity : 1024;
         struct reference *items = realloc(to->items, capacity * sizeof *items);
         if (items == NULL)
@@ -147,57 +164,52 @@ static int add_reference(struct references *to, const char *object, uint64_t siz
         to->items = items;
         to->capacity = capacity;
     }
-    to->items[to->count++] = (struct reference){object, size, info};
+    to->items[number] = (struct reference){id, size, false};
     return 0;
 }
 
-static int add_record_references(struct references *to, const struct crn_record *record,
-                                 size_t info)
+static int add_record_references(void *context, const struct crn_joblog_entry *entry,
+                                 cairn_error **reterr)
 {
+    const struct crn_record *record = entry->record;
     for (size_t o = 0; o < record->operator_count; o++) {
         const struct crn_operator *op = &record->operators[o];
         for (size_t s = 0; s < op->subtask_count; s++) {
             const struct crn_subtask *subtask = &op->subtasks[s];
             for (size_t f = 0; f < subtask->file_count; f++) {
-                const cairn_file_info *file = &subtask->files[f].info;
-                if (file->object != NULL)
-                    CRN_TRY(add_reference(to, file->object,
-                                          crn_file_object_size(&subtask->files[f]), info));
+                const struct crn_file *file = &subtask->files[f];
+                if (file->info.object != NULL &&
+                    add_reference(context, file->info.object, crn_file_object_size(file),
+                                  entry->id) < 0)
+                    return crn_err_nomem(reterr);
             }
         }
     }
     return 0;
 }
 
-static int compare_references(const void *a, const void *b)
+static cairn_record_info *info_of(const struct cairn_log *log, uint64_t id)
 {
-    const struct reference *x = a, *y = b;
-    int order = strcmp(x->object, y->object);
-    return order != 0 ? order : (x->info > y->info) - (x->info < y->info);
+    size_t low = log->count - log->log.count, high = log->count;
+    while (high - low > 1) {
+        size_t middle = low + (high - low) / 2;
+        if (log->infos[middle].id <= id)
+            low = middle;
+        else
+            high = middle;
+    }
+    return &log->infos[low];
 }
 
 /* What only one checkpoint references would be freed with it, and its manifest. */
-static int add_exclusive_bytes(struct cairn_log *log, cairn_error **reterr)
+static void add_exclusive_bytes(struct cairn_log *log, const struct references *references)
 {
-    CRN_CLEANUP(references_done) struct references all = {0};
     size_t first = log->count - log->log.count;
-    for (size_t i = 0; i < log->log.count; i++) {
-        const struct crn_record *record = log->log.entries[i].record;
+    for (size_t i = 0; i < log->log.count; i++)
         log->infos[first + i].exclusive_bytes = log->log.entries[i].manifest_bytes;
-        if (record != NULL && add_record_references(&all, record, first + i) < 0)
-            return crn_err_nomem(reterr);
-    }
-    if (all.count > 0)
-        qsort(all.items, all.count, sizeof *all.items, compare_references);
-    for (size_t i = 0, next; i < all.count; i = next) {
-        for (next = i + 1; next < all.count; next++) {
-            if (strcmp(all.items[next].object, all.items[i].object) != 0)
-                break;
-        }
-        if (all.items[next - 1].info == all.items[i].info)
-            log->infos[all.items[i].info].exclusive_bytes += all.items[i].size;
-    }
-    return 0;
+    for (size_t i = 0; i < references->names.count; i++)
+        if (!references->items[i].is_shared)
+            info_of(log, references->items[i].id)->exclusive_bytes += references->items[i].size;
 }
 
 static const struct crn_record *newest_readable(const struct crn_joblog *log)
@@ -258,7 +270,8 @@ static void tell_source_needed(struct cairn_log *log)
             log->infos[i].epoch == newest->info.epoch && log->infos[i].source_id != 0;
 }
 
-static int fill_infos(struct cairn_log *log, cairn_error **reterr)
+static int fill_infos(struct cairn_log *log, const struct references *references,
+                      cairn_error **reterr)
 {
     const struct crn_joblog *entries = &log->log;
     const struct crn_record *newest = newest_readable(entries);
@@ -280,7 +293,8 @@ static int fill_infos(struct cairn_log *log, cairn_error **reterr)
     for (size_t i = 0; i < log->count; i++)
         complete_texts(&log->infos[i]);
     tell_source_needed(log);
-    return add_exclusive_bytes(log, reterr);
+    add_exclusive_bytes(log, references);
+    return 0;
 }
 
 /* A mark that cannot be read is one all the same. */
@@ -307,13 +321,16 @@ static int read_claim(cairn_store *store, struct cairn_log *log, cairn_error **r
 
 int cairn_log_open(cairn_store *store, const char *job, cairn_log **ret_log, cairn_error **reterr)
 {
+    CRN_CLEANUP(references_done) struct references references = {0};
+    const struct crn_joblog_visitor visitor = {begin_references, add_record_references,
+                                               &references};
     CRN_TRY(crn_joblog_check_args(store, job, reterr));
     struct cairn_log *log = calloc(1, sizeof *log);
     if (log == NULL)
         return crn_err_nomem(reterr);
-    int r = crn_joblog_read_judged(store, job, &log->log, reterr);
+    int r = crn_joblog_visit_judged(store, job, &visitor, &log->log, reterr);
     if (r == 0)
-        r = fill_infos(log, reterr);
+        r = fill_infos(log, &references, reterr);
     if (r == 0)
         r = read_claim(store, log, reterr);
     if (r < 0) {

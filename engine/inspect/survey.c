@@ -13,6 +13,9 @@
  * checkpoint was committed in between. Several ids above the head may have objects: as many as the
  * job has attempts in flight.
  *
+ * Objects may be many. What is kept of each is its name, its size, and whether it is live, which is
+ * marked while one manifest after another is read and dropped.
+ *
  * A log that is lost, or whose top is (joblog_top.c says how that shows), is an error, as an
  * unreadable record is: what is referenced is then known to be live, but of nothing can be said
  * that it is dead.
@@ -24,10 +27,9 @@
 
 void crn_survey_done(struct crn_survey *survey)
 {
-    for (size_t i = 0; i < survey->count; i++)
-        free(survey->objects[i].key);
     free(survey->objects);
-    free(survey->live);
+    crn_names_done(&survey->names);
+    crn_names_done(&survey->missing);
     crn_joblog_done(&survey->log);
     memset(survey, 0, sizeof *survey);
 }
@@ -35,6 +37,7 @@ void crn_survey_done(struct crn_survey *survey)
 static int add_object(void *context, const char *key, const cairn_object_stat *stat)
 {
     struct crn_survey *survey = context;
+    size_t number;
     if (survey->count == survey->capacity) {
         size_t capacity = survey->capacity ? 2 * survey->capacity : 256;
         struct crn_survey_object *objects =
@@ -44,17 +47,12 @@ static int add_object(void *context, const char *key, const cairn_object_stat *s
         survey->objects = objects;
         survey->capacity = capacity;
     }
-    char *copy = strdup(key);
-    if (copy == NULL)
-        return CAIRN_ENOMEM;
-    survey->objects[survey->count++] = (struct crn_survey_object){copy, stat->size};
+    int r = crn_names_add(&survey->names, key, &number);
+    if (r <= 0)
+        return r; /* one that is listed twice is one */
+    survey->objects[survey->count++] =
+        (struct crn_survey_object){survey->names.items[number], stat->size, false};
     return 0;
-}
-
-static int compare_objects(const void *a, const void *b)
-{
-    return strcmp(((const struct crn_survey_object *)a)->key,
-                  ((const struct crn_survey_object *)b)->key);
 }
 
 int crn_survey_list(cairn_store *store, const char *job, struct crn_survey *survey,
@@ -62,27 +60,44 @@ int crn_survey_list(cairn_store *store, const char *job, struct crn_survey *surv
 {
     CRN_TRY(crn_joblog_check_args(store, job, reterr));
     int r = crn_joblog_list(store, job, "", add_object, survey, reterr);
-    if (r == CAIRN_ENOMEM)
-        return crn_err_nomem(reterr);
-    CRN_TRY(r);
-    if (survey->count > 0)
-        qsort(survey->objects, survey->count, sizeof *survey->objects, compare_objects);
+    return r == CAIRN_ENOMEM ? crn_err_nomem(reterr) : r;
+}
+
+/* --- what the log says --- */
+
+static int begin_marking(void *context, cairn_error **reterr)
+{
+    struct crn_survey *survey = context;
+    (void)reterr;
+    for (size_t i = 0; i < survey->count; i++)
+        survey->objects[i].is_live = false;
+    crn_names_done(&survey->missing);
     return 0;
 }
 
-int crn_survey_live(const struct crn_joblog *log, const char ***ret_live, size_t *ret_count,
-                    cairn_error **reterr)
+static int mark_subtask(struct crn_survey *survey, const struct crn_subtask *subtask,
+                        cairn_error **reterr)
 {
-    CRN_AUTO_FREE const struct crn_record **records = calloc(log->count + 1, sizeof(*records));
-    size_t count = 0;
-    if (records == NULL)
-        return crn_err_nomem(reterr);
-    for (size_t i = 0; i < log->count; i++) {
-        if (log->entries[i].record != NULL)
-            records[count++] = log->entries[i].record;
+    for (size_t f = 0; f < subtask->file_count; f++) {
+        const char *object = subtask->files[f].info.object;
+        size_t number;
+        if (object == NULL)
+            continue;
+        if (crn_names_find(&survey->names, object, &number))
+            survey->objects[number].is_live = true;
+        else if (crn_names_add(&survey->missing, object, &number) < 0)
+            return crn_err_nomem(reterr);
     }
-    if (crn_log_live_objects(records, count, ret_live, ret_count) < 0)
-        return crn_err_nomem(reterr);
+    return 0;
+}
+
+static int mark_record(void *context, const struct crn_joblog_entry *entry, cairn_error **reterr)
+{
+    for (size_t o = 0; o < entry->record->operator_count; o++) {
+        const struct crn_operator *op = &entry->record->operators[o];
+        for (size_t s = 0; s < op->subtask_count; s++)
+            CRN_TRY(mark_subtask(context, &op->subtasks[s], reterr));
+    }
     return 0;
 }
 
@@ -109,12 +124,10 @@ int crn_survey_read_log_as_it_is(cairn_store *store, const char *job, struct crn
                                  cairn_error **ret_damage, cairn_error **reterr)
 {
     CRN_AUTO_ERROR cairn_error *damage = NULL;
+    const struct crn_joblog_visitor marking = {begin_marking, mark_record, survey};
     crn_joblog_done(&survey->log);
-    free(survey->live);
-    survey->live = NULL;
-    survey->live_count = 0;
     survey->lost_head = false;
-    CRN_TRY(crn_joblog_read(store, job, &survey->log, reterr));
+    CRN_TRY(crn_joblog_visit(store, job, &marking, &survey->log, reterr));
     int r = judge_log(store, survey, job, &damage);
     if (r < 0 && r != CAIRN_EMISSING)
         return crn_err_move(reterr, &damage, r);
@@ -123,7 +136,7 @@ int crn_survey_read_log_as_it_is(cairn_store *store, const char *job, struct crn
         r = crn_joblog_require_whole(&survey->log, &damage);
     survey->is_partial = r < 0;
     *ret_damage = CRN_TAKE(damage);
-    return crn_survey_live(&survey->log, &survey->live, &survey->live_count, reterr);
+    return 0;
 }
 
 int crn_survey_read_log(cairn_store *store, const char *job, struct crn_survey *survey,
@@ -139,7 +152,7 @@ cairn_object_status crn_survey_status(const struct crn_survey *survey,
 {
     const struct crn_joblog *log = &survey->log;
     cairn_object_status status = crn_log_classify(object->key, log->head_id, log->epoch,
-                                                  log->log_start, survey->live, survey->live_count);
+                                                  log->log_start, &object->key, object->is_live);
     bool depends =
         status == CAIRN_OBJECT_DEAD || (status == CAIRN_OBJECT_UNRESOLVED && survey->lost_head);
     return depends && survey->is_partial ? CAIRN_OBJECT_UNKNOWN : status;
@@ -147,16 +160,6 @@ cairn_object_status crn_survey_status(const struct crn_survey *survey,
 
 bool crn_survey_has(const struct crn_survey *survey, const char *key)
 {
-    size_t low = 0, high = survey->count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        int order = strcmp(survey->objects[middle].key, key);
-        if (order == 0)
-            return true;
-        if (order < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return false;
+    size_t number;
+    return crn_names_find(&survey->names, key, &number);
 }

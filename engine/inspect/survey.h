@@ -2,22 +2,25 @@
 #ifndef CRN_ENGINE_SURVEY_H
 #define CRN_ENGINE_SURVEY_H
 
+#include "engine/inspect/names.h"
 #include "engine/log/joblog.h"
 
 /* Everything that stands below a job's prefix, and what the log says of it: what usage and garbage
  * collection count and judge. */
 
 struct crn_survey_object {
-    char *key; /* relative to the job's prefix */
+    const char *key; /* relative to the job's prefix */
     uint64_t size;
+    bool is_live; /* a retained checkpoint references it */
 };
 
+/* Of a hundred thousand objects their names and sizes are in memory, and one manifest at a time. */
 struct crn_survey {
-    struct crn_survey_object *objects; /* sorted by key */
+    struct crn_names names; /* of the objects, by their number */
+    struct crn_survey_object *objects;
     size_t count, capacity;
-    struct crn_joblog log;
-    const char **live; /* keys that retained checkpoints reference; point into the log */
-    size_t live_count;
+    struct crn_joblog log;    /* without what its records hold */
+    struct crn_names missing; /* what retained checkpoints reference and was not listed */
     bool is_partial; /* some records cannot be read: what nobody references may be needed */
     bool lost_head;  /* the newest records are gone: so may be what is above the head */
 };
@@ -43,9 +46,5 @@ int crn_survey_read_log_as_it_is(cairn_store *store, const char *job, struct crn
 cairn_object_status crn_survey_status(const struct crn_survey *survey,
                                       const struct crn_survey_object *object);
 bool crn_survey_has(const struct crn_survey *survey, const char *key);
-
-/* Keys of the retained checkpoints in a log. *ret_live is malloc'ed and points into the log. */
-int crn_survey_live(const struct crn_joblog *log, const char ***ret_live, size_t *ret_count,
-                    cairn_error **reterr);
 
 #endif

@@ -54,13 +54,11 @@ static void count_object(const struct crn_survey *survey, const struct crn_surve
 static int count_missing(cairn_store *store, const char *job, const struct crn_survey *survey,
                          cairn_usage *usage, cairn_error **reterr)
 {
-    for (size_t i = 0; i < survey->live_count; i++) {
-        if (crn_survey_has(survey, survey->live[i]))
-            continue;
+    for (size_t i = 0; i < survey->missing.count; i++) {
         CRN_AUTO_FREE char *key = NULL;
         CRN_AUTO_ERROR cairn_error *error = NULL;
         cairn_object_stat stat;
-        CRN_TRY(crn_joblog_key(job, survey->live[i], &key, reterr));
+        CRN_TRY(crn_joblog_key(job, survey->missing.items[i], &key, reterr));
         int r = store->ops->stat(store, key, &stat, &error);
         if (r == CAIRN_ENOTFOUND)
             usage->missing_count++;

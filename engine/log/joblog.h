@@ -52,6 +52,18 @@ void crn_joblog_done(struct crn_joblog *log);
  * it cannot be listed. */
 int crn_joblog_read(cairn_store *store, const char *job, struct crn_joblog *ret,
                     cairn_error **reterr);
+/* For who wants of each record what it holds, but not of all at once. */
+struct crn_joblog_visitor {
+    /* The reading begins, or begins again: forget what was visited. */
+    int (*begin)(void *context, cairn_error **reterr);
+    /* A record that can be read, from the newest to the oldest. Nothing of it may be kept. */
+    int (*record)(void *context, const struct crn_joblog_entry *entry, cairn_error **reterr);
+    void *context;
+};
+/* The same, but every record is shown to the visitor and then loses its operators: two of them are
+ * in memory at a time. */
+int crn_joblog_visit(cairn_store *store, const char *job, const struct crn_joblog_visitor *visitor,
+                     struct crn_joblog *ret, cairn_error **reterr);
 /* The newest entry that is unreadable, as an error; 0 if all are well. */
 int crn_joblog_require_whole(const struct crn_joblog *log, cairn_error **reterr);
 /* Is this the directory of a savepoint? Nothing may be committed there. */
@@ -105,6 +117,9 @@ int crn_joblog_fail_absent(cairn_store *store, const char *job,
 /* All three steps; an empty log is an error. */
 int crn_joblog_read_judged(cairn_store *store, const char *job, struct crn_joblog *ret,
                            cairn_error **reterr);
+int crn_joblog_visit_judged(cairn_store *store, const char *job,
+                            const struct crn_joblog_visitor *visitor, struct crn_joblog *ret,
+                            cairn_error **reterr);
 
 /* Commit `record` at its id by create-if-absent, and settle unknown outcomes by reading back. On
  * success the log's head is this record (P7: nothing above it exists).

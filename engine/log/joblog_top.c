@@ -165,10 +165,17 @@ int crn_joblog_judge_top(struct crn_joblog *log, const struct crn_joblog_objects
 int crn_joblog_read_judged(cairn_store *store, const char *job, struct crn_joblog *ret,
                            cairn_error **reterr)
 {
+    return crn_joblog_visit_judged(store, job, NULL, ret, reterr);
+}
+
+int crn_joblog_visit_judged(cairn_store *store, const char *job,
+                            const struct crn_joblog_visitor *visitor, struct crn_joblog *ret,
+                            cairn_error **reterr)
+{
     CRN_CLEANUP(crn_joblog_done) struct crn_joblog log = {0};
     struct crn_joblog_objects objects;
     CRN_TRY(crn_joblog_look(store, job, &objects, reterr));
-    CRN_TRY(crn_joblog_read(store, job, &log, reterr));
+    CRN_TRY(crn_joblog_visit(store, job, visitor, &log, reterr));
     if (log.count == 0)
         return crn_joblog_fail_absent(store, job, &objects, reterr);
     CRN_TRY(crn_joblog_judge_top(&log, &objects, reterr));
