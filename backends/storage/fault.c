@@ -294,6 +294,11 @@ static int fault_reap(cairn_store *base, const char *prefix, uint64_t min_age_ms
     return inner->ops->reap(inner, prefix, min_age_ms, ret_count, reterr);
 }
 
+static uint64_t fault_range_bytes(cairn_store *base)
+{
+    return crn_store_range_bytes(self(base)->inner);
+}
+
 static void fault_close(cairn_store *base)
 {
     struct fault_store *store = self(base);
@@ -330,6 +335,7 @@ int crn_fault_store_open(cairn_store *inner, cairn_store **ret_store, cairn_erro
         .reap = inner->ops->reap != NULL ? fault_reap : NULL,
         .copy = inner->ops->copy != NULL ? fault_copy : NULL,
         .caveat = fault_caveat,
+        .range_bytes = fault_range_bytes,
     };
     store->store.ops = &store->ops;
     store->inner = inner;

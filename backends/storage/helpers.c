@@ -105,6 +105,13 @@ int crn_store_copy(cairn_store *store, const char *key, cairn_store *from, const
     return store->ops->copy(store, key, from, from_key, ret_how, reterr);
 }
 
+uint64_t crn_store_range_bytes(cairn_store *store)
+{
+    if (!REACHES(store->ops, range_bytes) || store->ops->range_bytes == NULL)
+        return 0;
+    return store->ops->range_bytes(store);
+}
+
 int crn_store_reap(cairn_store *store, const char *prefix, uint64_t min_age_ms, uint64_t *ret_count,
                    cairn_error **reterr)
 {

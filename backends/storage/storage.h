@@ -44,6 +44,8 @@ int crn_store_link_out(cairn_store *store, const char *key, const char *path,
                        cairn_put_how *ret_how, cairn_error **reterr);
 int crn_store_copy(cairn_store *store, const char *key, cairn_store *from, const char *from_key,
                    cairn_put_how *ret_how, cairn_error **reterr);
+/* 0 of a store that does not say. */
+uint64_t crn_store_range_bytes(cairn_store *store);
 /* 0 and no count of a store that has none. */
 const char *crn_store_caveat(cairn_store *store);
 int crn_store_reap(cairn_store *store, const char *prefix, uint64_t min_age_ms, uint64_t *ret_count,

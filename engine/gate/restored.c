@@ -41,14 +41,15 @@ static const struct crn_operator *find_stored(const struct cairn_job *job, const
     return NULL;
 }
 
-static int fetch_records(const struct cairn_job *job, const struct crn_subtask *subtask,
+static int fetch_records(struct cairn_job *job, const struct crn_subtask *subtask,
                          struct crn_in_flight *to, cairn_error **reterr)
 {
     const struct crn_file *file = find_file(subtask);
     CRN_AUTO_BUFFER struct cairn_buffer sealed = {0};
     if (file == NULL)
         return 0;
-    CRN_TRY(crn_fetch_bytes(job->source.store, job->source.name, file, &sealed, reterr));
+    CRN_TRY(crn_fetch_bytes(job->source.store, job->source.name, file, &job->downloads, &sealed,
+                            reterr));
     int r = crn_in_flight_unseal(sealed.data, sealed.size, to, reterr);
     if (r < 0)
         crn_err_prefix(reterr, "file '%s' of subtask %u", file->info.name, subtask->info.index);

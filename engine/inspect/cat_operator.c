@@ -73,7 +73,7 @@ static int collect_file(struct crn_cat_operator *list, const struct crn_file *fi
     CRN_AUTO_BUFFER struct cairn_buffer blob = {0};
     CRN_AUTO_ERROR cairn_error *error = NULL;
 
-    CRN_TRY(crn_fetch_bytes(snapshot->store, snapshot->job, file, &blob, reterr));
+    CRN_TRY(crn_fetch_bytes(snapshot->store, snapshot->job, file, NULL, &blob, reterr));
     int r = crn_operator_states_walk(blob.data, blob.size, collect, list, &error);
     if (r == 0)
         return 0;

@@ -289,9 +289,11 @@ static int open_parts(struct cairn_job *job, cairn_error **reterr)
     CRN_TRY(crn_job_empty_local_dir(job, reterr));
     if (job->options.role == CAIRN_WORKER) { /* the coordinator has taken the job over */
         CRN_TRY(crn_follower_open(job, reterr));
+        CRN_TRY(crn_job_prune_kept(job, reterr));
         return crn_recorder_open(job, &job->recorder, reterr);
     }
     CRN_TRY(crn_job_take_over(job, reterr));
+    CRN_TRY(crn_job_prune_kept(job, reterr));
     CRN_TRY(crn_recorder_open(job, &job->recorder, reterr));
     CRN_TRY(open_cluster(job, reterr));
     CRN_AUTO_ERROR cairn_error *error = NULL;
@@ -328,6 +330,8 @@ int crn_job_open(const char *name, const cairn_job_options *options,
     job->name = crn_str_dup_n(name, strlen(name));
     int r = job->name == NULL ? crn_err_nomem(reterr) : take_options(job, options, reterr);
     crn_rate_init(&job->upload_rate, job->options.upload_bytes_per_sec);
+    crn_downloads_init(&job->downloads, job->options.transfer_threads,
+                       job->options.download_bytes_per_sec, r == 0 ? crn_job_kept_dir(job) : NULL);
     if (r == 0)
         r = open_parts(job, reterr);
     if (r < 0) {
@@ -377,6 +381,7 @@ void crn_job_unref(struct cairn_job *job)
         (void)close(job->lock_fd); /* nothing was written through it */
     crn_cond_done(&job->wake_waiters);
     crn_cond_done(&job->wake_driver);
+    crn_downloads_done(&job->downloads);
     crn_rate_done(&job->upload_rate);
     crn_mutex_done(&job->lock);
     free(job->savepoint_uri);
@@ -430,6 +435,7 @@ void cairn_job_close(cairn_job *job)
         crn_cond_wait(&job->wake_waiters, &job->lock);
     crn_mutex_unlock(&job->lock);
     const bool has_run = job->driver_running;
+    crn_downloads_cancel(&job->downloads);
     crn_driver_stop(job);
     if (!has_run) { /* the others wait for its start */
         crn_follower_leave(job);

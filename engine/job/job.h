@@ -12,6 +12,7 @@
 #include "engine/log/joblog.h"
 #include "engine/job/task.h"
 #include "engine/status/recorder.h"
+#include "engine/transfer/downloads.h"
 #include <stdatomic.h>
 
 /*
@@ -250,6 +251,7 @@ struct cairn_job {
     struct crn_recorder *recorder;    /* what became of its snapshots: engine/status/ */
 
     struct crn_rate upload_rate;
+    struct crn_downloads downloads; /* what restores share; ends when the job closes */
 
     /* Guarded by lock. */
     struct crn_mutex lock;
@@ -324,6 +326,13 @@ int crn_job_blame_successor(struct cairn_job *job, int code, cairn_error **reter
  * must be open. Empty: removes what earlier runs left. */
 int crn_job_lock_local_dir(struct cairn_job *job, cairn_error **reterr);
 int crn_job_empty_local_dir(struct cairn_job *job, cairn_error **reterr);
+/* Where downloaded files wait for a next start, if this one is cut short: transfer/kept.h. The rest
+ * of the directory is not the job's before it is locked. NULL: no memory. */
+char *crn_job_kept_dir(const struct cairn_job *job);
+/* Of what is kept, only what the chosen checkpoint has stays. */
+int crn_job_prune_kept(struct cairn_job *job, cairn_error **reterr);
+/* The job has started: nothing is kept any more. */
+void crn_job_remove_kept(struct cairn_job *job);
 /* reconcile.c: removes what crashes left in the store. */
 int crn_job_collect(struct cairn_job *job, bool keep_unresolved, cairn_error **reterr);
 

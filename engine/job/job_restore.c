@@ -49,6 +49,7 @@ static int verify_checkpoint(struct cairn_job *job, const struct crn_record *rec
                 .files = files,
                 .count = subtask->file_count,
                 .threads = job->options.transfer_threads,
+                .downloads = &job->downloads,
             };
             uint64_t bytes;
             CRN_TRY(crn_fetch(&request, &bytes, reterr));

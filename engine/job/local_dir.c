@@ -4,9 +4,11 @@
  *
  * A directory is emptied only if Cairn made what is in it. What shows that is the mark that the
  * file LOCK begins with, so a directory is taken if it is empty or has the mark, and nothing but
- * tasks' directories beside it. Whatever else was given by mistake (a home, somebody's data) is
- * refused before anything in it changes. Nor may the directory and the store be, hold or lie in
- * one another: what one of them removes, the other one needs.
+ * tasks' directories and that of kept files beside it. These are files that a start which was cut
+ * short has downloaded: the next one, which is this, may have a use for them (transfer/kept.h).
+ * Whatever else was given by mistake (a home, somebody's data) is refused before anything in it
+ * changes. Nor may the directory and the store be, hold or lie in one another: what one of them
+ * removes, the other one needs.
  *
  * The mark is durable before the first task's directory is made. So a crash can leave a LOCK
  * without its mark only in a directory that has nothing else. Behind the mark stands who holds the
@@ -19,6 +21,7 @@
 #include "backends/storage/storage.h"
 #include "base/file.h"
 #include "base/text.h"
+#include "engine/transfer/kept.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -28,6 +31,7 @@
 #define MARK "Cairn local directory 1\n"
 #define MARK_SIZE (sizeof MARK - 1)
 #define HOLDER_MAX 512u
+#define KEPT_DIR "fetched"
 
 /* ------------------------------------------------------------------------------------------ *
  * The lock file
@@ -129,9 +133,17 @@ static bool is_task_dir(const struct cairn_job *job, const char *name)
            crn_str_printf(&path, NULL, "%s/%s", job->local_dir, name) == 0 && crn_file_is_dir(path);
 }
 
+static bool is_kept_dir(const struct cairn_job *job, const char *name)
+{
+    CRN_AUTO_FREE char *path = NULL;
+    return strcmp(name, KEPT_DIR) == 0 &&
+           crn_str_printf(&path, NULL, "%s/%s", job->local_dir, name) == 0 && crn_file_is_dir(path);
+}
+
 static bool is_ours(const struct cairn_job *job, const char *name, enum mark mark)
 {
-    return is_lock(name) ? mark != MARK_FOREIGN : mark == MARK_OURS && is_task_dir(job, name);
+    return is_lock(name) ? mark != MARK_FOREIGN
+                         : mark == MARK_OURS && (is_task_dir(job, name) || is_kept_dir(job, name));
 }
 
 /* All names, if each of them is ours. The names are listed before the mark is read: another job
@@ -178,7 +190,7 @@ int crn_job_empty_local_dir(struct cairn_job *job, cairn_error **reterr)
     int r = 0;
     for (size_t i = 0; i < count && r == 0; i++) {
         CRN_AUTO_FREE char *path = NULL;
-        if (is_lock(names[i]))
+        if (is_lock(names[i]) || is_kept_dir(job, names[i]))
             continue;
         r = crn_str_printf(&path, reterr, "%s/%s", job->local_dir, names[i]);
         if (r == 0)
@@ -186,6 +198,29 @@ int crn_job_empty_local_dir(struct cairn_job *job, cairn_error **reterr)
     }
     crn_file_free_names(names, count);
     return r;
+}
+
+char *crn_job_kept_dir(const struct cairn_job *job)
+{
+    char *path = NULL;
+    (void)crn_str_printf(&path, NULL, "%s/" KEPT_DIR,
+                         job->local_dir); /* without it, all the same */
+    return path;
+}
+
+int crn_job_prune_kept(struct cairn_job *job, cairn_error **reterr)
+{
+    return job->downloads.kept == NULL ? 0
+                                       : crn_kept_prune(job->downloads.kept, job->restored, reterr);
+}
+
+void crn_job_remove_kept(struct cairn_job *job)
+{
+    CRN_AUTO_ERROR cairn_error *error = NULL;
+    if (job->downloads.kept != NULL && crn_file_remove_tree(job->downloads.kept, &error) < 0)
+        crn_log_write(&job->log, CAIRN_LOG_WARNING, "restore",
+                      "job '%s': what its start has downloaded stays twice: %s", job->name,
+                      cairn_error_message(error));
 }
 
 /* ------------------------------------------------------------------------------------------ *

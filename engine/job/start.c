@@ -235,6 +235,7 @@ int cairn_job_start(cairn_job *job, cairn_error **reterr)
     crn_cond_broadcast(&job->wake_waiters); /* who closes waits for that */
     crn_mutex_unlock(&job->lock);
     if (r == 0) {
+        crn_job_remove_kept(job);
         crn_control_announce(job->control);
     } else {
         crn_control_leave(job->control);

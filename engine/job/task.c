@@ -162,7 +162,7 @@ static int restore_operator_state(struct cairn_task *task, const struct crn_oper
         for (size_t f = 0; r == 0 && f < subtask->file_count; f++)
             if (subtask->files[f].info.role == CAIRN_FILE_OPERATOR_STATE)
                 r = crn_fetch_bytes(job->source.store, job->source.name, &subtask->files[f],
-                                    &blobs[s], reterr);
+                                    &job->downloads, &blobs[s], reterr);
     }
     if (r == 0)
         r = crn_operator_states_restore(task->operators, blobs, stored->subtask_count,
@@ -205,6 +205,7 @@ static int restore_database(struct cairn_task *task, const struct crn_operator *
         .key_group_last = task->key_group_last,
         .directory = runtime->directory,
         .threads = job->options.transfer_threads,
+        .downloads = &job->downloads,
     };
     CRN_TRY(crn_restore_database(&request, &restored, reterr));
     task->db = restored.db;

@@ -64,6 +64,8 @@ int crn_restore_fetch(struct crn_restore_run *run, const struct crn_subtask *sub
         .link = true,
         .threads = run->threads,
         .cancelled = request->cancelled,
+        .downloads = request->downloads,
+        .kept = request->downloads != NULL ? request->downloads->kept : NULL,
         .progress = request->progress != NULL ? fetch_progress : NULL,
         .progress_context = run,
     };

@@ -58,6 +58,7 @@ static int open_file(struct crn_restore_run *run, const struct crn_restore_part 
         return 0;
     CRN_TRY(crn_object_input_init(&source->input, request->store, request->prefix, file, reterr));
     run->canonical_count++;
+    source->input.downloads = request->downloads;
     CRN_TRY(crn_canonical_open(&source->input.input, &source->reader, reterr));
     const struct crn_canonical_header *header = crn_canonical_header(source->reader);
     if (header->max_parallelism != request->op->info.max_parallelism ||

@@ -105,6 +105,7 @@ static int bring(struct import *import, const struct copy *copy, const char *fro
         .directory = directory,
         .link = true,
         .threads = 1,
+        .downloads = &job->downloads,
     };
     return crn_fetch(&fetch, NULL, reterr);
 }

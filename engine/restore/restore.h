@@ -5,6 +5,7 @@
 #include "backends/state/canonical.h"
 #include "backends/state/state.h"
 #include "cairn/store.h"
+#include "engine/transfer/downloads.h"
 #include "manifest/manifest.h"
 
 /*
@@ -24,10 +25,11 @@ struct crn_restore_request {
     struct crn_state_config config; /* directory, restored, states, max_parallelism and key groups
                                        are set by crn_restore_database() */
     uint32_t key_group_first, key_group_last;
-    const char *directory;        /* exists, empty: gets db/, and source-<i>/ for a while */
-    uint32_t threads;             /* 0: 4 */
-    const atomic_bool *cancelled; /* may be NULL */
-    cairn_progress_fn progress;   /* may be NULL */
+    const char *directory;           /* exists, empty: gets db/, and source-<i>/ for a while */
+    uint32_t threads;                /* 0: 4 */
+    const atomic_bool *cancelled;    /* may be NULL */
+    struct crn_downloads *downloads; /* limits, and where files are kept; may be NULL */
+    cairn_progress_fn progress;      /* may be NULL */
     void *progress_context;
 };
 struct crn_restored {

@@ -1,35 +1,75 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Many files at once. The calling thread and its helpers take the next largest file from one list
- * until it is empty, so that a large file is never the one that everybody waits for at the end.
- * What happens to one file is in fetch_file.c.
+ * Many files at once. What there is to do is a list of pieces, largest first: a file; files that
+ * share an object (fetch_pack.c); or, where the store serves ranges of one object faster to several
+ * threads than to one, a large object (fetch_ranges.c). The calling thread and its helpers take the
+ * next piece from it until it is empty, and before that the next range of a large object that is
+ * under way: so neither many small files nor one large file wait for one connection.
+ *
+ * Under a limit of bytes per second everything large goes in ranges, smaller ones: bytes are booked
+ * before they are asked for, and what is asked for should not take the others' turn for long.
  *
  * The first failure stops all threads at their next piece of a file, unless the caller wants to
  * hear of every problem: then only being cancelled or out of memory stops.
  *
- * Threads share the list's position, the byte count and the stop flag as atomics. One mutex guards
- * the first error and makes the calls of `problem` one at a time; it is held during these calls,
- * which may therefore not come back to the library. Progress is told by whichever thread finds that
- * it is due and that no other one is telling.
+ * Locks: `queue` for what is to be done, which is held while a leaf of ranges is taken; `lock` for
+ * the first error, which makes the calls of `problem` one at a time and is held during them: they
+ * may therefore not come back to the library. Byte count and stop flag are atomics. Progress is
+ * told by whichever thread finds that it is due and that no other one is telling.
  */
 
 #include "engine/transfer/fetch.h"
+#include "backends/storage/storage.h"
 #include "base/file.h"
 #include "base/thread.h"
 #include "engine/transfer/fetch_file.h"
 
+#include <assert.h>
+#include <string.h>
+
 #define DEFAULT_THREADS 4u
 #define MAX_THREADS 64u
 #define PROGRESS_INTERVAL_US 100000u
+/* Slices of one object are got together if what lies between them is less than a request costs. */
+#define PACK_GAP_BYTES ((uint64_t)256 << 10)
+#define PACK_SPAN_BYTES ((uint64_t)16 << 20)
+/* Under a limit a range takes a fourth of a second of it, within these bounds. */
+#define LIMITED_PER_SEC 4u
+#define LIMITED_BYTES_MIN ((uint64_t)256 << 10)
+#define LIMITED_BYTES_MAX ((uint64_t)16 << 20)
+/* An object of fewer ranges is not worth the question for its size. */
+#define RANGES_MIN 2u
+
+/* A file, or several slices of one object. */
+struct piece {
+    const struct crn_file **files; /* in run->order */
+    size_t count;
+    uint64_t bytes;
+};
+
+/* A large object under way; guarded by queue. */
+struct large {
+    struct crn_ranges *ranges; /* NULL: the place is free */
+    unsigned users;
+    bool is_finished;
+};
 
 struct run {
     const struct crn_fetch_request *request; /* constant while it runs */
     struct crn_intake intake;
+    uint64_t range_bytes; /* 0: everything goes whole */
     const struct crn_file **order;
+    struct piece *pieces;
+    size_t piece_count;
     uint64_t total_bytes;
 
-    atomic_size_t next;
+    struct crn_mutex queue;
+    struct crn_cond changed;
+    size_t next;         /* guarded by queue, as are the two below */
+    unsigned unfinished; /* large objects that are begun, or being begun */
+    struct large large[MAX_THREADS];
+
     _Atomic uint64_t done_bytes;
     atomic_bool stop;
     atomic_flag telling; /* held while progress is called; guards told_us */
@@ -48,7 +88,10 @@ static void fail(struct run *run, int code, cairn_error **error)
         run->error = CRN_TAKE(*error);
     }
     crn_mutex_unlock(&run->lock);
+    crn_mutex_lock(&run->queue);
     atomic_store(&run->stop, true);
+    crn_cond_broadcast(&run->changed);
+    crn_mutex_unlock(&run->queue);
 }
 
 static void report_problem(struct run *run, const struct crn_file *file, int code,
@@ -85,6 +128,7 @@ static int tick(void *context, int64_t bytes, cairn_error **reterr)
     struct run *run = context;
     const atomic_bool *cancelled = run->request->cancelled;
     atomic_fetch_add(&run->done_bytes, (uint64_t)bytes);
+    CRN_TRY(crn_downloads_check(run->request->downloads, reterr));
     if (cancelled != NULL && atomic_load(cancelled))
         return crn_err_fail(reterr, CAIRN_ECANCELED, NULL, "canceled");
     if (atomic_load(&run->stop))
@@ -92,22 +136,177 @@ static int tick(void *context, int64_t bytes, cairn_error **reterr)
     return tell_progress(run, false, reterr);
 }
 
-static void take_files(struct run *run, const struct crn_intake_scratch *scratch)
+static void settle(struct run *run, const struct crn_file *file, int r, cairn_error **error)
 {
+    if (run->request->problem == NULL || r == CAIRN_ECANCELED || r == CAIRN_ENOMEM)
+        fail(run, r, error);
+    else
+        report_problem(run, file, r, error);
+}
+
+static int pack_problem(void *context, const struct crn_file *file, int code, cairn_error **error)
+{
+    report_problem(context, file, code, error);
+    return 0;
+}
+
+/* --- large objects --- */
+
+static bool goes_in_ranges(const struct run *run, const struct piece *piece)
+{
+    const struct crn_file *file = piece->files[0];
+    return run->range_bytes > 0 && piece->count == 1 && file->info.object != NULL &&
+           !crn_file_is_slice(file) && file->info.size / run->range_bytes >= RANGES_MIN;
+}
+
+static void leave_large(struct run *run, struct large *large)
+{
+    struct crn_ranges *unused = NULL;
+    crn_mutex_lock(&run->queue);
+    if (--large->users == 0 && large->is_finished)
+        unused = CRN_TAKE(large->ranges);
+    crn_mutex_unlock(&run->queue);
+    crn_ranges_free(unused);
+}
+
+static void after_step(struct run *run, struct large *large, enum crn_ranges_state state)
+{
+    if (state == CRN_RANGES_GO_ON)
+        return;
+    crn_mutex_lock(&run->queue);
+    if (state == CRN_RANGES_FINISHED) {
+        large->is_finished = true;
+        run->unfinished--;
+    }
+    crn_cond_broadcast(&run->changed);
+    crn_mutex_unlock(&run->queue);
+}
+
+/* A large object that is not finished, or not left, has a thread at it, and a thread is at one at a
+ * time: there is a place. */
+static struct large *enter_large(struct run *run, struct crn_ranges *ranges)
+{
+    struct large *large = NULL;
+    crn_mutex_lock(&run->queue);
+    for (size_t i = 0; i < CRN_COUNT(run->large) && large == NULL; i++)
+        if (run->large[i].ranges == NULL)
+            large = &run->large[i];
+    assert(large != NULL);
+    *large = (struct large){.ranges = ranges, .users = 1};
+    crn_cond_broadcast(&run->changed);
+    crn_mutex_unlock(&run->queue);
+    return large;
+}
+
+static int begin_large(struct run *run, const struct crn_intake_scratch *scratch,
+                       const struct piece *piece, cairn_error **reterr)
+{
+    struct crn_ranges *ranges = NULL;
+    enum crn_ranges_state state = CRN_RANGES_FINISHED;
+    CRN_TRY(crn_ranges_begin(&run->intake, scratch, piece->files[0], run->range_bytes,
+                             (size_t)(piece->files - run->order), &ranges, reterr));
+    if (ranges == NULL) { /* it is there already */
+        crn_mutex_lock(&run->queue);
+        run->unfinished--;
+        crn_cond_broadcast(&run->changed);
+        crn_mutex_unlock(&run->queue);
+        return 0;
+    }
+    struct large *large = enter_large(run, ranges);
+    int r = crn_ranges_advance(ranges, scratch, &state, reterr);
+    if (r == 0)
+        after_step(run, large, state);
+    leave_large(run, large);
+    return r;
+}
+
+/* --- threads --- */
+
+/* What a thread is to do next. */
+struct step {
+    const struct piece *piece; /* NULL: a range of `large` */
+    struct large *large;
+    size_t range;
+};
+
+static bool take_range_locked(struct run *run, struct step *ret)
+{
+    for (size_t i = 0; i < CRN_COUNT(run->large); i++) {
+        struct large *large = &run->large[i];
+        if (large->ranges == NULL || large->is_finished ||
+            !crn_ranges_take(large->ranges, &ret->range))
+            continue;
+        large->users++;
+        ret->large = large;
+        return true;
+    }
+    return false;
+}
+
+/* false: there is nothing left, nor will there be. */
+static bool next_step(struct run *run, struct step *ret)
+{
+    bool is_one = false;
+    *ret = (struct step){0};
+    crn_mutex_lock(&run->queue);
     while (!atomic_load(&run->stop)) {
-        size_t i = atomic_fetch_add(&run->next, 1);
-        if (i >= run->request->count)
-            return;
+        is_one = take_range_locked(run, ret);
+        if (!is_one && run->next < run->piece_count) {
+            ret->piece = &run->pieces[run->next++];
+            run->unfinished += goes_in_ranges(run, ret->piece);
+            is_one = true;
+        }
+        if (is_one || run->unfinished == 0)
+            break;
+        crn_cond_wait(&run->changed, &run->queue);
+    }
+    crn_mutex_unlock(&run->queue);
+    return is_one;
+}
+
+static int do_piece(struct run *run, const struct crn_intake_scratch *scratch,
+                    const struct piece *piece, cairn_error **reterr)
+{
+    const size_t ordinal = (size_t)(piece->files - run->order);
+    if (goes_in_ranges(run, piece))
+        return begin_large(run, scratch, piece, reterr);
+    if (!crn_file_is_slice(piece->files[0]))
+        return crn_intake_file(&run->intake, scratch, piece->files[0], ordinal, reterr);
+    const struct crn_pack_request pack = {
+        .files = piece->files,
+        .count = piece->count,
+        .ordinal = ordinal,
+        .problem = run->request->problem != NULL ? pack_problem : NULL,
+        .problem_context = run,
+    };
+    return crn_intake_pack(&run->intake, scratch, &pack, reterr);
+}
+
+static int do_range(struct run *run, const struct crn_intake_scratch *scratch,
+                    const struct step *step, cairn_error **reterr)
+{
+    enum crn_ranges_state state;
+    int r = crn_ranges_fetch(step->large->ranges, scratch, step->range, &state, reterr);
+    if (r == 0)
+        after_step(run, step->large, state);
+    leave_large(run, step->large);
+    return r;
+}
+
+static void take_steps(struct run *run, const struct crn_intake_scratch *scratch)
+{
+    struct step step;
+    while (next_step(run, &step)) {
         CRN_AUTO_ERROR cairn_error *error = NULL;
         int r = tick(run, 0, &error);
-        if (r == 0)
-            r = crn_intake_file(&run->intake, scratch, run->order[i], i, &error);
-        if (r == 0)
-            continue;
-        if (run->request->problem == NULL || r == CAIRN_ECANCELED || r == CAIRN_ENOMEM)
+        if (step.piece == NULL)
+            r = r < 0 ? (leave_large(run, step.large), r) : do_range(run, scratch, &step, &error);
+        else if (r == 0)
+            r = do_piece(run, scratch, step.piece, &error);
+        if (r < 0 && step.piece != NULL)
+            settle(run, step.piece->files[0], r, &error);
+        else if (r < 0)
             fail(run, r, &error);
-        else
-            report_problem(run, run->order[i], r, &error);
     }
 }
 
@@ -120,8 +319,18 @@ static void *work(void *arg)
     if (r < 0)
         fail(run, r, &error);
     else
-        take_files(run, &scratch);
+        take_steps(run, &scratch);
     return NULL;
+}
+
+/* Pieces and ranges; counts no further than `enough`. */
+static uint64_t count_steps(const struct run *run, uint64_t enough)
+{
+    uint64_t steps = run->piece_count;
+    for (size_t i = 0; i < run->piece_count && steps < enough; i++)
+        if (goes_in_ranges(run, &run->pieces[i]))
+            steps += run->pieces[i].bytes / run->range_bytes;
+    return steps;
 }
 
 /* The caller's thread is one of them, so that a fetch works even if no other can be started. */
@@ -133,8 +342,9 @@ static void run_threads(struct run *run)
 
     if (wanted > MAX_THREADS)
         wanted = MAX_THREADS;
-    if (wanted > run->request->count)
-        wanted = (uint32_t)run->request->count;
+    uint64_t useful = count_steps(run, wanted);
+    if (wanted > useful)
+        wanted = (uint32_t)useful;
     while (started + 1 < wanted) {
         if (crn_thread_start(&threads[started], "cairn-fetch", work, run, NULL) < 0)
             break;
@@ -145,18 +355,75 @@ static void run_threads(struct run *run)
         (void)pthread_join(threads[i], NULL); /* cannot fail: ours, joined once */
 }
 
-static int larger_first(const void *a, const void *b)
+/* --- what is to be done --- */
+
+/* Slices by object and place, in front of all others. */
+static int by_place(const void *a, const void *b)
 {
     const struct crn_file *x = *(const struct crn_file *const *)a;
     const struct crn_file *y = *(const struct crn_file *const *)b;
-    return (x->info.size < y->info.size) - (x->info.size > y->info.size);
+    bool x_is = crn_file_is_slice(x), y_is = crn_file_is_slice(y);
+    if (!x_is || !y_is)
+        return y_is - x_is;
+    int r = strcmp(x->info.object, y->info.object);
+    return r != 0 ? r
+                  : (x->info.object_offset > y->info.object_offset) -
+                        (x->info.object_offset < y->info.object_offset);
+}
+
+static int larger_first(const void *a, const void *b)
+{
+    const struct piece *x = a, *y = b;
+    return (x->bytes < y->bytes) - (x->bytes > y->bytes);
+}
+
+/* May the file be got together with those of the piece? Both are slices, in order of place. */
+static bool belongs_to(const struct run *run, const struct piece *piece,
+                       const struct crn_file *file)
+{
+    const cairn_file_info *first = &piece->files[0]->info, *info = &file->info;
+    const cairn_file_info *last = &piece->files[piece->count - 1]->info;
+    if (!crn_file_is_slice(piece->files[0]) || !crn_file_is_slice(file) ||
+        strcmp(first->object, info->object) != 0)
+        return false;
+    if (run->request->sizes_only)
+        return true; /* one question for the object's size */
+    uint64_t end = last->object_offset + last->size;
+    return (info->object_offset < end || info->object_offset - end <= PACK_GAP_BYTES) &&
+           info->object_offset + info->size - first->object_offset <= PACK_SPAN_BYTES;
+}
+
+static void add_to_pieces(struct run *run, const struct crn_file **place)
+{
+    struct piece *last = run->piece_count > 0 ? &run->pieces[run->piece_count - 1] : NULL;
+    if (last == NULL || !belongs_to(run, last, *place)) {
+        last = &run->pieces[run->piece_count++];
+        *last = (struct piece){.files = place};
+    }
+    last->count++;
+    last->bytes += (*place)->info.size;
+}
+
+static uint64_t choose_range_bytes(const struct crn_fetch_request *request)
+{
+    const struct crn_downloads *downloads = request->downloads;
+    if (request->directory == NULL || request->problem != NULL)
+        return 0;
+    uint64_t range_bytes = crn_store_range_bytes(request->store);
+    uint64_t limit = downloads != NULL ? downloads->rate.bytes_per_sec : 0;
+    if (limit == 0)
+        return range_bytes;
+    uint64_t most = range_bytes > 0 ? range_bytes : LIMITED_BYTES_MAX;
+    uint64_t wanted = limit / LIMITED_PER_SEC;
+    return wanted < LIMITED_BYTES_MIN ? LIMITED_BYTES_MIN : wanted < most ? wanted : most;
 }
 
 static int plan(struct run *run, cairn_error **reterr)
 {
     const struct crn_fetch_request *request = run->request;
     run->order = calloc(request->count + 1, sizeof(*run->order));
-    if (run->order == NULL)
+    run->pieces = calloc(request->count + 1, sizeof(*run->pieces));
+    if (run->order == NULL || run->pieces == NULL)
         return crn_err_nomem(reterr);
     for (size_t i = 0; i < request->count; i++) {
         run->order[i] = request->files[i];
@@ -166,24 +433,37 @@ static int plan(struct run *run, cairn_error **reterr)
                                 "job '%s': the sizes in a manifest are beyond all measure",
                                 request->job);
     }
-    qsort(run->order, request->count, sizeof(*run->order), larger_first);
+    run->range_bytes = choose_range_bytes(request);
+    qsort(run->order, request->count, sizeof(*run->order), by_place);
+    for (size_t i = 0; i < request->count; i++)
+        add_to_pieces(run, &run->order[i]);
+    qsort(run->pieces, run->piece_count, sizeof(*run->pieces), larger_first);
     return 0;
 }
 
 static void run_done(struct run *run)
 {
+    for (size_t i = 0; i < CRN_COUNT(run->large); i++)
+        crn_ranges_free(run->large[i].ranges);
     free(run->order);
+    free(run->pieces);
     cairn_error_free(run->error);
     crn_mutex_done(&run->lock);
+    crn_cond_done(&run->changed);
+    crn_mutex_done(&run->queue);
 }
 
 int crn_fetch(const struct crn_fetch_request *request, uint64_t *ret_bytes, cairn_error **reterr)
 {
     CRN_CLEANUP(run_done) struct run run = {.request = request, .telling = ATOMIC_FLAG_INIT};
     crn_mutex_init(&run.lock, CRN_RANK_LEAF);
+    crn_mutex_init(&run.queue, CRN_RANK_POOL);
+    crn_cond_init(&run.changed);
     run.intake = (struct crn_intake){.store = request->store,
                                      .job = request->job,
                                      .directory = request->directory,
+                                     .kept = request->directory != NULL ? request->kept : NULL,
+                                     .downloads = request->downloads,
                                      .link = request->link,
                                      .sync = request->sync,
                                      .sizes_only = request->sizes_only,
@@ -208,9 +488,10 @@ static int no_tick(void *context, int64_t bytes, cairn_error **reterr)
 }
 
 int crn_fetch_bytes(cairn_store *store, const char *job, const struct crn_file *file,
-                    struct cairn_buffer *out, cairn_error **reterr)
+                    struct crn_downloads *downloads, struct cairn_buffer *out, cairn_error **reterr)
 {
-    struct crn_intake intake = {.store = store, .job = job, .tick = no_tick};
+    struct crn_intake intake = {
+        .store = store, .job = job, .downloads = downloads, .tick = no_tick};
     CRN_CLEANUP(crn_intake_scratch_done) struct crn_intake_scratch scratch = {0};
     CRN_TRY(crn_intake_scratch_init(&scratch, reterr));
     return crn_intake_bytes(&intake, &scratch, file, out, reterr);

@@ -41,7 +41,11 @@ static int get_range(const struct crn_object_input *object, uint64_t offset, voi
 {
     struct range_sink sink = {.sink.write = take_bytes, .data = data, .size = n};
     CRN_AUTO_ERROR cairn_error *error = NULL;
-    int r = object->store->ops->get(object->store, object->key, offset, n, &sink.sink, &error);
+    CRN_TRY(crn_downloads_begin(object->downloads, n, reterr));
+    int r =
+        object->store->ops->get(object->store, object->key,
+                                object->file->info.object_offset + offset, n, &sink.sink, &error);
+    crn_downloads_end(object->downloads);
     if (r == CAIRN_ENOTFOUND)
         return crn_err_fail(reterr, CAIRN_EMISSING, object->key, "object '%s' is missing",
                             object->key);

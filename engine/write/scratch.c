@@ -137,8 +137,8 @@ static int load_part(const cairn_writer *writer, const struct crn_subtask *subta
         CRN_AUTO_BUFFER struct cairn_buffer blob = {0};
         if (subtask->files[i].info.role != CAIRN_FILE_OPERATOR_STATE)
             continue;
-        CRN_TRY(crn_fetch_bytes(writer->base->store, writer->base->job, &subtask->files[i], &blob,
-                                reterr));
+        CRN_TRY(crn_fetch_bytes(writer->base->store, writer->base->job, &subtask->files[i], NULL,
+                                &blob, reterr));
         CRN_TRY(crn_operator_states_restore(states, &blob, 1, 0, 1, reterr)); /* all of it */
     }
     return 0;

@@ -297,7 +297,8 @@ typedef struct cairn_job_options {
     const char *store_uri; /* where snapshots live; see cairn_store_open(). This or `store`. */
     cairn_store *store;    /* an open store instead of store_uri; borrowed until the job closes */
     const char *local_dir; /* required: where databases live; made when missing. Only this job may
-                              use it; emptied at open, so it is refused unless it is empty or its
+                              use it; emptied at open (but for files that a start which was cut
+                              short has downloaded), so it is refused unless it is empty or its
                               file LOCK marks it as Cairn's. Not within the store, nor the store
                               within it, but best on its file system: files are then linked, not
                               copied. */

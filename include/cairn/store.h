@@ -115,6 +115,9 @@ typedef struct cairn_store_ops {
     /* Optional: what everybody who uses this store has to know, as a sentence without a final dot, valid
      * until close(); NULL: nothing. It is told wherever a job of the store is. */
     const char *(*caveat)(cairn_store *store);
+    /* Optional: how much of a large object is best asked for at once, if several threads that read ranges of
+     * it are faster than one that reads all of it. 0: they are not. */
+    uint64_t (*range_bytes)(cairn_store *store);
 } cairn_store_ops;
 
 /** A backend's own struct begins with this one. */

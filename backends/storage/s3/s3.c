@@ -36,6 +36,11 @@ static const char *s3_caveat(cairn_store *store)
                : NULL;
 }
 
+static uint64_t s3_range_bytes(cairn_store *store)
+{
+    return crn_s3_of(store)->config.part_bytes;
+}
+
 static const cairn_store_ops ops = {
     .struct_size = sizeof(cairn_store_ops),
     .scheme = "s3",
@@ -50,6 +55,7 @@ static const cairn_store_ops ops = {
     .remove = crn_s3_remove,
     .reap = crn_s3_reap,
     .copy = crn_s3_copy,
+    .range_bytes = s3_range_bytes,
     .caveat = s3_caveat,
 };
 

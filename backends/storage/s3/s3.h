@@ -19,7 +19,7 @@
  *   retry.c        full jitter, a budget for the whole store, deadlines
  *   http.c         one attempt at one request on one pooled connection
  *   request.c      attempts until there is an outcome: http.c, failure.c and retry.c together
- *   objects.c      put, create, get, stat, copy
+ *   objects.c      put, create, get, stat
  *   multipart.c    put of large objects in parts, several at once
  *   list.c         list and list_segments, page by page
  *   remove.c       multi-delete; reap of unfinished multipart uploads
