@@ -213,29 +213,70 @@ int crn_board_read_post(const struct crn_board *board, uint64_t number, struct c
 
 /* --- mails --- */
 
-int crn_board_send(const struct crn_board *board, struct crn_mail *mail, cairn_error **reterr)
+void crn_unsettled_done(struct crn_unsettled *unsettled)
 {
-    CRN_AUTO_BUFFER struct cairn_buffer bytes = {0};
+    crn_buf_done(&unsettled->bytes);
+    unsettled->name[0] = '\0';
+}
+
+/* The same bytes may be put again and again. CAIRN_EUNKNOWN if any try may have been applied. */
+static int put_mail(const struct crn_board *board, const char *name,
+                    const struct cairn_buffer *bytes, cairn_error **reterr)
+{
     CRN_AUTO_FREE char *key = NULL;
     CRN_AUTO_ERROR cairn_error *error = NULL;
-    char name[CRN_KEY_MAX];
-    cairn_put_how how;
+    bool in_doubt = false;
     int r = 0;
-    mail->epoch = board->epoch;
-    crn_key_mail(name, mail->epoch, mail->worker, mail->number);
     CRN_TRY(crn_joblog_key(board->job, name, &key, reterr));
-    CRN_TRY(of_job(board, crn_mail_encode(mail, &bytes, reterr), reterr));
     for (unsigned attempt = 0; attempt < ATTEMPTS; attempt++) {
         struct crn_bytes_source source;
+        cairn_put_how how;
         if (attempt > 0)
             pause_before_retry(attempt - 1);
         cairn_error_free(CRN_TAKE(error));
-        crn_bytes_source_init(&source, bytes.data, bytes.size);
+        crn_bytes_source_init(&source, bytes->data, bytes->size);
         r = board->store->ops->put(board->store, key, &source.source, &how, &error);
+        in_doubt |= r == CAIRN_EUNKNOWN || r == CAIRN_ETIMEOUT || r == CAIRN_EIO;
         if (!is_worth_retry(r))
             break;
     }
-    return r < 0 ? crn_err_move(reterr, &error, r) : 0;
+    if (r == 0 || !in_doubt)
+        return r < 0 ? crn_err_move(reterr, &error, r) : 0;
+    return crn_err_fail(reterr, CAIRN_EUNKNOWN, key,
+                        "job '%s': it is not known whether '%s' was written: %s", board->job, key,
+                        cairn_error_message(error));
+}
+
+static int put_unsettled(const struct crn_board *board, struct crn_unsettled *unsettled,
+                         cairn_error **reterr)
+{
+    CRN_AUTO_ERROR cairn_error *error = NULL;
+    if (unsettled->bytes.size == 0)
+        return 0;
+    const int r = put_mail(board, unsettled->name, &unsettled->bytes, &error);
+    if (r < 0) /* of the mail behind it nothing is in doubt */
+        return crn_err_fail(reterr, r == CAIRN_EUNKNOWN ? CAIRN_EUNAVAIL : r, unsettled->name, "%s",
+                            cairn_error_message(error));
+    crn_unsettled_done(unsettled);
+    return 0;
+}
+
+int crn_board_send(const struct crn_board *board, struct crn_mail *mail,
+                   struct crn_unsettled *unsettled, cairn_error **reterr)
+{
+    CRN_AUTO_BUFFER struct cairn_buffer bytes = {0};
+    char name[CRN_KEY_MAX];
+    mail->epoch = board->epoch;
+    crn_key_mail(name, mail->epoch, mail->worker, mail->number);
+    CRN_TRY(of_job(board, crn_mail_encode(mail, &bytes, reterr), reterr));
+    CRN_TRY(put_unsettled(board, unsettled, reterr));
+    const int r = put_mail(board, name, &bytes, reterr);
+    if (r == CAIRN_EUNKNOWN) {
+        memcpy(unsettled->name, name, sizeof name);
+        unsettled->bytes = bytes;
+        bytes = (struct cairn_buffer){0};
+    }
+    return r;
 }
 
 int crn_board_read_mail(const struct crn_board *board, const uint8_t worker[16], uint64_t number,

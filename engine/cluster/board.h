@@ -30,8 +30,21 @@ int crn_board_post(const struct crn_board *board, struct crn_post *post, cairn_e
 int crn_board_read_post(const struct crn_board *board, uint64_t number, struct crn_post *ret,
                         cairn_error **reterr);
 
-/* Put `mail`, whose epoch is the board's. May be repeated with the same content. */
-int crn_board_send(const struct crn_board *board, struct crn_mail *mail, cairn_error **reterr);
+/* What a worker has sent last, as long as it is not known whether it is there. All zeros: nothing.
+ */
+struct crn_unsettled {
+    char name[CRN_KEY_MAX]; /* below the job's prefix */
+    struct cairn_buffer bytes;
+};
+void crn_unsettled_done(struct crn_unsettled *unsettled);
+
+/* Put `mail`, whose epoch is the board's. What is unsettled is put before it: the coordinator may
+ * have read and removed it, so its number can never be another mail's. 0              it is there.
+ *   CAIRN_EUNKNOWN  it may be, and is what is unsettled now; its number is used. Whoever says the
+ * same again, with the next number, says it twice at worst. others          it is not there, and
+ * its number is free. */
+int crn_board_send(const struct crn_board *board, struct crn_mail *mail,
+                   struct crn_unsettled *unsettled, cairn_error **reterr);
 /* One listing of all mails that are there: key below the job's prefix, parsed. A negative code of
  * fn ends it. */
 typedef int (*crn_board_mail_fn)(void *context, const char *key, const struct crn_key_info *info);

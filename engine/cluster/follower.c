@@ -4,8 +4,9 @@
  * the driver. follower.h has the rules.
  *
  * The thread does one thing at a time: tell what came of attempts, look for posts, show that it is
- * alive, remove what is dead. A mail that cannot be sent keeps its number and is sent again in the
- * next round; the attempt that it is about waits with it.
+ * alive, remove what is dead. A mail that cannot be sent is sent again in the next round; the
+ * attempt that it is about waits with it. One that may have been sent is sent twice then, and first
+ * as it was: the coordinator takes each number once, and each part once.
  *
  * A worker that has heard nothing for worker_timeout_ms looks at the job's log: its board may have
  * been removed with those of all old epochs before it came to read the last post.
@@ -32,6 +33,7 @@ void crn_follower_free(struct crn_follower *follower)
         return;
     free(follower->plan.source_location);
     free(follower->name);
+    crn_unsettled_done(&follower->unsettled);
     crn_cond_done(&follower->changed);
     free(follower);
 }
@@ -92,8 +94,10 @@ int crn_follower_send(struct crn_follower *follower, struct crn_mail *mail, cair
     mail->seen = follower->next_post - 1;
     memcpy(mail->worker, follower->uuid, sizeof mail->worker);
     crn_pace_book(&follower->pace, crn_now_us(), 1);
-    CRN_TRY(crn_board_send(&follower->board, mail, reterr));
-    follower->next_mail++;
+    const int r = crn_board_send(&follower->board, mail, &follower->unsettled, reterr);
+    if (r == 0 || r == CAIRN_EUNKNOWN)
+        follower->next_mail++;
+    CRN_TRY(r);
     follower->sent_us = crn_now_us();
     return 0;
 }

@@ -22,9 +22,10 @@ struct crn_follower {
     bool joined, over;
     /* The thread's own; before it runs, of whoever joins. */
     uint64_t next_post, next_mail;
+    struct crn_unsettled unsettled;
     struct crn_pace pace;
     uint64_t looked_us, heard_us, sent_us;
-    uint32_t look_failures;
+    uint32_t look_failures, tell_failures;
     bool has_ended; /* ENDED, STOPPED or REPLACED was read: nothing follows */
 };
 
