@@ -342,13 +342,14 @@ static bool tell(struct crn_follower *follower, struct crn_attempt *attempt, enu
                                : send_decline(follower, attempt, &error);
     if (r == 0) {
         attempt->told = true;
+        follower->tell_failures = 0;
     } else if (fact == FACT_WHOLE && cairn_error_class_of(r) != CAIRN_CLASS_RETRY &&
                r != CAIRN_ENOMEM) {
         crn_mutex_lock(&follower->job->lock);
         crn_attempt_decline_locked(attempt, NULL, r, &error);
         crn_mutex_unlock(&follower->job->lock);
         r = 0;
-    } else {
+    } else if (follower->tell_failures++ == 0) {
         crn_log_write(&follower->job->log, CAIRN_LOG_WARNING, "cluster",
                       "job '%s': the coordinator cannot be told of checkpoint %llu, trying again: "
                       "%s",

@@ -94,7 +94,9 @@ static void on_trigger(struct crn_follower *follower, const struct crn_trigger *
     if (trigger->is_savepoint)
         r = crn_savepoint_join(job, trigger, &run, &error);
     crn_mutex_lock(&job->lock);
-    if (r == 0 && trigger->id > follower->seen_id && job->attempt_count < CRN_FLIGHTS_MAX)
+    if (r == 0 && job->attempt_count == CRN_FLIGHTS_MAX)
+        r = crn_err_fail(&error, CAIRN_EBUSY, NULL, "what is left of earlier ones is still ending");
+    if (r == 0)
         r = begin_locked(job, trigger, &run, &error);
     crn_mutex_unlock(&job->lock);
     crn_savepoint_run_free(run);

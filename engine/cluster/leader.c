@@ -3,23 +3,16 @@
  * The coordinator of a job of several processes: who belongs to it, and what is posted. leader.h
  * has the rules; leader_mail.c reads what the workers say.
  *
- * The outbox holds posts in order, without numbers: a post gets its number when it is tried, and
- * keeps it and its uuid until it is known to stand. One that cannot be made for want of memory ends
- * the job: a worker that misses a post would keep an attempt for ever.
- *
  * Lock: job->lock. Threads: any for the outbox, the leader's own for the store.
  */
 #include "engine/cluster/leader_internal.h"
 
 #include "engine/job/ending.h"
-#include "engine/savepoint/savepoint.h"
 #include "engine/status/fields.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#define RETRY_FIRST_US 20000u
-#define RETRY_MAX_US 2000000u
 #define CLOSE_WAIT_US 5000000u
 
 void crn_remote_worker_free(struct crn_remote_worker *worker)
@@ -36,14 +29,6 @@ void crn_remote_worker_free(struct crn_remote_worker *worker)
     free(worker);
 }
 
-static void free_outgoing(struct crn_outgoing *outgoing)
-{
-    if (outgoing == NULL)
-        return;
-    crn_post_done(&outgoing->post);
-    free(outgoing);
-}
-
 void crn_leader_free(struct crn_leader *leader)
 {
     if (leader == NULL)
@@ -53,7 +38,7 @@ void crn_leader_free(struct crn_leader *leader)
     free(leader->workers);
     while (leader->outbox != NULL) {
         struct crn_outgoing *next = leader->outbox->next;
-        free_outgoing(leader->outbox);
+        crn_outgoing_free(leader->outbox);
         leader->outbox = next;
     }
     cairn_error_free(leader->error);
@@ -71,184 +56,7 @@ void crn_remote_parts_free(struct crn_attempt *attempt)
 
 uint32_t crn_leader_worker_count(const struct cairn_job *job)
 {
-    return job->leader == NULL ? 0 : job->options.worker_count;
-}
-
-/* ------------------------------------------------------------------------------------------ *
- * The outbox
- * ------------------------------------------------------------------------------------------ */
-
-static void enqueue_locked(struct crn_leader *leader, struct crn_outgoing *outgoing)
-{
-    struct crn_outgoing **end = &leader->outbox;
-    while (*end != NULL)
-        end = &(*end)->next;
-    *end = outgoing;
-    crn_cond_signal(&leader->wake);
-}
-
-static int new_outgoing(enum crn_post_kind kind, const char *text, struct crn_outgoing **ret,
-                        cairn_error **reterr)
-{
-    struct crn_outgoing *outgoing = calloc(1, sizeof *outgoing);
-    if (outgoing == NULL)
-        return crn_err_nomem(reterr);
-    outgoing->post.kind = kind;
-    if (text != NULL)
-        outgoing->post.text = crn_str_dup_n(text, strlen(text));
-    if (text != NULL && outgoing->post.text == NULL) {
-        free(outgoing);
-        return crn_err_nomem(reterr);
-    }
-    *ret = outgoing;
-    return 0;
-}
-
-void crn_leader_tell(struct cairn_job *job, enum crn_post_kind kind, uint64_t id,
-                     uint64_t subsumed_id, int code, const char *text)
-{
-    struct crn_leader *leader = job->leader;
-    struct crn_outgoing *outgoing = NULL;
-    cairn_error *error = NULL;
-    if (leader == NULL)
-        return;
-    int r = new_outgoing(kind, text, &outgoing, &error);
-    crn_mutex_lock(&job->lock);
-    if (r == 0) {
-        outgoing->post.id = id;
-        outgoing->post.subsumed_id = subsumed_id;
-        outgoing->post.code = code;
-        enqueue_locked(leader, outgoing);
-    } else {
-        (void)crn_ending_begin_locked(job, CRN_ENDING_LOST, error);
-    }
-    crn_mutex_unlock(&job->lock);
-    cairn_error_free(error);
-}
-
-static int fill_trigger(const struct crn_attempt *attempt, struct crn_trigger *t,
-                        cairn_error **reterr)
-{
-    const struct crn_savepoint_run *run = attempt->savepoint;
-    *t = (struct crn_trigger){
-        .id = attempt->id,
-        .is_full = attempt->full,
-        .trigger_time_ms = attempt->trigger_time_ms,
-        .floor_id = attempt->remote_floor,
-        .is_savepoint = run != NULL,
-    };
-    if (run == NULL)
-        return 0;
-    const struct crn_savepoint_target *target = &run->handle->target;
-    t->format = run->handle->format;
-    t->stop = run->handle->stop;
-    t->drain = run->handle->drain;
-    CRN_TRY(crn_str_printf(&t->directory, reterr, "%s", run->name));
-    return target->is_beside ? 0 : crn_str_printf(&t->target, reterr, "%s", target->root);
-}
-
-int crn_leader_trigger_locked(struct crn_attempt *attempt, cairn_error **reterr)
-{
-    struct cairn_job *job = attempt->job;
-    struct crn_leader *leader = job->leader;
-    struct crn_outgoing *outgoing = NULL;
-    crn_mutex_assert_held(&job->lock);
-    if (leader == NULL)
-        return 0;
-    if (leader->replaced) {
-        cairn_error *error = crn_err_copy(leader->error);
-        return crn_err_move(reterr, &error, CAIRN_EFENCED);
-    }
-    attempt->remotes = calloc(leader->worker_count, sizeof *attempt->remotes);
-    if (attempt->remotes == NULL)
-        return crn_err_nomem(reterr);
-    attempt->remote_count = leader->worker_count;
-    /* A base that may be on its way out of the log is none: flights.c. */
-    attempt->remote_floor =
-        job->base_id < job->committing_start ? job->committing_start : job->base_id;
-    CRN_TRY(new_outgoing(CRN_POST_TRIGGER, NULL, &outgoing, reterr));
-    int r = fill_trigger(attempt, &outgoing->post.trigger, reterr);
-    if (r == 0)
-        enqueue_locked(leader, outgoing);
-    else
-        free_outgoing(outgoing);
-    return r;
-}
-
-/* Whoever has the number now has taken the job over. That is the log's to say, so something has to
- * be tried there: see leader.h. */
-static void note_replaced(struct crn_leader *leader, cairn_error **error)
-{
-    struct cairn_job *job = leader->job;
-    crn_tell(&job->log, CAIRN_LOG_WARNING, "cluster",
-             CRN_FACTS(.told = CRN_TOLD_COORDINATOR_REPLACED, .error = *error), "%s",
-             cairn_error_message(*error));
-    crn_mutex_lock(&job->lock);
-    leader->replaced = true;
-    leader->error = CRN_TAKE(*error);
-    for (size_t i = 0; i < job->attempt_count; i++) {
-        if (crn_attempt_is_whole_locked(job->attempts[i]))
-            continue; /* its record is tried anyway */
-        cairn_error *copy = crn_err_copy(leader->error);
-        crn_attempt_decline_locked(job->attempts[i], NULL, CAIRN_EFENCED, &copy);
-        cairn_error_free(copy);
-    }
-    if (job->attempt_count == 0 && job->started)
-        job->tickets++;
-    crn_cond_signal(&job->wake_driver);
-    crn_cond_broadcast(&leader->changed);
-    crn_mutex_unlock(&job->lock);
-}
-
-/* 0: it stands. Else it is to be tried again, or nothing is any more. */
-static int try_post(struct crn_leader *leader, struct crn_post *post)
-{
-    CRN_AUTO_ERROR cairn_error *error = NULL;
-    post->number = leader->next_post;
-    crn_pace_book(&leader->pace, crn_now_us(), 1);
-    int r = crn_board_post(&leader->board, post, &error);
-    if (r == 0) {
-        leader->next_post++;
-        return 0;
-    }
-    if (r == CAIRN_EFENCED)
-        note_replaced(leader, &error);
-    else
-        crn_log_write(&leader->job->log, CAIRN_LOG_WARNING, "cluster",
-                      "job '%s': the workers cannot be told yet, trying again: %s",
-                      leader->job->name, cairn_error_message(error));
-    return r;
-}
-
-/* Everything that waits, in order. Gives when to try again; UINT64_MAX: nothing is left. */
-static uint64_t empty_outbox(struct crn_leader *leader, uint32_t *tries)
-{
-    struct cairn_job *job = leader->job;
-    uint64_t again_us = UINT64_MAX;
-    crn_mutex_lock(&job->lock);
-    while (leader->outbox != NULL && again_us == UINT64_MAX) {
-        struct crn_outgoing *outgoing = leader->outbox;
-        int r = leader->replaced ? 0 : CAIRN_EUNAVAIL;
-        if (r < 0) {
-            leader->is_posting = true;
-            crn_mutex_unlock(&job->lock);
-            r = try_post(leader, &outgoing->post);
-            crn_mutex_lock(&job->lock);
-            leader->is_posting = false;
-        }
-        if (r < 0 && !leader->replaced) {
-            uint64_t pause_us = (uint64_t)RETRY_FIRST_US << (*tries < 7 ? *tries : 7);
-            again_us = crn_now_us() + (pause_us < RETRY_MAX_US ? pause_us : RETRY_MAX_US);
-            ++*tries;
-            continue;
-        }
-        *tries = 0;
-        leader->outbox = outgoing->next;
-        free_outgoing(outgoing);
-        crn_cond_broadcast(&leader->changed);
-    }
-    crn_mutex_unlock(&job->lock);
-    return again_us;
+    return job->leader == NULL ? 0 : (uint32_t)job->leader->worker_count;
 }
 
 /* ------------------------------------------------------------------------------------------ *
@@ -277,17 +85,19 @@ void crn_leader_lose_locked(struct crn_leader *leader, struct crn_remote_worker 
              cairn_error_message(error));
 }
 
+/* As of the last listing that succeeded: while nobody could be heard, and while this very process
+ * stood still, nobody was silent. */
 static void check_silence_locked(struct crn_leader *leader)
 {
     const uint64_t timeout_us = crn_us_of_ms(leader->job->options.worker_timeout_ms);
-    const uint64_t now_us = crn_now_us();
-    for (size_t i = 0; i < leader->worker_count && !leader->was_blind; i++) {
+    for (size_t i = 0; i < leader->worker_count; i++) {
         struct crn_remote_worker *worker = leader->workers[i];
-        if (worker->is_lost || now_us - worker->heard_us < timeout_us)
+        if (worker->is_lost || leader->listed_us < worker->heard_us ||
+            leader->listed_us - worker->heard_us < timeout_us)
             continue;
         char why[96];
         (void)snprintf(why, sizeof why, "has not been heard of for %llu ms",
-                       (unsigned long long)((now_us - worker->heard_us) / 1000));
+                       (unsigned long long)((leader->listed_us - worker->heard_us) / 1000));
         crn_leader_lose_locked(leader, worker, why);
     }
 }
@@ -326,6 +136,28 @@ static bool wait_for_work(struct crn_leader *leader, uint64_t looked_us, uint64_
     return goes_on;
 }
 
+/* Who only waits for workers posts nothing, and so does not meet its successor's post: they may be
+ * with that. */
+static void look_for_successor(struct crn_leader *leader)
+{
+    struct cairn_job *job = leader->job;
+    CRN_AUTO_POST struct crn_post post = {0};
+    CRN_AUTO_ERROR cairn_error *error = NULL;
+    crn_mutex_lock(&job->lock);
+    const bool waits = leader->gathering && !leader->started && !leader->replaced;
+    crn_mutex_unlock(&job->lock);
+    if (!waits)
+        return;
+    crn_pace_book(&leader->pace, crn_now_us(), 1);
+    if (crn_board_read_post(&leader->board, leader->next_post, &post, &error) < 0)
+        return;
+    (void)crn_err_fail(&error, CAIRN_EFENCED, NULL, "job '%s': %s", job->name,
+                       post.kind == CRN_POST_REPLACED && post.text[0] != '\0'
+                           ? post.text
+                           : "another coordinator has taken over");
+    crn_leader_note_replaced(leader, &error);
+}
+
 static bool is_look_due(struct crn_leader *leader, uint64_t looked_us)
 {
     crn_mutex_lock(&leader->job->lock);
@@ -341,17 +173,18 @@ static void *leader_main(void *arg)
     uint64_t looked_us = crn_now_us(), again_us = UINT64_MAX;
     uint32_t tries = 0;
     while (wait_for_work(leader, looked_us, again_us)) {
-        again_us = empty_outbox(leader, &tries);
+        again_us = crn_leader_empty_outbox(leader, &tries);
         if (!is_look_due(leader, looked_us))
             continue;
         crn_leader_read_mails(leader);
+        look_for_successor(leader);
         looked_us = crn_now_us();
         crn_mutex_lock(&job->lock);
         check_silence_locked(leader);
         crn_cond_broadcast(&leader->changed);
         crn_mutex_unlock(&job->lock);
     }
-    (void)empty_outbox(leader, &tries);
+    (void)crn_leader_empty_outbox(leader, &tries);
     crn_mutex_lock(&job->lock);
     leader->over = true;
     crn_cond_broadcast(&leader->changed);
@@ -479,12 +312,28 @@ static void forget_silent_locked(struct crn_leader *leader)
     leader->worker_count = kept;
 }
 
+/* One that died and came again under another name has its subtasks twice, until the first is found
+ * silent. If both live on, it is for the start to refuse. */
+static bool has_enough_locked(const struct crn_leader *leader, uint64_t *doubled_us)
+{
+    const struct cairn_job *job = leader->job;
+    const uint64_t now_us = crn_now_us();
+    if (leader->worker_count < job->options.worker_count)
+        return false;
+    if (!crn_start_has_doubles_locked(job))
+        return true;
+    if (*doubled_us == 0)
+        *doubled_us = now_us;
+    return now_us - *doubled_us > crn_us_of_ms(job->options.worker_timeout_ms);
+}
+
 int crn_leader_gather(struct cairn_job *job, cairn_error **reterr)
 {
     struct crn_leader *leader = job->leader;
     const uint64_t wait_us = crn_us_of_ms(job->options.join_timeout_ms);
     uint64_t now_us = crn_now_us();
     const uint64_t deadline_us = wait_us > UINT64_MAX - now_us ? UINT64_MAX : now_us + wait_us;
+    uint64_t doubled_us = 0;
     int r = 0;
     if (leader == NULL)
         return 0;
@@ -497,7 +346,7 @@ int crn_leader_gather(struct cairn_job *job, cairn_error **reterr)
             r = crn_err_fail(reterr, CAIRN_ECLOSED, NULL, "job '%s' is closed", job->name);
         else if (leader->replaced)
             r = crn_err_fail(reterr, CAIRN_EFENCED, NULL, "%s", cairn_error_message(leader->error));
-        if (r < 0 || leader->worker_count >= job->options.worker_count)
+        if (r < 0 || has_enough_locked(leader, &doubled_us))
             break;
         if (!crn_cond_wait_until(&leader->changed, &job->lock, deadline_us)) {
             r = fail_gather_locked(leader, reterr);
@@ -516,11 +365,17 @@ int crn_leader_begin_locked(struct cairn_job *job, cairn_error **reterr)
     crn_mutex_assert_held(&job->lock);
     if (leader == NULL)
         return 0;
-    CRN_TRY(new_outgoing(CRN_POST_START, NULL, &outgoing, reterr));
+    for (size_t i = 0; i < leader->worker_count; i++)
+        if (leader->workers[i]->is_lost)
+            return crn_err_fail(reterr, CAIRN_ETIMEOUT, NULL,
+                                "job '%s' cannot start: worker '%s' has come, but is not heard of "
+                                "any more: start the job again",
+                                job->name, leader->workers[i]->name);
+    CRN_TRY(crn_outgoing_new(CRN_POST_START, NULL, &outgoing, reterr));
     struct crn_post *post = &outgoing->post;
     post->members = calloc(leader->worker_count, sizeof *post->members);
     if (post->members == NULL) {
-        free_outgoing(outgoing);
+        crn_outgoing_free(outgoing);
         return crn_err_nomem(reterr);
     }
     post->member_count = leader->worker_count;
@@ -530,7 +385,7 @@ int crn_leader_begin_locked(struct cairn_job *job, cairn_error **reterr)
     }
     leader->started = true;
     leader->gathering = false;
-    enqueue_locked(leader, outgoing);
+    crn_leader_post_locked(leader, outgoing);
     return 0;
 }
 

@@ -44,7 +44,7 @@ struct crn_leader {
     uint64_t next_post;
     uint64_t removed_posts; /* below it all are gone, but for PLAN and START */
     struct crn_pace pace;
-    bool was_blind; /* the last listing failed */
+    uint64_t listed_us; /* when the last listing that succeeded began */
 };
 
 /* leader_mail.c: one round: list, read, remember, remove. Leader's thread, without the lock. */
@@ -52,6 +52,18 @@ void crn_leader_read_mails(struct crn_leader *leader);
 /* leader.c: a worker is gone: the job ends. Lock held. */
 void crn_leader_lose_locked(struct crn_leader *leader, struct crn_remote_worker *worker,
                             const char *why);
+
+/* leader_post.c. Whoever has our next number has taken the job over: nothing is posted any more.
+ * Takes the error. */
+void crn_leader_note_replaced(struct crn_leader *leader, cairn_error **error);
+/* A post of this kind, to be completed, then to be queued with the lock held. */
+int crn_outgoing_new(enum crn_post_kind kind, const char *text, struct crn_outgoing **ret,
+                     cairn_error **reterr);
+void crn_outgoing_free(struct crn_outgoing *outgoing);
+void crn_leader_post_locked(struct crn_leader *leader, struct crn_outgoing *outgoing);
+/* Post what waits, in order, as far as the store lets it. Gives when to try again; UINT64_MAX:
+ * nothing is left. */
+uint64_t crn_leader_empty_outbox(struct crn_leader *leader, uint32_t *tries);
 void crn_remote_worker_free(struct crn_remote_worker *worker);
 
 #endif

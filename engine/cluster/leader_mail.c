@@ -368,13 +368,14 @@ static int read_due(struct letters *letters, cairn_error **reterr)
     return due == 0 ? 0 : crn_parallel_run(&parallel, reterr);
 }
 
-/* Time in which nobody could be heard is nobody's silence. */
-static void note_sight(struct crn_leader *leader, bool is_blind)
+/* A store that takes its time, or does not answer, keeps workers as long as it keeps us: that is
+ * nobody's silence. */
+static void forgive(struct crn_leader *leader, uint64_t began_us)
 {
+    const uint64_t took_us = crn_now_us() - began_us;
     crn_mutex_lock(&leader->job->lock);
-    for (size_t i = 0; i < leader->worker_count && leader->was_blind && !is_blind; i++)
-        leader->workers[i]->heard_us = crn_now_us();
-    leader->was_blind = is_blind;
+    for (size_t i = 0; i < leader->worker_count; i++)
+        leader->workers[i]->heard_us += took_us;
     crn_mutex_unlock(&leader->job->lock);
 }
 
@@ -395,11 +396,14 @@ void crn_leader_read_mails(struct crn_leader *leader)
     struct cairn_job *job = leader->job;
     CRN_CLEANUP(letters_done) struct letters letters = {.leader = leader};
     CRN_AUTO_ERROR cairn_error *error = NULL;
-    crn_pace_book(&leader->pace, crn_now_us(), 1);
+    const uint64_t began_us = crn_now_us();
+    crn_pace_book(&leader->pace, began_us, 1);
     int r = crn_board_each_mail(&leader->board, add_letter, &letters, &error);
     if (r == 0)
         r = read_due(&letters, &error);
-    note_sight(leader, r < 0);
+    forgive(leader, began_us);
+    if (r == 0)
+        leader->listed_us = began_us;
     if (r < 0) { /* nothing of this round has been taken: all of it comes again */
         crn_log_write(&job->log, CAIRN_LOG_WARNING, "cluster",
                       "job '%s': its workers cannot be heard, trying again: %s", job->name,

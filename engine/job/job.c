@@ -254,6 +254,8 @@ static void tell_predecessors(struct cairn_job *job)
 static int open_cluster(struct cairn_job *job, cairn_error **reterr)
 {
     tell_predecessors(job);
+    /* A worker of before may still be putting objects: they go with the first checkpoint. */
+    job->gc_wanted |= job->options.role == CAIRN_COORDINATOR;
     return job->options.role == CAIRN_COORDINATOR ? crn_leader_open(job, reterr) : 0;
 }
 

@@ -342,6 +342,9 @@ static inline uint64_t crn_us_of_ms(uint64_t ms)
     return ms > UINT64_MAX / 1000 ? UINT64_MAX : ms * 1000;
 }
 
+/* start.c: a subtask is there twice. Lock held. */
+bool crn_start_has_doubles_locked(const struct cairn_job *job);
+
 /* driver.c. Start: lock held. */
 int crn_driver_start(struct cairn_job *job, cairn_error **reterr);
 void crn_driver_stop(struct cairn_job *job);

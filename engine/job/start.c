@@ -118,6 +118,17 @@ static int check_subtasks(const struct cairn_job *job, const struct subtasks *su
     return 0;
 }
 
+bool crn_start_has_doubles_locked(const struct cairn_job *job)
+{
+    CRN_CLEANUP(subtasks_done) struct subtasks subtasks = {0};
+    if (list_subtasks_locked(job, &subtasks, NULL) < 0)
+        return false; /* the start itself will tell */
+    for (size_t i = 1; i < subtasks.count; i++)
+        if (compare_subtasks(&subtasks.items[i - 1], &subtasks.items[i]) == 0)
+            return true;
+    return false;
+}
+
 static int check_open_locked(const struct cairn_job *job, cairn_error **reterr)
 {
     for (size_t i = 0; i < job->task_count; i++)
