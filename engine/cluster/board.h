@@ -19,11 +19,14 @@ struct crn_board {
     uint64_t epoch;
 };
 
-/* Make `post` at its number (its epoch is the board's; the caller sets kind, number and content,
- * this sets uuid). 0               it stands. CAIRN_EFENCED   the number is another's: *reterr says
- * whose, in words of the REPLACED that is found there. CAIRN_EUNKNOWN  the outcome could not be
- * learnt, even by reading back: call again with the same post, whose uuid must then be kept (a uuid
- * that is not all zeros is left as it is). others          it did not happen. */
+/* Make `post` at its number. Its epoch is the board's; the caller sets kind, number and content,
+ * this sets the uuid, unless it has one.
+ *
+ *   0               it stands.
+ *   CAIRN_EFENCED   the number is another's: *reterr says whose, by the REPLACED found there.
+ *   CAIRN_EUNKNOWN  the outcome could not be learnt, even by reading back: call again with the
+ *                   same post, which keeps its uuid.
+ *   others          it did not happen. */
 int crn_board_post(const struct crn_board *board, struct crn_post *post, cairn_error **reterr);
 /* CAIRN_ENOTFOUND: it is not there (yet); no error object is made for that. CAIRN_ECORRUPT,
  * CAIRN_EVERSION, the store's. */
@@ -39,10 +42,12 @@ struct crn_unsettled {
 void crn_unsettled_done(struct crn_unsettled *unsettled);
 
 /* Put `mail`, whose epoch is the board's. What is unsettled is put before it: the coordinator may
- * have read and removed it, so its number can never be another mail's. 0              it is there.
+ * have read and removed it, so its number can never be another mail's.
+ *
+ *   0               it is there.
  *   CAIRN_EUNKNOWN  it may be, and is what is unsettled now; its number is used. Whoever says the
- * same again, with the next number, says it twice at worst. others          it is not there, and
- * its number is free. */
+ *                   same again, with the next number, says it twice at worst.
+ *   others          it is not there, and its number is free. */
 int crn_board_send(const struct crn_board *board, struct crn_mail *mail,
                    struct crn_unsettled *unsettled, cairn_error **reterr);
 /* One listing of all mails that are there: key below the job's prefix, parsed. A negative code of

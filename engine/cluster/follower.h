@@ -10,12 +10,14 @@
  * and its coordinator runs one thread that reads the coordinator's posts in order, does to the
  * tasks here what the driver would, and tells the coordinator what came of it:
  *
- *   TRIGGER    an attempt with a part for every task here: barriers, captures and uploads as ever
- *   (all parts acknowledged)  flush, one record of all of them, ACK. From then on it waits for the
- * outcome (a part declined)         DECLINE; the same COMPLETE   the record becomes what later
- * parts build on; tasks hear of it ABORTED    what was uploaded is removed, as soon as nothing runs
- * (P6): the id is resolved, nobody can come to need it (P5) ENDED, REPLACED  the job is over for
- * this process: polls fail, nothing in the store is touched any more (P7)
+ *   TRIGGER      an attempt with a part for every task here: barrier, capture, upload as ever
+ *   all acked    flush, one record of all parts, ACK; from then on it waits for the outcome
+ *   declined     DECLINE; the same
+ *   COMPLETE     the record becomes what later parts build on; tasks hear of it
+ *   ABORTED      what was uploaded is removed as soon as nothing runs (P6): the id is resolved,
+ *                and nobody can come to need it (P5)
+ *   ENDED,       the job is over for this process: polls fail, and nothing in the store is
+ *   REPLACED     touched any more (P7)
  *
  * job->joblog has no log here: it holds the records of this worker's own parts that are still built
  * upon, and the restored one. job->coordinator is not used.

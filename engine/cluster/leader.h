@@ -15,19 +15,23 @@
  *   open     PLAN is posted: workers may join. The thread begins.
  *   gather   (cairn_job_start) until worker_count workers and all subtasks are there
  *   begin    START says who belongs to it; from now on nobody joins
- *   run      TRIGGER, COMPLETE, ABORTED ... as the driver says; acknowledgements become facts for
- * it end      ENDED, when the driver has
+ *   run      TRIGGER, COMPLETE, ABORTED ... as the driver says; ACKs become facts for it
+ *   end      ENDED, when the driver has
  *
  * Invariants:
- *   - A worker's part of attempt N is taken once, from its own mail, and only if it has exactly the
- * subtasks that the worker joined with (P2).
+ *
+ *   - A worker's part of attempt N is taken once, from its own mail, and only if it has exactly
+ *     the subtasks that the worker joined with (P2).
+ *
  *   - A worker may build on a checkpoint that is not below attempt->remote_floor, which stays in
- * the log until the attempt is over (P5); what builds on less is declined.
+ *     the log until the attempt is over (P5); what builds on less is declined.
+ *
  *   - After a post's number was found to be another's, nothing is posted any more: a successor has
- * replaced this coordinator. The log decides, so every attempt in flight is declined, and one
- * begins if there is none: its record meets the successor's (P7).
+ *     replaced this coordinator. The log decides, so every attempt in flight is declined, and one
+ *     begins if there is none: its record meets the successor's (P7).
+ *
  *   - A post is removed when every worker has read the one after it; the newest never is, so that
- * whoever comes later knows where the sequence ends. Mails are removed once read.
+ *     whoever comes later knows where the sequence ends. Mails are removed once read.
  *
  * A worker that is not heard of for worker_timeout_ms, or leaves, ends the job (CRN_ENDING_LOST).
  * Time in which the store cannot be listed does not count against anybody.
