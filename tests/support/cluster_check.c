@@ -195,13 +195,16 @@ static void must(struct cluster *c, int r, const char *what, cairn_error *error)
                    cairn_error_message(error), cairn_error_object(error));
 }
 
-static void check_log(struct cluster *c, cairn_store *store)
+/* @return its epoch */
+static uint64_t check_log(struct cluster *c, cairn_store *store)
 {
+    uint64_t epoch = 0;
     cairn_log *log;
     cairn_error *error = NULL;
     must(c, cairn_log_open(store, CRASH_JOB, &log, &error), "log", error);
     for (size_t i = 0; i < cairn_log_size(log); i++) {
         const cairn_record_info *record = cairn_log_at(log, i);
+        epoch = record->epoch;
         ck_assert_int_ne(record->state, CAIRN_STATE_UNREADABLE);
         if (i > 0) {
             ck_assert_uint_eq(record->id, cairn_log_at(log, i - 1)->id + 1);
@@ -209,10 +212,13 @@ static void check_log(struct cluster *c, cairn_store *store)
         }
     }
     cairn_log_close(log);
+    return epoch;
 }
 
+/* Posts of the epoch before are kept: its workers may not have read yet that it is over. */
 struct boards {
-    uint64_t newest, objects, older; /* older: objects of epochs below the newest */
+    uint64_t epoch; /* of the log */
+    uint64_t dead;
 };
 
 static int see_board(void *context, const char *key, const cairn_object_stat *stat)
@@ -221,13 +227,7 @@ static int see_board(void *context, const char *key, const cairn_object_stat *st
     uint64_t epoch;
     (void)stat;
     ck_assert_int_eq(sscanf(key, CRASH_JOB "/cluster/e%" SCNu64, &epoch), 1);
-    if (epoch > boards->newest) {
-        boards->older += boards->objects;
-        boards->objects = 0;
-        boards->newest = epoch;
-    }
-    boards->objects += epoch == boards->newest;
-    boards->older += epoch < boards->newest;
+    boards->dead += epoch + (strstr(key, "/post-") != NULL) < boards->epoch;
     return 0;
 }
 
@@ -261,7 +261,7 @@ void cluster_check_store(struct cluster *c)
     options.full = 1;
     must(c, cairn_store_open(c->store, &store, &error), "store", error);
     must(c, cairn_verify(store, CRASH_JOB, &options, &report, &error), "verify", error);
-    check_log(c, store);
+    boards.epoch = check_log(c, store);
     must(c, cairn_gc(store, CRASH_JOB, NULL, &first, &error), "gc", error);
     must(c, cairn_gc(store, CRASH_JOB, NULL, &second, &error), "gc", error);
     must(c, cairn_verify(store, CRASH_JOB, &options, &report, &error), "verify", error);
@@ -270,7 +270,7 @@ void cluster_check_store(struct cluster *c)
          error);
     must(c, store->ops->reap(store, CRASH_JOB "/", 0, NULL, &error), "reap", error);
     cairn_store_close(store);
-    if (report.checkpoints == 0 || second.removed_count > 0 || boards.older > 0 ||
+    if (report.checkpoints == 0 || second.removed_count > 0 || boards.dead > 0 ||
         usage.dead_count + usage.unresolved_count + usage.missing_count + usage.foreign_count > 0)
         crash_fail(c->dir.path,
                    "%" PRIu64 " checkpoints; %" PRIu64 " objects are dead, %" PRIu64
@@ -278,7 +278,7 @@ void cluster_check_store(struct cluster *c)
                    " foreign; a second collection removed %" PRIu64 "; %" PRIu64
                    " posts and mails of old epochs are left",
                    report.checkpoints, usage.dead_count, usage.unresolved_count,
-                   usage.missing_count, usage.foreign_count, second.removed_count, boards.older);
+                   usage.missing_count, usage.foreign_count, second.removed_count, boards.dead);
     if (count_temporaries(c, "store") + count_temporaries(c, "output") > 0)
         crash_fail(c->dir.path, "temporary files are left");
 }

@@ -74,8 +74,8 @@ uint64_t cluster_lines(struct cluster *c);
  * after it (P1, P2, P7). */
 void cluster_check_journal(struct cluster *c);
 /* After the end: every byte of every checkpoint is right, the log is dense, and after one
- * collection nothing dead is there, no board but the newest epoch's, and no temporary file (P1, P5,
- * P6, P8). */
+ * collection nothing dead is there, no board but the newest epoch's and the last words of the one
+ * before, and no temporary file (P1, P5, P6, P8). */
 void cluster_check_store(struct cluster *c);
 /* To its end: all output is awaited, the job is stopped, and all of the above holds. */
 void cluster_finish(struct cluster *c);
