@@ -31,8 +31,10 @@
 /* What the callbacks of one try share. */
 struct attempt {
     struct crn_s3_request *request;
+    const struct crn_s3_config *config;
     struct crn_s3_reply *reply;
     CURL *easy;
+    uint64_t started_us;
     uint64_t sent;     /* position in the body */
     uint64_t received; /* of the answer's body */
     int code;          /* of a source or a sink, or memory */
@@ -111,6 +113,12 @@ static int check_range(const struct crn_s3_request *request, cairn_error **reter
     return 0;
 }
 
+/* How long the body of a good answer is to be. UINT64_MAX: nothing says so. */
+static uint64_t wanted_bytes(const struct crn_s3_request *request)
+{
+    return request->sink_size != UINT64_MAX ? request->sink_size : request->content_length;
+}
+
 static size_t take_body(char *data, size_t one, size_t count, void *context)
 {
     struct attempt *attempt = context;
@@ -129,7 +137,8 @@ static size_t take_body(char *data, size_t one, size_t count, void *context)
     attempt->code = check_range(request, &attempt->error);
     if (attempt->code < 0)
         return 0;
-    if (n > request->sink_size - attempt->received) {
+    if (wanted_bytes(request) == UINT64_MAX || /* without a length it may have no end */
+        n > wanted_bytes(request) - attempt->received) {
         attempt->too_large = true;
         return 0;
     }
@@ -392,10 +401,39 @@ static void set_method(CURL *easy, struct crn_s3_request *request, struct attemp
         curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
 }
 
-static void set_connection(const struct crn_s3 *s3, CURL *easy, uint64_t bytes, char *error_text)
+static uint64_t timeout_for(const struct crn_s3_config *c, uint64_t bytes)
+{
+    return c->request_timeout_ms + (bytes >> 20) * MS_PER_MIB;
+}
+
+/* What is read whole has no size before the answer begins; curl cannot be told then, so it asks. */
+static int check_time(void *context, curl_off_t total, curl_off_t now, curl_off_t up_total,
+                      curl_off_t up_now)
+{
+    const struct attempt *attempt = context;
+    (void)now, (void)up_total, (void)up_now;
+    uint64_t allowed_ms = timeout_for(attempt->config, total > 0 ? (uint64_t)total : 0);
+    return crn_now_us() - attempt->started_us > allowed_ms * 1000;
+}
+
+static void set_time(struct attempt *attempt, CURL *easy)
+{
+    const struct crn_s3_request *request = attempt->request;
+    const bool is_whole = request->sink != NULL && request->sink_size == UINT64_MAX;
+    uint64_t bytes = request->sink != NULL ? request->sink_size : body_size(request);
+    uint64_t timeout_ms = is_whole ? 0 : timeout_for(attempt->config, bytes);
+    attempt->started_us = crn_now_us();
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, timeout_ms > LONG_MAX ? LONG_MAX : (long)timeout_ms);
+    if (!is_whole)
+        return;
+    curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 0L);
+    curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, check_time);
+    curl_easy_setopt(easy, CURLOPT_XFERINFODATA, attempt);
+}
+
+static void set_connection(const struct crn_s3 *s3, CURL *easy, char *error_text)
 {
     const struct crn_s3_config *c = &s3->config;
-    uint64_t timeout_ms = c->request_timeout_ms + (bytes >> 20) * MS_PER_MIB;
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_PROXY, "");
     curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
@@ -403,7 +441,6 @@ static void set_connection(const struct crn_s3 *s3, CURL *easy, uint64_t bytes, 
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
-    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, timeout_ms > LONG_MAX ? LONG_MAX : (long)timeout_ms);
     curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, STALL_BYTES_PER_SEC);
     curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, STALL_SECONDS);
     curl_easy_setopt(easy, CURLOPT_EXPECT_100_TIMEOUT_MS, 1000L);
@@ -424,7 +461,7 @@ static void check_length(const struct attempt *attempt)
     if (attempt->reply->transport == CURLE_OK && !attempt->has_head)
         attempt->reply->transport = CURLE_PARTIAL_FILE;
     if (attempt->reply->transport != CURLE_OK || request->sink == NULL || !is_good(attempt) ||
-        request->sink_size == UINT64_MAX || attempt->received == request->sink_size)
+        attempt->received == wanted_bytes(request))
         return;
     attempt->reply->transport = CURLE_PARTIAL_FILE;
 }
@@ -434,9 +471,9 @@ static int run(struct crn_s3 *s3, struct attempt *attempt, struct curl_slist *he
 {
     CURL *easy = attempt->easy;
     struct crn_s3_request *request = attempt->request;
-    bool is_read = request->sink != NULL && request->sink_size != UINT64_MAX;
     curl_easy_reset(easy);
-    set_connection(s3, easy, is_read ? request->sink_size : body_size(request), error_text);
+    set_connection(s3, easy, error_text);
+    set_time(attempt, easy);
     set_method(easy, request, attempt);
     curl_easy_setopt(easy, CURLOPT_URL, (const char *)target->url.data);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
@@ -449,6 +486,10 @@ static int run(struct crn_s3 *s3, struct attempt *attempt, struct curl_slist *he
     if (request->once_sent)
         curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
     attempt->reply->transport = curl_easy_perform(easy);
+    if (attempt->reply->transport == CURLE_ABORTED_BY_CALLBACK) { /* check_time()'s */
+        attempt->reply->transport = CURLE_OPERATION_TIMEDOUT;
+        error_text[0] = 0;
+    }
     curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &request->status);
     curl_off_t uploaded = 0;
     curl_easy_getinfo(easy, CURLINFO_SIZE_UPLOAD_T, &uploaded);
@@ -489,7 +530,8 @@ int crn_s3_try(struct crn_s3 *s3, struct crn_s3_connection *connection,
     CRN_CLEANUP(target_done) struct target target = {0};
     struct curl_slist *headers = NULL;
     char hash[CRN_S3_HASH_HEX];
-    struct attempt attempt = {.request = request, .reply = ret_reply, .easy = connection->easy};
+    struct attempt attempt = {
+        .request = request, .config = &s3->config, .reply = ret_reply, .easy = connection->easy};
     *ret_reply = (struct crn_s3_reply){.code = "", .message = ""};
     error_text[0] = 0;
     crn_buf_clear(&request->reply);

@@ -51,15 +51,17 @@ int crn_s3_get(cairn_store *store, const char *key, uint64_t offset, uint64_t si
     struct crn_s3 *s3 = crn_s3_of(store);
     char range[64];
     CRN_TRY(check_key(s3, key, reterr));
-    /* What is known beforehand needs no question; an empty range cannot be asked for. */
-    if (size == UINT64_MAX || size == 0) {
+    const bool is_whole = offset == 0 && size == UINT64_MAX;
+    /* What is known beforehand needs no question, nor does all of it; an empty range cannot be
+     * asked for. */
+    if (!is_whole && (size == UINT64_MAX || size == 0)) {
         uint64_t total;
         CRN_TRY(size_of(s3, key, &total, reterr));
         CRN_TRY(crn_store_check_range(key, total, offset, size, &size, reterr));
     }
     if (size == 0)
         return 0;
-    if (offset > UINT64_MAX - size)
+    if (!is_whole && offset > UINT64_MAX - size)
         return crn_err_fail(reterr, CAIRN_ECORRUPT, key, "object '%s' does not have that range",
                             key);
     CRN_CLEANUP(crn_s3_request_done)
@@ -69,9 +71,11 @@ int crn_s3_get(cairn_store *store, const char *key, uint64_t offset, uint64_t si
         .sink = sink,
         .sink_size = size,
         .range_start = offset,
-        .range_end = offset + size,
+        .range_end = is_whole ? 0 : offset + size,
         .wants_etag = true,
     };
+    if (is_whole)
+        return crn_s3_perform(s3, &request, reterr);
     (void)snprintf(range, sizeof range, "bytes=%llu-%llu", (unsigned long long)offset,
                    (unsigned long long)(offset + size - 1));
     crn_s3_request_header(&request, "Range", range);
