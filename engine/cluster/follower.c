@@ -69,6 +69,7 @@ int crn_follower_open(struct cairn_job *job, cairn_error **reterr)
     crn_cond_init(&follower->changed);
     CRN_TRY(name_worker(follower, reterr));
     CRN_TRY(crn_follower_find_plan(follower, reterr));
+    follower->post_us = crn_now_us();
     job->epoch = follower->board.epoch;
     take_over_options(job, &follower->plan);
     int r = crn_follower_choose(follower, reterr);
@@ -176,6 +177,7 @@ static int take_start(struct crn_follower *follower, const struct crn_post *post
             follower->heard_us = follower->looked_us = crn_now_us();
             crn_mutex_lock(&job->lock);
             follower->joined = true;
+            follower->post_us = follower->heard_us;
             crn_mutex_unlock(&job->lock);
             return 0;
         }
@@ -533,4 +535,19 @@ void crn_follower_catch_up(struct cairn_job *job, uint64_t id)
             break;
     }
     crn_mutex_unlock(&job->lock);
+}
+
+/* ------------------------------------------------------------------------------------------ *
+ * For who watches
+ * ------------------------------------------------------------------------------------------ */
+
+const char *crn_follower_name(const struct cairn_job *job)
+{
+    return job->follower->name;
+}
+
+uint64_t crn_follower_post_us_locked(const struct cairn_job *job)
+{
+    crn_mutex_assert_held(&job->lock);
+    return job->follower->post_us;
 }

@@ -45,4 +45,9 @@ void crn_follower_leave(struct cairn_job *job);
  * nothing in a job that is no worker. */
 void crn_follower_catch_up(struct cairn_job *job, uint64_t id);
 
+/* For who watches, of a worker. Lock held for the second. */
+const char *crn_follower_name(const struct cairn_job *job);        /* constant after open */
+uint64_t crn_follower_post_us_locked(const struct cairn_job *job); /* when its coordinator last
+                                                                      said something */
+
 #endif

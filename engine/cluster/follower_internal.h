@@ -20,6 +20,7 @@ struct crn_follower {
     uint64_t seen_id;  /* the newest checkpoint that posts have told of */
     uint32_t catching; /* who waits for the next look */
     bool joined, over;
+    uint64_t post_us; /* when the newest post was read */
     /* The thread's own; before it runs, of whoever joins. */
     uint64_t next_post, next_mail;
     struct crn_unsettled unsettled;

@@ -301,6 +301,7 @@ static void note_seen(struct crn_follower *follower, uint64_t id)
     crn_mutex_lock(&job->lock);
     if (id > follower->seen_id)
         follower->seen_id = id;
+    follower->post_us = crn_now_us();
     crn_cond_broadcast(&follower->changed);
     crn_mutex_unlock(&job->lock);
 }

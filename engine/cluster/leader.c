@@ -15,9 +15,9 @@
 
 #define CLOSE_WAIT_US 5000000u
 
-void crn_remote_worker_free(struct crn_remote_worker *worker)
+void crn_remote_worker_unref(struct crn_remote_worker *worker)
 {
-    if (worker == NULL)
+    if (worker == NULL || atomic_fetch_sub(&worker->refs, 1) != 1)
         return;
     for (size_t i = 0; i < worker->subtask_count; i++) {
         free(worker->subtasks[i].uid);
@@ -34,7 +34,7 @@ void crn_leader_free(struct crn_leader *leader)
     if (leader == NULL)
         return;
     for (size_t i = 0; i < leader->worker_count; i++)
-        crn_remote_worker_free(leader->workers[i]);
+        crn_remote_worker_unref(leader->workers[i]);
     free(leader->workers);
     while (leader->outbox != NULL) {
         struct crn_outgoing *next = leader->outbox->next;
@@ -306,7 +306,7 @@ static void forget_silent_locked(struct crn_leader *leader)
     size_t kept = 0;
     for (size_t i = 0; i < leader->worker_count; i++)
         if (leader->workers[i]->is_lost)
-            crn_remote_worker_free(leader->workers[i]);
+            crn_remote_worker_unref(leader->workers[i]);
         else
             leader->workers[kept++] = leader->workers[i];
     leader->worker_count = kept;
@@ -403,35 +403,4 @@ const char *crn_leader_find_late_locked(const struct crn_attempt *attempt, size_
             late = late != NULL ? late : attempt->job->leader->workers[i]->name;
         }
     return late;
-}
-
-static int show_locked(const struct crn_leader *leader, cairn_worker_fn fn, void *context)
-{
-    int r = 0;
-    const uint64_t now_us = crn_now_us();
-    for (size_t i = 0; i < leader->worker_count && r == 0; i++) {
-        const struct crn_remote_worker *worker = leader->workers[i];
-        const cairn_worker_info info = {
-            .struct_size = sizeof info,
-            .index = (uint32_t)i,
-            .name = worker->name,
-            .host = worker->host,
-            .pid = worker->pid,
-            .subtask_count = (uint32_t)worker->subtask_count,
-            .silent_ms = (now_us - worker->heard_us) / 1000,
-            .is_lost = worker->is_lost,
-        };
-        r = fn(context, &info);
-    }
-    return r;
-}
-
-int cairn_job_each_worker(cairn_job *job, cairn_worker_fn fn, void *context)
-{
-    if (job == NULL || fn == NULL)
-        return CAIRN_EINVAL;
-    crn_mutex_lock(&job->lock);
-    int r = job->leader == NULL ? 0 : show_locked(job->leader, fn, context);
-    crn_mutex_unlock(&job->lock);
-    return r;
 }

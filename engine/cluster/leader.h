@@ -75,4 +75,21 @@ void crn_leader_tell(struct cairn_job *job, enum crn_post_kind kind, uint64_t id
 const char *crn_leader_find_late_locked(const struct crn_attempt *attempt, size_t *ret_waiting);
 void crn_remote_parts_free(struct crn_attempt *attempt);
 
+/* leader_show.c, for who watches. A worker with what it joined with: valid until it is let go. The
+ * rest is of the moment. */
+struct crn_worker_view {
+    struct crn_remote_worker *worker; /* held */
+    const char *name, *host;
+    uint64_t pid;
+    const struct crn_joined_subtask *subtasks;
+    size_t subtask_count;
+    uint32_t index; /* its place in attempt->remotes, too */
+    uint64_t silent_us;
+    bool is_lost;
+};
+/* i is below crn_leader_worker_count(). */
+void crn_leader_hold_locked(const struct cairn_job *job, size_t i, struct crn_worker_view *ret);
+void crn_leader_let_go(struct crn_worker_view *view); /* with or without the lock; zeros are fine */
+size_t crn_leader_subtask_count_locked(const struct cairn_job *job); /* of all workers */
+
 #endif

@@ -9,6 +9,7 @@
 /* What leader.c (members and posts) and leader_mail.c (mails) share. */
 
 struct crn_remote_worker {
+    atomic_uint refs; /* the leader, and who looks at what is constant: the next six */
     uint8_t uuid[16];
     char *name, *host;
     uint64_t pid;
@@ -64,6 +65,6 @@ void crn_leader_post_locked(struct crn_leader *leader, struct crn_outgoing *outg
 /* Post what waits, in order, as far as the store lets it. Gives when to try again; UINT64_MAX:
  * nothing is left. */
 uint64_t crn_leader_empty_outbox(struct crn_leader *leader, uint32_t *tries);
-void crn_remote_worker_free(struct crn_remote_worker *worker);
+void crn_remote_worker_unref(struct crn_remote_worker *worker); /* NULL is fine */
 
 #endif

@@ -122,7 +122,7 @@ static void forget_namesake_locked(struct crn_leader *leader, const char *name)
 {
     for (size_t i = 0; i < leader->worker_count; i++)
         if (strcmp(leader->workers[i]->name, name) == 0) {
-            crn_remote_worker_free(leader->workers[i]);
+            crn_remote_worker_unref(leader->workers[i]);
             leader->worker_count--;
             memmove(&leader->workers[i], &leader->workers[i + 1],
                     (leader->worker_count - i) * sizeof(*leader->workers));
@@ -141,6 +141,7 @@ static int take_join_locked(struct crn_leader *leader, struct crn_mail *mail)
         free(worker);
         return CAIRN_ENOMEM;
     }
+    atomic_init(&worker->refs, 1);
     memcpy(worker->uuid, mail->worker, sizeof worker->uuid);
     worker->name = CRN_TAKE(mail->name);
     worker->host = CRN_TAKE(mail->host);
