@@ -192,9 +192,9 @@ char *store_live_object(cairn_store *store, const char *job, bool shared)
     char *key = NULL;
     ck_ok(crn_survey_list(store, job, &survey, reterr));
     ck_ok(crn_survey_read_log(store, job, &survey, reterr));
-    for (size_t i = 0; i < survey.live_count && key == NULL; i++)
-        if (crn_key_parse(survey.live[i]).shared == shared)
-            ck_ok(crn_joblog_key(job, survey.live[i], &key, reterr));
+    for (size_t i = 0; i < survey.count && key == NULL; i++)
+        if (survey.objects[i].is_live && crn_key_parse(survey.objects[i].key).shared == shared)
+            ck_ok(crn_joblog_key(job, survey.objects[i].key, &key, reterr));
     ck_assert_ptr_nonnull(key);
     return key;
 }
@@ -209,9 +209,8 @@ void store_check_tidy(cairn_store *store, const char *job)
         ck_assert_msg(status == CAIRN_OBJECT_LIVE || status == CAIRN_OBJECT_MANIFEST,
                       "'%s' is an orphan (P6)", survey.objects[i].key);
     }
-    for (size_t i = 0; i < survey.live_count; i++)
-        ck_assert_msg(crn_survey_has(&survey, survey.live[i]), "'%s' is referenced but gone (P5)",
-                      survey.live[i]);
+    ck_assert_msg(survey.missing.count == 0, "'%s' is referenced but gone (P5)",
+                  survey.missing.count > 0 ? survey.missing.items[0] : "");
 }
 
 /* ------------------------------------------------------------------------------------------ *
