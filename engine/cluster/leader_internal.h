@@ -46,6 +46,7 @@ struct crn_leader {
     uint64_t removed_posts; /* below it all are gone, but for PLAN and START */
     struct crn_pace pace;
     uint64_t listed_us; /* when the last listing that succeeded began */
+    uint64_t blind_us;  /* when the last round ended, if it failed; 0: it did not */
 };
 
 /* leader_mail.c: one round: list, read, remember, remove. Leader's thread, without the lock. */

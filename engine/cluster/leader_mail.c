@@ -370,14 +370,16 @@ static int read_due(struct letters *letters, cairn_error **reterr)
 }
 
 /* A store that takes its time, or does not answer, keeps workers as long as it keeps us: that is
- * nobody's silence. */
-static void forgive(struct crn_leader *leader, uint64_t began_us)
+ * nobody's silence. From round to round if it fails. */
+static void forgive(struct crn_leader *leader, uint64_t began_us, bool has_failed)
 {
-    const uint64_t took_us = crn_now_us() - began_us;
+    const uint64_t now_us = crn_now_us();
+    const uint64_t took_us = now_us - (leader->blind_us != 0 ? leader->blind_us : began_us);
     crn_mutex_lock(&leader->job->lock);
     for (size_t i = 0; i < leader->worker_count; i++)
         leader->workers[i]->heard_us += took_us;
     crn_mutex_unlock(&leader->job->lock);
+    leader->blind_us = has_failed ? now_us : 0;
 }
 
 static int take_all(struct letters *letters)
@@ -398,15 +400,16 @@ void crn_leader_read_mails(struct crn_leader *leader)
     CRN_CLEANUP(letters_done) struct letters letters = {.leader = leader};
     CRN_AUTO_ERROR cairn_error *error = NULL;
     const uint64_t began_us = crn_now_us();
+    const bool was_blind = leader->blind_us != 0;
     crn_pace_book(&leader->pace, began_us, 1);
     int r = crn_board_each_mail(&leader->board, add_letter, &letters, &error);
     if (r == 0)
         r = read_due(&letters, &error);
-    forgive(leader, began_us);
+    forgive(leader, began_us, r < 0);
     if (r == 0)
         leader->listed_us = began_us;
     if (r < 0) { /* nothing of this round has been taken: all of it comes again */
-        crn_log_write(&job->log, CAIRN_LOG_WARNING, "cluster",
+        crn_log_write(&job->log, was_blind ? CAIRN_LOG_DEBUG : CAIRN_LOG_WARNING, "cluster",
                       "job '%s': its workers cannot be heard, trying again: %s", job->name,
                       error != NULL ? cairn_error_message(error) : cairn_error_text(r));
         return;
