@@ -57,6 +57,7 @@ static const struct row codes[] = {
      "look at the secret key, and at what stands between"},
     {"SlowDown", CAIRN_EUNAVAIL, AGAIN | SLOW, NULL}, /* turned away before anything was done */
     {"TemporaryRedirect", CAIRN_EUNAVAIL, AGAIN, NULL},
+    {"UserSuspended", CAIRN_EACCES, 0, "the server has suspended the user of these keys"},
     {"XAmzContentSHA256Mismatch", CAIRN_EUNAVAIL, AGAIN, "something changes bytes on the way"},
 };
 

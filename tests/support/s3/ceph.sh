@@ -7,7 +7,9 @@
 #   ceph.sh start DIR [memstore|bluestore]  DIR is new, absolute and short (unix sockets live in it)
 #   ceph.sh stop DIR                        ends all daemons at once, as a loss of power would
 #   ceph.sh again DIR                       starts them on what is there (bluestore)
-#   ceph.sh gateway DIR a|b                 starts one gateway that was killed
+#   ceph.sh gateway DIR a|b                 starts one gateway that was killed, with the options in
+#                                           CAIRN_GATEWAY_OPTIONS
+#   ceph.sh admin DIR WORD...               radosgw-admin
 #
 # CAIRN_CEPH_CONFIG in the environment may have more lines of configuration.
 #
@@ -20,7 +22,8 @@ here=$(cd "$(dirname "$0")" && pwd)
 
 usage()
 {
-    echo "usage: ceph.sh start DIR [memstore|bluestore] | stop DIR | again DIR | gateway DIR a|b" >&2
+    echo "usage: ceph.sh start DIR [memstore|bluestore] | stop DIR | again DIR | gateway DIR a|b" \
+        "| admin DIR WORD..." >&2
     exit 2
 }
 
@@ -99,8 +102,9 @@ start_gateway()
     else
         frontend="beast endpoint=127.0.0.1:$http_b tcp_nodelay=1"
     fi
+    # shellcheck disable=SC2086 # options are words
     run_daemon "$dir" "gateway-$name" radosgw -c "$dir/ceph.conf" -n "client.rgw.$name" \
-        --rgw-frontends "$frontend" -f
+        --rgw-frontends "$frontend" ${CAIRN_GATEWAY_OPTIONS:-} -f
 }
 
 start_all()
@@ -139,10 +143,17 @@ start()
     run_daemon "$dir" osd ceph-osd -c "$dir/ceph.conf" -i 0 -f
     start_gateway "$dir" a
     wait_for 120 port_answers "$http_a"
-    radosgw-admin -c "$dir/ceph.conf" -n client.rgw.admin user create --uid test --display-name test \
-        --access-key test --secret-key testsecret >"$dir/log/user.out" 2>&1
+    admin "$dir" user create --uid test --display-name test --access-key test \
+        --secret-key testsecret >"$dir/log/user.out" 2>&1
     start_gateway "$dir" b
     wait_for 120 port_answers "$http_b"
+}
+
+admin()
+{
+    local dir=$1
+    shift
+    radosgw-admin -c "$dir/ceph.conf" -n client.rgw.admin "$@"
 }
 
 [ $# -ge 2 ] || usage
@@ -153,6 +164,10 @@ start)
     start "$dir" "${3:-memstore}"
     ;;
 stop) stop_daemons "$dir" ;;
+admin)
+    shift 2
+    admin "$dir" "$@"
+    ;;
 again | gateway)
     # shellcheck source=/dev/null
     . "$dir/ports"

@@ -65,7 +65,8 @@ void real_signal(const char *daemon, int signal)
     ck_assert_int_eq(kill(pid, signal), 0);
 }
 
-void real_script(const char *word, const char *more)
+/* Words in `more` are split by the shell. */
+static void run_script(const char *word, const char *more)
 {
     const char *script = variable_of("CAIRN_S3_SCRIPT"), *dir = variable_of("CAIRN_S3_DIR");
     int status;
@@ -73,11 +74,40 @@ void real_script(const char *word, const char *more)
     ck_assert_int_ge(pid, 0);
     if (pid == 0) {
         (void)setsid(); /* Check ends a test's process group, and daemons stay for the next one */
-        execl(script, script, word, dir, more, (char *)NULL);
+        execl("/bin/sh", "sh", "-c", "exec \"$0\" \"$1\" \"$2\" $3 >/dev/null", script, word, dir,
+              more, (char *)NULL);
         _exit(127);
     }
     ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "%s %s: %d", script, word, status);
+    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "%s %s %s: %d", script, word, more,
+                  status);
+}
+
+void real_script(const char *word, const char *more)
+{
+    run_script(word, more != NULL ? more : "");
+}
+
+void real_admin(const char *words)
+{
+    run_script("admin", words);
+}
+
+void real_bucket(const char *variable, const char *bucket, unsigned port)
+{
+    char uri[128];
+    cairn_store *store;
+    CRN_AUTO_ERROR cairn_error *error = NULL;
+    CRN_CLEANUP(crn_s3_request_done) struct crn_s3_request request = {.method = "PUT"};
+    (void)snprintf(uri, sizeof uri, "s3://%s/t?endpoint=http://127.0.0.1:%u", bucket,
+                   real_port("CAIRN_TEST_S3"));
+    ck_assert_int_eq(setenv(variable, uri, 1), 0);
+    ck_assert_int_eq(real_open(variable, "", "", false, &store, NULL), 0);
+    int r = crn_s3_perform((struct crn_s3 *)store, &request, &error);
+    ck_assert_msg(r == 0, "%s", cairn_error_message(error));
+    store->ops->close(store);
+    (void)snprintf(uri, sizeof uri, "s3://%s/t?endpoint=http://127.0.0.1:%u", bucket, port);
+    ck_assert_int_eq(setenv(variable, uri, 1), 0);
 }
 
 void real_expect(cairn_store *store, const char *key, const void *data, size_t size)

@@ -22,6 +22,11 @@ unsigned real_port(const char *variable);
 void real_signal(const char *daemon, int signal);
 /* Runs the servers' script with these words (the directory is put in between) until it is done. */
 void real_script(const char *word, const char *more);
+/* radosgw-admin with these words, split at spaces. */
+void real_admin(const char *words);
+/* Makes a bucket, at the server of CAIRN_TEST_S3 or at this port, and names it in the environment:
+ * a variable for real_store(). */
+void real_bucket(const char *variable, const char *bucket, unsigned port);
 /* Fails the test unless the object has exactly these bytes. */
 void real_expect(cairn_store *store, const char *key, const void *data, size_t size);
 int real_put(cairn_store *store, const char *key, const void *data, size_t size,
