@@ -50,11 +50,12 @@ static int settle(struct pack *pack, struct member *member, int r, cairn_error *
                   cairn_error **reterr)
 {
     const struct crn_pack_request *request = pack->request;
+    /* What ends the get stays unsettled, so that it ends the rest as well. */
+    if (r < 0 && (request->problem == NULL || r == CAIRN_ECANCELED || r == CAIRN_ENOMEM))
+        return crn_err_move(reterr, error, r);
     member->settled = true;
     if (r == 0)
         return 0;
-    if (request->problem == NULL || r == CAIRN_ECANCELED || r == CAIRN_ENOMEM)
-        return crn_err_move(reterr, error, r);
     return request->problem(request->problem_context, member->arrival.file, r, error);
 }
 
