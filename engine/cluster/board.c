@@ -27,7 +27,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define ATTEMPTS 6u
+#define ATTEMPTS 4u /* whoever calls tries again, too */
 #define PAUSE_US 10000u
 /* Each time the number is taken, the old coordinator has got one further; it has few things to say.
  */
@@ -56,8 +56,9 @@ struct posting {
     char name[CRN_KEY_MAX]; /* below the job's prefix */
     char *key;
     struct cairn_buffer bytes;
-    bool in_doubt;  /* some attempt may have been applied, or may still be */
-    bool is_unsure; /* the same, but by a store that does not keep its contract */
+    bool in_doubt;            /* some attempt may have been applied, or may still be */
+    bool is_unsure;           /* the same, but by a store that does not keep its contract */
+    enum crn_post_kind found; /* of another's post that has the number; 0: not known */
 };
 
 static void posting_done(struct posting *posting)
@@ -89,11 +90,10 @@ static int of_job(const struct crn_board *board, int r, cairn_error **reterr)
 static int fail_taken(const struct posting *posting, const struct crn_post *found,
                       cairn_error **reterr)
 {
-    const char *words = found->kind == CRN_POST_REPLACED && found->text[0] != '\0' ? found->text
-                        : found->kind == CRN_POST_REPLACED ? "another coordinator has taken over"
-                                                           : "another coordinator speaks for it";
+    const bool is_named = found->kind == CRN_POST_REPLACED && found->text[0] != '\0';
     return crn_err_fail(reterr, CAIRN_EFENCED, posting->key,
-                        "job '%s': %s ('%s' is not this coordinator's)", posting->board->job, words,
+                        "job '%s' was taken over by %s: '%s' is not this coordinator's",
+                        posting->board->job, is_named ? found->text : "another coordinator",
                         posting->key);
 }
 
@@ -125,6 +125,7 @@ static int read_back(struct posting *posting, cairn_error **reterr)
         return crn_err_fail(reterr, CAIRN_ECORRUPT, posting->key,
                             "job '%s': '%s' has this post's uuid but other bytes",
                             posting->board->job, posting->key);
+    posting->found = found.kind;
     return fail_taken(posting, &found, reterr);
 }
 
@@ -134,15 +135,21 @@ static bool may_stand(int r)
     return r == CAIRN_EUNAVAIL || r == CAIRN_EIO;
 }
 
+/* Somebody else has the number, or nobody can read who. */
+static bool is_read(int r)
+{
+    return r == CAIRN_EFENCED || cairn_error_class_of(r) == CAIRN_CLASS_DATA;
+}
+
 static int settle(struct posting *posting, cairn_error **reterr)
 {
     CRN_AUTO_ERROR cairn_error *error = NULL;
     cairn_store *store = posting->board->store;
     int r = read_back(posting, &error);
+    if (is_read(r))
+        return crn_err_move(reterr, &error, r);
     if (r == 0) /* seen is not yet durable */
         r = store->ops->flush(store, &error);
-    else if (!is_worth_retry(r))
-        return crn_err_move(reterr, &error, r);
     if (r == 0)
         return 0;
     posting->in_doubt = true; /* somebody has it; not knowing who, or for how long, is the doubt */
@@ -178,16 +185,16 @@ static int post_and_settle(struct posting *posting, cairn_error **reterr)
             break;
     }
     /* An error that is clear now does not clear up an earlier one; what was read does. */
-    const bool was_read = r == CAIRN_EFENCED || cairn_error_class_of(r) == CAIRN_CLASS_DATA;
     const bool in_doubt = posting->in_doubt || (posting->is_unsure && !may_stand(r));
-    if (was_read || !in_doubt)
+    if (is_read(r) || !in_doubt)
         return crn_err_move(reterr, &error, r);
     return crn_err_fail(reterr, CAIRN_EUNKNOWN, posting->key,
                         "job '%s': it is not known whether '%s' was written: %s",
                         posting->board->job, posting->key, cairn_error_message(error));
 }
 
-int crn_board_post(const struct crn_board *board, struct crn_post *post, cairn_error **reterr)
+static int post_at(const struct crn_board *board, struct crn_post *post,
+                   enum crn_post_kind *ret_found, cairn_error **reterr)
 {
     static const uint8_t zeros[sizeof post->uuid];
     CRN_CLEANUP(posting_done) struct posting posting = {.board = board, .post = post};
@@ -197,7 +204,15 @@ int crn_board_post(const struct crn_board *board, struct crn_post *post, cairn_e
     crn_key_post(posting.name, post->epoch, post->number);
     CRN_TRY(crn_joblog_key(board->job, posting.name, &posting.key, reterr));
     CRN_TRY(of_job(board, crn_post_encode(post, &posting.bytes, reterr), reterr));
-    return post_and_settle(&posting, reterr);
+    const int r = post_and_settle(&posting, reterr);
+    *ret_found = posting.found;
+    return r;
+}
+
+int crn_board_post(const struct crn_board *board, struct crn_post *post, cairn_error **reterr)
+{
+    enum crn_post_kind found;
+    return post_at(board, post, &found, reterr);
 }
 
 int crn_board_read_post(const struct crn_board *board, uint64_t number, struct crn_post *ret,
@@ -407,14 +422,19 @@ int crn_board_newest(cairn_store *store, const char *job, uint64_t *ret_epoch, c
     return 0;
 }
 
+static bool is_last(enum crn_post_kind kind)
+{
+    return kind == CRN_POST_ENDED || kind == CRN_POST_REPLACED;
+}
+
 /* 1: nobody posts behind this one; 0: somebody may, as far as can be told. */
-static int is_last(const struct crn_board *board, uint64_t number, cairn_error **reterr)
+static int look_whether_last(const struct crn_board *board, uint64_t number, cairn_error **reterr)
 {
     CRN_AUTO_POST struct crn_post post = {0};
     CRN_AUTO_ERROR cairn_error *error = NULL;
     const int r = crn_board_read_post(board, number, &post, &error);
     if (r == 0)
-        return post.kind == CRN_POST_ENDED || post.kind == CRN_POST_REPLACED;
+        return is_last(post.kind);
     /* One that cannot be read has its number all the same. */
     if (r == CAIRN_ENOTFOUND || cairn_error_class_of(r) == CAIRN_CLASS_DATA)
         return 0;
@@ -426,18 +446,19 @@ int crn_board_replace(const struct crn_board *board, const char *words, cairn_er
     struct crn_board old = *board;
     uint64_t number = 0;
     CRN_TRY(find_board(board->store, board->job, board->epoch, &old.epoch, &number, reterr));
-    if (old.epoch == 0)
-        return 0;
-    for (unsigned attempt = 0; attempt < REPLACE_ATTEMPTS; attempt++, number++) {
-        const int last = is_last(&old, number, reterr);
-        if (last != 0)
-            return last < 0 ? last : 0;
+    const int last = old.epoch == 0 ? 1 : look_whether_last(&old, number, reterr);
+    if (last != 0)
+        return last < 0 ? last : 0;
+    for (unsigned attempt = 0; attempt < REPLACE_ATTEMPTS; attempt++) {
         CRN_AUTO_ERROR cairn_error *error = NULL;
+        enum crn_post_kind found;
         struct crn_post post = {
-            .kind = CRN_POST_REPLACED, .number = number + 1, .text = (char *)(uintptr_t)words};
-        const int r = crn_board_post(&old, &post, &error);
-        if (r != CAIRN_EFENCED)
-            return r < 0 ? crn_err_move(reterr, &error, r) : 0;
+            .kind = CRN_POST_REPLACED, .number = ++number, .text = (char *)(uintptr_t)words};
+        const int r = post_at(&old, &post, &found, &error);
+        if (r == 0 || (r == CAIRN_EFENCED && is_last(found)))
+            return 0;
+        if (!is_read(r))
+            return crn_err_move(reterr, &error, r);
     }
     return crn_err_fail(reterr, CAIRN_EBUSY, board->job,
                         "job '%s': the coordinator of epoch %" PRIu64
