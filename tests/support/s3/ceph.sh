@@ -9,6 +9,7 @@
 #   ceph.sh again DIR                       starts them on what is there (bluestore)
 #   ceph.sh gateway DIR a|b                 starts one gateway that was killed, with the options in
 #                                           CAIRN_GATEWAY_OPTIONS
+#   ceph.sh daemon DIR mon|osd              starts what was killed of the rest
 #   ceph.sh admin DIR WORD...               radosgw-admin
 #
 # CAIRN_CEPH_CONFIG in the environment may have more lines of configuration.
@@ -23,7 +24,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 usage()
 {
     echo "usage: ceph.sh start DIR [memstore|bluestore] | stop DIR | again DIR | gateway DIR a|b" \
-        "| admin DIR WORD..." >&2
+        "| daemon DIR mon|osd | admin DIR WORD..." >&2
     exit 2
 }
 
@@ -107,11 +108,18 @@ start_gateway()
         --rgw-frontends "$frontend" ${CAIRN_GATEWAY_OPTIONS:-} -f
 }
 
+start_daemon()
+{
+    local dir=$1 name=$2 id=a
+    [ "$name" = mon ] || id=0
+    run_daemon "$dir" "$name" "ceph-$name" -c "$dir/ceph.conf" -i "$id" -f
+}
+
 start_all()
 {
     local dir=$1
-    run_daemon "$dir" mon ceph-mon -c "$dir/ceph.conf" -i a -f
-    run_daemon "$dir" osd ceph-osd -c "$dir/ceph.conf" -i 0 -f
+    start_daemon "$dir" mon
+    start_daemon "$dir" osd
     start_gateway "$dir" a
     wait_for 120 port_answers "$http_a"
     start_gateway "$dir" b
@@ -137,10 +145,10 @@ start()
         --addv a "[v2:127.0.0.1:$mon,v1:127.0.0.1:$((mon + 1))]" "$dir/monmap" >/dev/null
     ceph-mon -c "$dir/ceph.conf" --mkfs -i a --monmap "$dir/monmap"
     # The OSD is made known to the monitor before it makes its disk, then both stay.
-    run_daemon "$dir" mon ceph-mon -c "$dir/ceph.conf" -i a -f
+    start_daemon "$dir" mon
     ceph -c "$dir/ceph.conf" --connect-timeout 60 osd new "$uuid" >/dev/null
     ceph-osd -c "$dir/ceph.conf" -i 0 --mkfs --osd-uuid "$uuid" >"$dir/log/mkfs.out" 2>&1
-    run_daemon "$dir" osd ceph-osd -c "$dir/ceph.conf" -i 0 -f
+    start_daemon "$dir" osd
     start_gateway "$dir" a
     wait_for 120 port_answers "$http_a"
     admin "$dir" user create --uid test --display-name test --access-key test \
@@ -164,6 +172,7 @@ start)
     start "$dir" "${3:-memstore}"
     ;;
 stop) stop_daemons "$dir" ;;
+daemon) start_daemon "$dir" "${3:?mon or osd}" ;;
 admin)
     shift 2
     admin "$dir" "$@"
