@@ -14,7 +14,7 @@
  * as good as damaged, whatever its own checksum says (P8).
  *
  * What a record holds may be large. Who needs of each only what it names visits the records: each
- * is shown once it is known to be whole, and then loses what it holds.
+ * is shown once, and then loses what it holds.
  *
  * Nothing here changes the store. No locks; any thread.
  */
@@ -294,6 +294,55 @@ static void reverse_entries(struct reading *reading)
     }
 }
 
+static int visit(const struct crn_joblog_visitor *visitor, struct crn_joblog_entry *entry,
+                 cairn_error **reterr)
+{
+    if (visitor == NULL || entry->record == NULL)
+        return 0;
+    CRN_TRY(visitor->record(visitor->context, entry, reterr));
+    crn_record_drop_operators(entry->record);
+    return 0;
+}
+
+/* From the highest id downwards, until the begin that the newest readable record gives. A hole of
+ * any width is one entry: its bounds come from the store, so it must not cost memory by its width.
+ */
+static int read_down(struct reading *reading, cairn_error **reterr)
+{
+    const struct id_list *listed = reading->listed;
+    struct crn_joblog *log = &reading->log;
+    bool start_known = false;
+    uint64_t expected = listed->ids[listed->count - 1];
+
+    log->head_id = expected;
+    for (size_t i = listed->count; i-- > 0;) {
+        uint64_t id = listed->ids[i];
+        if (start_known && id < log->log_start)
+            break;
+        if (id < expected)
+            CRN_TRY(add_hole(reading, id + 1, expected, reterr));
+        CRN_TRY(add_record(reading, id, reterr));
+        CRN_TRY(visit(reading->visitor, &log->entries[log->count - 1], reterr));
+        const struct crn_record *record = log->entries[log->count - 1].record;
+        if (record != NULL && !start_known) {
+            log->log_start = record->info.log_start;
+            log->ids_ahead = record->ids_ahead;
+            start_known = true;
+        }
+        expected = id - 1;
+    }
+    bool head_readable = log->entries[0].record != NULL;
+    if (!start_known)
+        log->log_start = expected + 1;
+    else if (log->log_start <= expected && head_readable)
+        CRN_TRY(add_low_hole(reading, log->log_start, expected, reterr));
+    else if (log->log_start <= expected)
+        log->log_start = expected + 1; /* the head, which cannot be read, moved it */
+    log->head_hash = reading->hashes[0];
+    reverse_entries(reading);
+    return 0;
+}
+
 static void mark_broken(struct reading *reading, struct crn_joblog_entry *entry)
 {
     CRN_AUTO_FREE char *key = NULL;
@@ -308,89 +357,33 @@ static void mark_broken(struct reading *reading, struct crn_joblog_entry *entry)
     entry->record = NULL;
 }
 
-/* Of two entries that follow each other downwards. A record that does not continue its predecessor
- * is as good as unreadable. */
-static void check_chain(struct reading *reading, size_t i)
+/* A record that does not continue its predecessor is as good as unreadable. true: there is one. */
+static bool check_chain(struct reading *reading)
 {
     struct crn_joblog *log = &reading->log;
-    struct crn_joblog_entry *entry = &log->entries[i];
-    const struct crn_joblog_entry *before = &log->entries[i + 1];
-    const struct crn_hash128 *hash = &reading->hashes[i + 1];
-    if (entry->record == NULL || before->record == NULL || before->id + 1 != entry->id)
-        return;
-    if (!entry->record->has_previous_hash ||
-        memcmp(&entry->record->previous_hash, hash, sizeof *hash) != 0)
+    bool is_broken = false;
+    for (size_t i = log->count; i-- > 1;) {
+        struct crn_joblog_entry *entry = &log->entries[i];
+        const struct crn_joblog_entry *before = &log->entries[i - 1];
+        const struct crn_hash128 *hash = &reading->hashes[i - 1];
+        if (entry->record == NULL || before->record == NULL || before->id + 1 != entry->id)
+            continue;
+        if (entry->record->has_previous_hash &&
+            memcmp(&entry->record->previous_hash, hash, sizeof *hash) == 0)
+            continue;
         mark_broken(reading, entry);
-}
-
-/* Nothing more can be found out about the entry: show it. */
-static int visit(struct reading *reading, size_t i, cairn_error **reterr)
-{
-    const struct crn_joblog_visitor *visitor = reading->visitor;
-    struct crn_joblog_entry *entry = &reading->log.entries[i];
-    if (visitor == NULL || entry->record == NULL)
-        return 0;
-    CRN_TRY(visitor->record(visitor->context, entry, reterr));
-    crn_record_drop_operators(entry->record);
-    return 0;
-}
-
-/* The newest entry is whole by itself; whether it continues the one before it is seen with that. */
-static int settle_last(struct reading *reading, cairn_error **reterr)
-{
-    size_t count = reading->log.count;
-    if (count < 2)
-        return 0;
-    check_chain(reading, count - 2);
-    return visit(reading, count - 2, reterr);
-}
-
-/* From the highest id downwards, until the begin that the newest readable record gives. A hole of
- * any width is one entry: its bounds come from the store, so it must not cost memory by its width.
- */
-static int read_down(struct reading *reading, cairn_error **reterr)
-{
-    const struct id_list *listed = reading->listed;
-    struct crn_joblog *log = &reading->log;
-    bool start_known = false, head_readable = false;
-    uint64_t expected = listed->ids[listed->count - 1];
-
-    log->head_id = expected;
-    for (size_t i = listed->count; i-- > 0;) {
-        uint64_t id = listed->ids[i];
-        if (start_known && id < log->log_start)
-            break;
-        if (id < expected) {
-            CRN_TRY(add_hole(reading, id + 1, expected, reterr));
-            CRN_TRY(settle_last(reading, reterr));
-        }
-        CRN_TRY(add_record(reading, id, reterr));
-        CRN_TRY(settle_last(reading, reterr));
-        const struct crn_record *record = log->entries[log->count - 1].record;
-        head_readable |= record != NULL && id == log->head_id;
-        if (record != NULL && record->info.epoch > log->epoch)
-            log->epoch = record->info.epoch;
-        if (record != NULL && !start_known) {
-            log->log_start = record->info.log_start;
-            log->ids_ahead = record->ids_ahead;
-            start_known = true;
-        }
-        expected = id - 1;
+        is_broken = true;
     }
-    CRN_TRY(visit(reading, log->count - 1, reterr));
-    if (!start_known)
-        log->log_start = expected + 1;
-    else if (log->log_start <= expected && head_readable)
-        CRN_TRY(add_low_hole(reading, log->log_start, expected, reterr));
-    else if (log->log_start <= expected)
-        log->log_start = expected + 1; /* the head, which cannot be read, moved it */
-    log->head_hash = reading->hashes[0];
-    reverse_entries(reading);
-    return 0;
+    return is_broken;
 }
+
+/* What a reading is found to be. */
+struct outcome {
+    bool has_holes, is_broken;
+};
 
 static int read_once(cairn_store *store, const char *job, const struct crn_joblog_visitor *visitor,
-                     struct crn_joblog *ret, bool *ret_holes, cairn_error **reterr)
+                     struct crn_joblog *ret, struct outcome *ret_outcome, cairn_error **reterr)
 {
     CRN_CLEANUP(id_list_done) struct id_list listed = {0};
     CRN_CLEANUP(reading_done)
@@ -406,7 +399,13 @@ static int read_once(cairn_store *store, const char *job, const struct crn_joblo
         return crn_err_nomem(reterr);
     if (listed.count > 0)
         CRN_TRY(read_down(&reading, reterr));
-    *ret_holes = reading.has_holes;
+    for (size_t i = 0; i < reading.log.count; i++) {
+        const struct crn_record *record = reading.log.entries[i].record;
+        if (record != NULL && record->info.epoch > reading.log.epoch)
+            reading.log.epoch = record->info.epoch;
+    }
+    ret_outcome->is_broken = check_chain(&reading);
+    ret_outcome->has_holes = reading.has_holes;
     *ret = reading.log;
     memset(&reading.log, 0, sizeof reading.log);
     return 0;
@@ -418,13 +417,35 @@ int crn_joblog_read(cairn_store *store, const char *job, struct crn_joblog *ret,
     return crn_joblog_visit(store, job, NULL, ret, reterr);
 }
 
+/* Records of a broken chain were shown before the break was seen. They are damaged, and that is
+ * rare: all is read again and kept, and then shown. */
+static int read_and_visit(cairn_store *store, const char *job,
+                          const struct crn_joblog_visitor *visitor, struct crn_joblog *ret,
+                          bool *ret_holes, cairn_error **reterr)
+{
+    CRN_CLEANUP(crn_joblog_done) struct crn_joblog log = {0};
+    struct outcome outcome;
+    CRN_TRY(read_once(store, job, visitor, &log, &outcome, reterr));
+    if (visitor != NULL && outcome.is_broken) {
+        crn_joblog_done(&log);
+        CRN_TRY(read_once(store, job, NULL, &log, &outcome, reterr));
+        CRN_TRY(visitor->begin(visitor->context, reterr));
+        for (size_t i = log.count; i-- > 0;)
+            CRN_TRY(visit(visitor, &log.entries[i], reterr));
+    }
+    *ret_holes = outcome.has_holes;
+    *ret = log;
+    log = (struct crn_joblog){0};
+    return 0;
+}
+
 int crn_joblog_visit(cairn_store *store, const char *job, const struct crn_joblog_visitor *visitor,
                      struct crn_joblog *ret, cairn_error **reterr)
 {
     for (unsigned attempt = 1;; attempt++) {
         struct crn_joblog log = {0};
         bool holes = false;
-        CRN_TRY(read_once(store, job, visitor, &log, &holes, reterr));
+        CRN_TRY(read_and_visit(store, job, visitor, &log, &holes, reterr));
         if (!holes || attempt == READ_ATTEMPTS) {
             *ret = log;
             return 0;

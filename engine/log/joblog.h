@@ -60,8 +60,8 @@ struct crn_joblog_visitor {
     int (*record)(void *context, const struct crn_joblog_entry *entry, cairn_error **reterr);
     void *context;
 };
-/* The same, but every record is shown to the visitor and then loses its operators: two of them are
- * in memory at a time. */
+/* The same, but every record is shown to the visitor and then loses its operators: what one of them
+ * holds is in memory at a time. */
 int crn_joblog_visit(cairn_store *store, const char *job, const struct crn_joblog_visitor *visitor,
                      struct crn_joblog *ret, cairn_error **reterr);
 /* The newest entry that is unreadable, as an error; 0 if all are well. */
