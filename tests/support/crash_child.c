@@ -11,6 +11,9 @@
  *     complete ID EPOCH POSITION0 POSITION1    when Cairn said that the checkpoint is complete
  *     aborted ID                               when Cairn said that it never will be
  *
+ * With --store and a URI it works there; with --patient it goes on when checkpoints fail because
+ * the store does.
+ *
  * So the restored checkpoint must not be older than the newest complete one, and its positions must
  * be those of its barriers (P1, P2). A write() to a file survives the death of its process.
  */
@@ -51,7 +54,7 @@ struct child {
     const char *directory, *store_path, *local_path, *transfer;
     uint64_t seed, operations, kill_at, interval_ms, request_every, pace_us, retained;
     uint32_t blob_max;
-    bool kill_after, once;
+    bool kill_after, once, patient;
     uid_t user;
 
     int journal;
@@ -190,6 +193,13 @@ static int take_event(struct child_task *t, const cairn_event *event)
     return 0;
 }
 
+/* A checkpoint that failed for such a reason can be taken again. */
+static bool may_pass(const struct child *c, int r)
+{
+    return r == CAIRN_EABORTED ||
+           (c->patient && cairn_error_class_of(r) == CAIRN_CLASS_RETRY && r < 0);
+}
+
 /* In turn: do not wait, wait; every fourth is full. */
 static int request_checkpoint(struct child_task *t, cairn_error **reterr)
 {
@@ -199,7 +209,7 @@ static int request_checkpoint(struct child_task *t, cairn_error **reterr)
     if (number % 2 == 1)
         return cairn_job_trigger(t->child->job, &options, reterr);
     int r = cairn_task_checkpoint(t->workload.task, &options, NULL, reterr);
-    if (r != CAIRN_EABORTED)
+    if (!may_pass(t->child, r))
         return r;
     cairn_error_free(*reterr); /* the ABORTED event tells the journal */
     *reterr = NULL;
@@ -274,7 +284,10 @@ static int open_store(struct child *c, cairn_error **reterr)
 {
     char uri[PATH_MAX + 64];
     cairn_store *inner;
-    snprintf(uri, sizeof uri, "file://%s?transfer=%s", c->store_path, c->transfer);
+    if (strstr(c->store_path, "://") != NULL)
+        snprintf(uri, sizeof uri, "%s", c->store_path);
+    else
+        snprintf(uri, sizeof uri, "file://%s?transfer=%s", c->store_path, c->transfer);
     int r = cairn_store_open(uri, &inner, reterr);
     if (r == 0)
         r = crn_fault_store_open(inner, &c->store, reterr);
@@ -321,7 +334,7 @@ static void last_checkpoint(struct child *c)
             journal_complete(c, info.id);
             return;
         }
-        if (r != CAIRN_EABORTED || crn_now_us() > give_up_us) {
+        if (!may_pass(c, r) || crn_now_us() > give_up_us) {
             fail_cairn(c, "last checkpoint", r, error);
             return;
         }
@@ -391,6 +404,7 @@ static int parse(struct child *c, int argc, char **argv)
         {"transfer", required_argument, NULL, 't'},
         {"user", required_argument, NULL, 'u'},
         {"once", no_argument, NULL, 'o'},
+        {"patient", no_argument, NULL, 'P'},
         {NULL, 0, NULL, 0},
     };
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
@@ -411,6 +425,8 @@ static int parse(struct child *c, int argc, char **argv)
             c->kill_after = true;
         else if (option == 'o')
             c->once = true;
+        else if (option == 'P')
+            c->patient = true;
         else
             return -1;
     }

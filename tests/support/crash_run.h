@@ -30,6 +30,8 @@ void crash_copy(const char *from, const char *to); /* cp -a */
 __attribute__((format(printf, 4, 5))) pid_t crash_spawn(const char *dir, uint64_t seed,
                                                         uint64_t operations, const char *format,
                                                         ...);
+/* Children are started in this network namespace from now on; NULL: in the test's own. */
+void crash_set_network(const char *name);
 /* Its exit code, or 128 + the signal that ended it. A child that takes a minute fails the test. */
 int crash_wait(pid_t child, const char *dir);
 /* Spawns, waits, and expects this code. */
@@ -52,9 +54,9 @@ struct crash_journal crash_read_journal(const char *dir);
 
 /* Whatever moment the job died at: every retained checkpoint has all its objects. */
 void crash_check_usable(const char *dir, const char *store);
-/* After a clean end: every byte verifies, nothing is dead, a collection finds nothing to remove,
- * and what writes left half-done is known as temporary (the collector waits an hour, this does
- * not). */
+/* After a clean end, in a directory or a store that has a URI: every byte verifies, nothing is
+ * dead, a collection finds nothing to remove, and what writes left half-done is known as temporary
+ * (the collector waits an hour, this does not). */
 void crash_check_clean(const char *dir, const char *store);
 /* Something that an earlier incarnation might have left in the local directory, and: it is gone,
  * and nothing but a database per task is there. */
