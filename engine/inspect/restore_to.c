@@ -6,14 +6,18 @@
  * Everything is written, verified and synced under `<dir>.partial`; one rename then makes it
  * `<dir>`. So a directory of that name is whole, whenever the power went. The partial directory is
  * locked while it is written: two restores to one place must not mix their files, and one that a
- * crash left behind is recognised by its lock being free, and is replaced.
+ * crash left behind is recognised by its lock being free, and is taken over. Of what is in it,
+ * files that were downloaded for the same checkpoint are used again (transfer/kept.h), the rest
+ * goes.
  *
- * @crash `<dir>.partial` is left; running it again removes it.
+ * @crash `<dir>.partial` is left; running it again goes on with it. So it does after a failure that
+ * may pass; any other one removes it.
  */
 
 #include "backends/storage/storage.h"
 #include "base/file.h"
 #include "engine/transfer/fetch.h"
+#include "engine/transfer/kept.h"
 #include "engine/options.h"
 #include "engine/inspect/snapshot.h"
 #include "engine/log/joblog.h"
@@ -28,25 +32,27 @@
 
 #define OPERATOR_STATE_NAME "operator-state.bin"
 #define IN_FLIGHT_NAME "in-flight.bin"
-#define UID_TEXT_MAX 200u /* leaves room for a digest and the subtask in one file name */
+#define KEPT_NAME ".cairn-fetched" /* no operator's directory begins with a dot */
+#define UID_TEXT_MAX 200u          /* leaves room for a digest and the subtask in one file name */
 
 struct restore {
     const cairn_snapshot *snapshot;
     cairn_restore_options options;
-    char *dir, *partial;
+    char *dir, *partial, *kept;
     int lock_fd;
-    bool published;
+    bool published, stays;
     cairn_restore_report report;
     uint64_t total_bytes;
 };
 
 static void restore_done(struct restore *restore)
 {
-    if (restore->lock_fd >= 0 && !restore->published)
+    if (restore->lock_fd >= 0 && !restore->published && !restore->stays)
         (void)crn_file_remove_tree(restore->partial, NULL); /* the failure's own story is told */
     crn_cleanup_fd(&restore->lock_fd);
     free(restore->dir);
     free(restore->partial);
+    free(restore->kept);
 }
 
 /* --- where to --- */
@@ -66,7 +72,8 @@ static int resolve_dir(struct restore *restore, const char *dir, cairn_error **r
         if (restore->dir == NULL)
             return crn_err_nomem(reterr);
     }
-    return crn_str_printf(&restore->partial, reterr, "%s.partial", restore->dir);
+    CRN_TRY(crn_str_printf(&restore->partial, reterr, "%s.partial", restore->dir));
+    return crn_str_printf(&restore->kept, reterr, "%s/" KEPT_NAME, restore->partial);
 }
 
 /* The directory, or the nearest one above it that exists, without links. */
@@ -166,12 +173,14 @@ static int claim_partial(struct restore *restore, cairn_error **reterr)
     int r = crn_file_list_dir(partial, &names, &count, reterr);
     for (size_t i = 0; r == 0 && i < count; i++) {
         CRN_AUTO_FREE char *path = NULL;
+        if (strcmp(names[i], KEPT_NAME) == 0)
+            continue;
         r = crn_str_printf(&path, reterr, "%s/%s", partial, names[i]);
         if (r == 0)
             r = crn_file_remove_tree(path, reterr);
     }
     crn_file_free_names(names, count);
-    return r;
+    return r < 0 ? r : crn_kept_prune(restore->kept, restore->snapshot->record, reterr);
 }
 
 /* --- what --- */
@@ -248,6 +257,7 @@ static int restore_subtask(struct restore *restore, const struct crn_operator *o
         .link = restore->options.link,
         .sync = true,
         .threads = restore->options.threads,
+        .kept = restore->kept,
         .progress = restore->options.progress != NULL ? on_progress : NULL,
         .progress_context = restore,
     };
@@ -284,6 +294,7 @@ static int sync_parent(const char *dir, cairn_error **reterr)
 
 static int publish(struct restore *restore, cairn_error **reterr)
 {
+    CRN_TRY(crn_file_remove_tree(restore->kept, reterr));
     CRN_TRY(crn_file_sync_dir(restore->partial, reterr));
     if (rename(restore->partial, restore->dir) < 0) {
         if (errno == ENOTEMPTY || errno == EEXIST || errno == ENOTDIR)
@@ -316,6 +327,7 @@ int cairn_restore_to(cairn_store *store, const char *job, const char *dir,
         r = claim_partial(&restore, reterr);
     if (r == 0)
         r = restore_all(&restore, reterr);
+    restore.stays = cairn_error_class_of(r) == CAIRN_CLASS_RETRY;
     if (r == 0)
         r = publish(&restore, reterr);
     cairn_snapshot_close(snapshot);

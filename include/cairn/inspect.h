@@ -556,9 +556,9 @@ typedef struct cairn_restore_report {
  * @return 0, CAIRN_EEXIST (not empty), CAIRN_EBUSY (another restore writes there), CAIRN_EINVAL (within
  * the store, or no directory), CAIRN_ENOTFOUND, CAIRN_ECORRUPT, CAIRN_EMISSING, CAIRN_EVERSION,
  * CAIRN_ECANCELED, CAIRN_EIO, CAIRN_ENOSPC, CAIRN_EACCES, or the store's error. On failure what was
- * written is removed.
- * @crash an incomplete `<dir>.partial` is left, which the same call removes; a complete directory
- * appears by rename. */
+ * written is removed, unless trying again may help (CAIRN_CLASS_RETRY).
+ * @crash an incomplete `<dir>.partial` is left, with which the same call goes on: of what has been
+ * downloaded nothing is downloaded again; a complete directory appears by rename. */
 CAIRN_API CAIRN_MUST_CHECK int cairn_restore_to(cairn_store *store, const char *job, const char *dir,
                                                 const cairn_restore_options *options,
                                                 cairn_restore_report *ret_report,
