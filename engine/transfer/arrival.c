@@ -163,6 +163,7 @@ static int read_linked(struct crn_arrival *arrival, cairn_error **reterr)
     if (fd < 0)
         return crn_err_os(reterr, errno, arrival->path, "open '%s'", arrival->path);
     (void)posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL); /* advice only */
+    crn_sums_start(&arrival->sums, arrival->scratch->digest, arrival->file);
     for (;;) {
         ssize_t n = read(fd, buffer, CRN_INTAKE_BUFFER_BYTES);
         if (n < 0 && errno == EINTR)

@@ -170,7 +170,8 @@ static int bring_all(struct pack *pack, cairn_error **reterr)
             r = crn_err_fail(&error, CAIRN_EINTERNAL, pack->members[0].arrival.key,
                              "the store gave less of '%s' than it was asked for",
                              pack->members[0].arrival.key);
-        if (r == CAIRN_ECANCELED || r == CAIRN_ENOMEM)
+        bool ends_it = pack->request->problem == NULL || r == CAIRN_ECANCELED || r == CAIRN_ENOMEM;
+        if (r < 0 && r != CAIRN_ENOTFOUND && ends_it)
             return crn_err_move(reterr, &error, r);
         if (r < 0)
             return settle_rest(pack, r, error, reterr);
