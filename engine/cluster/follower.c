@@ -172,7 +172,8 @@ static int take_start(struct crn_follower *follower, const struct crn_post *post
     struct cairn_job *job = follower->job;
     for (size_t i = 0; i < post->member_count; i++)
         if (memcmp(post->members[i].worker, follower->uuid, sizeof follower->uuid) == 0) {
-            atomic_store(&job->next_object, (uint64_t)post->members[i].index << INDEX_SHIFT);
+            /* Below the first worker's are the coordinator's own. */
+            atomic_store(&job->next_object, ((uint64_t)post->members[i].index + 1) << INDEX_SHIFT);
             follower->next_post++;
             follower->heard_us = follower->looked_us = crn_now_us();
             crn_mutex_lock(&job->lock);

@@ -23,7 +23,7 @@
  * upon, and the restored one. job->coordinator is not used.
  *
  * Names of objects are unique though several processes share an epoch: running numbers begin with
- * the worker's index, which START gives (P5).
+ * the worker's index, which START gives, plus one: those below are the coordinator's (P5).
  *
  * Lock: job->lock as everywhere; store calls are made without it.
  */
