@@ -4,7 +4,7 @@
 # Installs what is needed to build, test, demonstrate and measure Cairn on a Debian 12 that has
 # nothing but apt. Does nothing, quickly, when all of it is there.
 #
-#   --with-s3  the S3 servers that tests/support/s3 runs, too: Ceph's and Swift's
+#   --with-s3  the S3 servers that tests/support/s3 runs, too: Ceph's and Swift's, and networks for them
 set -euo pipefail
 
 packages=(
@@ -21,7 +21,7 @@ packages=(
 )
 case ${1:-} in
 '') ;;
---with-s3) packages+=(ceph-common ceph-mon ceph-osd openssl radosgw
+--with-s3) packages+=(ceph-common ceph-mon ceph-osd iproute2 openssl radosgw
     swift-account swift-container swift-object swift-proxy) ;;
 *) echo "usage: tools/setup.sh [--with-s3]" >&2 && exit 2 ;;
 esac

@@ -14,6 +14,7 @@
 #
 # CAIRN_CEPH_CONFIG in the environment may have more lines of configuration.
 #
+# CAIRN_GATEWAY_ADDRESSES: where gateway a listens, too, at its port for http; for network namespaces.
 # DIR/ports has the ports as shell variables: mon (two), http_a, http_b, https. Gateway a speaks TLS,
 # too, with DIR/gateway.pem, which DIR/ca.pem has issued. DIR/pid.NAME: mon, osd, gateway-a, gateway-b.
 set -euo pipefail
@@ -96,10 +97,13 @@ make_certificates()
 # The kernel's Nagle timer would put 40 ms on every answer.
 start_gateway()
 {
-    local dir=$1 name=$2 frontend
+    local dir=$1 name=$2 frontend address
     frontend="beast endpoint=127.0.0.1:$http_a tcp_nodelay=1"
     if [ "$name" = a ]; then
         frontend+=" ssl_endpoint=127.0.0.1:$https ssl_certificate=$dir/gateway.pem"
+        for address in ${CAIRN_GATEWAY_ADDRESSES:-}; do
+            frontend+=" endpoint=$address:$http_a"
+        done
     else
         frontend="beast endpoint=127.0.0.1:$http_b tcp_nodelay=1"
     fi

@@ -3,7 +3,7 @@
 #
 # Runs a test program with real S3 servers on loopback:
 #
-#   run.sh memstore|tls|bluestore|swift MAKE_BUCKET PROGRAM [ARGUMENT]...
+#   run.sh memstore|tls|bluestore|swift|netns MAKE_BUCKET PROGRAM [ARGUMENT]...
 #
 # The program finds in its environment
 #   CAIRN_S3_DIR      the servers' directory (see ceph.sh, swift.sh)
@@ -11,8 +11,10 @@
 #   CAIRN_TEST_S3     the URI of a bucket at gateway a (or of Swift), path "t"
 #   CAIRN_S3_B        the same at gateway b; CAIRN_S3_TLS over TLS
 #   AWS_...           the keys
-# "tls" is memstore with TLS everywhere.
-# Without the servers' programs the test is skipped; but fails if CAIRN_REQUIRE_S3 is set.
+# "tls" is memstore with TLS everywhere. "netns" is memstore in a network namespace, with the program,
+# and two hosts beside it: CAIRN_NETNS is their name for netns.sh.
+# Without the servers' programs the test is skipped; but fails if CAIRN_REQUIRE_S3 is set. Where network
+# namespaces are not permitted, "netns" is skipped; but fails if CAIRN_REQUIRE_NETNS is set.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 kind=$1 make_bucket=$2
@@ -34,6 +36,25 @@ for program in "${needed[@]}"; do
     fi
 done
 export PATH=$PATH:/usr/sbin:/sbin
+
+if [ "$kind" = netns ]; then
+    name=cairn-$$
+    if ! "$here/netns.sh" up "$name"; then
+        if [ -n "${CAIRN_REQUIRE_NETNS:-}" ]; then
+            echo "Bail out! network namespaces cannot be made: be root, and install iproute2"
+            exit 1
+        fi
+        echo "1..0 # SKIP network namespaces cannot be made: that needs root, and iproute2"
+        exit 0
+    fi
+    trap '"$here/netns.sh" down "$name"' EXIT
+    trap 'exit 143' INT TERM
+    export CAIRN_NETNS=$name CAIRN_GATEWAY_ADDRESSES="10.77.1.1 10.77.2.1"
+    status=0
+    ip netns exec "$name-server" "$0" memstore "$make_bucket" "$@" &
+    wait $! || status=$?
+    exit "$status"
+fi
 
 # Nobody's own keys or settings have a part in this.
 unset "${!AWS_@}" HTTP_PROXY http_proxy
