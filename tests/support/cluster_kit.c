@@ -17,9 +17,14 @@
 static void init_member(struct crew *crew, uint32_t i)
 {
     struct crew_member *m = &crew->members[i];
+    char name[32];
+    (void)snprintf(name, sizeof name, "member-%u", i);
+    CRN_AUTO_FREE char *local_dir = fixture_dir(&crew->f, name);
     *m = (struct crew_member){.crew = crew, .index = i == 0 ? 0 : i - 1, .f = crew->f};
     ck_ok(crn_fault_store_open(odd_store_open(crew->f.store), &m->f.store, reterr));
-    (void)snprintf(m->local_dir, sizeof m->local_dir, "%s/member-%u", crew->f.root, i);
+    (void)snprintf(m->local_dir, sizeof m->local_dir, "%s", local_dir);
+    (void)snprintf(m->name, sizeof m->name, "%s", name);
+    m->f.options.worker_name = m->name; /* by default they are told apart by their process */
     m->f.options.store = m->f.store;
     m->f.options.local_dir = m->local_dir;
     m->f.options.role = i == 0 ? CAIRN_COORDINATOR : CAIRN_WORKER;
@@ -35,9 +40,16 @@ void crew_init(struct crew *crew, uint32_t workers)
     ck_assert_uint_le(workers, CREW_WORKERS_MAX);
     crew->workers = workers;
     fixture_init(&crew->f, false);
-    (void)snprintf(crew->savepoints, sizeof crew->savepoints, "%s/savepoints", crew->f.root);
+    CRN_AUTO_FREE char *savepoints = fixture_dir(&crew->f, "savepoints");
+    (void)snprintf(crew->savepoints, sizeof crew->savepoints, "%s", savepoints);
     for (uint32_t i = 0; i <= CREW_WORKERS_MAX; i++)
         init_member(crew, i);
+}
+
+void crew_use(struct crew *crew, const struct crn_state_backend *backend)
+{
+    for (uint32_t i = 0; i <= CREW_WORKERS_MAX; i++)
+        crew->members[i].f.backend = *backend;
 }
 
 void crew_done(struct crew *crew)
@@ -92,7 +104,8 @@ static void *start_member(void *arg)
     int r = m->job == NULL ? open_member(m, &error) : 0;
     if (r == 0)
         r = cairn_job_start(m->job, &error);
-    (void)note(m, r, error);
+    if (note(m, r, error) < 0) /* the others need not wait for it */
+        crew_close_member(m->crew, (uint32_t)(m - m->crew->members));
     return NULL;
 }
 
@@ -107,9 +120,6 @@ int crew_start(struct crew *crew)
         if (r == 0)
             r = crew->members[i].code;
     }
-    for (uint32_t i = 0; i <= crew->workers; i++)
-        if (crew->members[i].code < 0)
-            crew_close_member(crew, i);
     return r;
 }
 
@@ -132,7 +142,6 @@ void crew_close_member(struct crew *crew, uint32_t member)
     m->task = NULL;
 }
 
-/* Workers first, as the coordinator's word is heard more quickly than their silence. */
 void crew_close(struct crew *crew)
 {
     for (uint32_t i = 0; i <= CREW_WORKERS_MAX; i++)

@@ -18,7 +18,7 @@ struct crew_member {
     struct crew *crew;
     uint32_t index;   /* of a worker: which subtask of "words" it has */
     struct fixture f; /* its options; store is a view of the crew's */
-    char local_dir[260];
+    char name[32], local_dir[260];
     cairn_job *job;
     cairn_task *task;   /* workers: "words"; a coordinator with tasks: "tally" */
     cairn_value *count; /* int64 by int64 key */
@@ -41,6 +41,8 @@ struct crew {
 };
 
 void crew_init(struct crew *crew, uint32_t workers);
+void crew_use(struct crew *crew,
+              const struct crn_state_backend *backend); /* the fake one is used else */
 void crew_done(struct crew *crew);
 /* Open the job and the task in it. crew_start() does that for all of them and starts them, at once;
  * a member that fails is closed. @return 0, or the first error by index, whose text is in the
