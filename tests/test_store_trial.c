@@ -28,15 +28,23 @@ static int take(void *context, const cairn_trial *trial)
     return ++seen->count == seen->stop_at ? 77 : 0;
 }
 
-static int run(cairn_store *tried, struct seen *seen, cairn_store_test_report *report,
-               cairn_error **reterr)
+static int run_with(cairn_store *tried, cairn_store *other, struct seen *seen,
+                    cairn_store_test_report *report, cairn_error **reterr)
 {
     cairn_store_test_options options = CAIRN_STORE_TEST_OPTIONS_INIT;
     options.writers = 8;
     options.rounds = 12;
     options.trial = take;
     options.context = seen;
+    options.others = &other;
+    options.other_count = other != NULL;
     return cairn_store_test(tried, &options, report, reterr);
+}
+
+static int run(cairn_store *tried, struct seen *seen, cairn_store_test_report *report,
+               cairn_error **reterr)
+{
+    return run_with(tried, NULL, seen, report, reterr);
 }
 
 static void expect_clean(void)
@@ -74,6 +82,22 @@ START_TEST(a_lying_store_is_found_out)
 }
 END_TEST
 
+/* Two gateways that do not know of each other: each is honest by itself. */
+START_TEST(ways_that_do_not_meet_are_found_out)
+{
+    cairn_store_test_report report = CAIRN_STORE_TEST_REPORT_INIT;
+    struct seen seen = {0};
+    cairn_store *other = NULL;
+    ck_assert_int_eq(cairn_store_open("memory:", &other, NULL), 0);
+    ck_assert_int_eq(run_with(store, other, &seen, &report, NULL), 0);
+    ck_assert_uint_eq(report.broken, 1);
+    ck_assert_msg(strstr(seen.broken, "exactly one creates a key: 2 of 8 writers") != NULL, "%s",
+                  seen.broken);
+    cairn_store_close(other);
+    expect_clean();
+}
+END_TEST
+
 START_TEST(a_test_can_be_ended)
 {
     cairn_store_test_report report = CAIRN_STORE_TEST_REPORT_INIT;
@@ -96,6 +120,7 @@ int main(void)
     tcase_add_checked_fixture(tcase, fake_kit_open, fake_kit_close);
     tcase_add_test(tcase, an_honest_store_passes);
     tcase_add_test(tcase, a_lying_store_is_found_out);
+    tcase_add_test(tcase, ways_that_do_not_meet_are_found_out);
     tcase_add_test(tcase, a_test_can_be_ended);
     suite_add_tcase(suite, tcase);
     return crn_test_run(suite);

@@ -89,10 +89,18 @@ static bool meet(struct race *race)
     return go;
 }
 
+/* Each writer has one way to the store, and every way has its writers. */
+static cairn_store *way_of(const struct crn_store_bench *bench, uint32_t number)
+{
+    const size_t way = number % (bench->other_count + 1);
+    return way == 0 ? bench->store : bench->others[way - 1];
+}
+
 static void *run_writer(void *arg)
 {
     struct writer *writer = arg;
     struct crn_store_bench *bench = writer->race->bench;
+    cairn_store *store = way_of(bench, writer->number);
     CRN_AUTO_FREE uint8_t *body = malloc(LARGE_BYTES);
     if (body != NULL)
         fill(body, writer->number);
@@ -100,9 +108,8 @@ static void *run_writer(void *arg)
         CRN_AUTO_BUFFER struct cairn_buffer key = {0};
         cairn_error *error = NULL;
         const char *name = crn_store_bench_key(bench, &key, "race/%u", n);
-        int r = body == NULL
-                    ? crn_err_nomem(&error)
-                    : bench->store->ops->create(bench->store, name, body, body_size(n), &error);
+        int r = body == NULL ? crn_err_nomem(&error)
+                             : store->ops->create(store, name, body, body_size(n), &error);
         note(writer, n, r, error);
     }
     return NULL;

@@ -331,7 +331,9 @@ int cairn_store_test(cairn_store *store, const cairn_store_test_options *options
                             o.rounds, WRITERS_MAX, ROUNDS_MAX);
     struct crn_store_bench bench = {.store = store,
                                     .writers = o.writers != 0 ? o.writers : 16,
-                                    .rounds = o.rounds != 0 ? o.rounds : 50};
+                                    .rounds = o.rounds != 0 ? o.rounds : 50,
+                                    .others = o.others,
+                                    .other_count = o.other_count};
     (void)snprintf(bench.place, sizeof bench.place, "store-test-%016" PRIx64 "/", crn_random_u64());
     int r = 0;
     for (size_t i = 0; i < CRN_COUNT(trials) && r == 0; i++)

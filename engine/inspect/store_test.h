@@ -12,6 +12,8 @@ struct crn_store_bench {
     cairn_store *store;
     char place[48]; /* "store-test-<random>/": every key begins with it */
     uint32_t writers, rounds;
+    cairn_store *const *others; /* the same store, by other ways */
+    size_t other_count;
 };
 
 /* Appends the place and a name; "" if there is no memory, which no store takes for a key. */

@@ -671,8 +671,11 @@ typedef struct cairn_store_test_options {
     uint32_t rounds;  /* of the race; 0: 50; at most 100,000 */
     cairn_trial_fn trial;
     void *context;
+    cairn_store *const *others; /* further handles of the same store, such as of its other gateways: the
+                                   writers that race take turns with all of them. Borrowed */
+    size_t other_count;
 } cairn_store_test_options;
-#define CAIRN_STORE_TEST_OPTIONS_INIT {sizeof(cairn_store_test_options), 0, 0, 0, 0}
+#define CAIRN_STORE_TEST_OPTIONS_INIT {sizeof(cairn_store_test_options), 0, 0, 0, 0, 0, 0}
 typedef struct cairn_store_test_report {
     uint32_t struct_size;
     uint32_t tried;  /* promises */

@@ -43,20 +43,48 @@ static int show(void *context, const cairn_trial *trial)
     return 0;
 }
 
-static void cleanup_store(cairn_store **store)
+/* Those of the race, each with connections of its own, as other processes would have them. */
+#define OTHERS (CLI_MAX_WORDS > 4 ? CLI_MAX_WORDS : 4)
+struct stores {
+    cairn_store *first;
+    cairn_store *others[OTHERS];
+    size_t other_count;
+};
+
+static void close_stores(struct stores *stores)
 {
-    cairn_store_close(*store);
+    for (size_t i = 0; i < stores->other_count; i++)
+        cairn_store_close(stores->others[i]);
+    cairn_store_close(stores->first);
+}
+
+/* What else was named: other ways to the same store. Else the same again, but of a store that is
+ * this process's own. */
+static int open_stores(const struct cli_args *args, struct stores *stores, cairn_error **reterr)
+{
+    int r = cairn_store_open(args->words[0], &stores->first, reterr);
+    const bool is_own = strncmp(args->words[0], "memory:", 7) == 0;
+    for (size_t i = 1; i < OTHERS && r == 0; i++) {
+        const char *uri = i < CLI_MAX_WORDS ? args->words[i] : NULL;
+        if (uri == NULL && args->words[1] == NULL && !is_own)
+            uri = args->words[0];
+        if (uri == NULL)
+            break;
+        r = cairn_store_open(uri, &stores->others[stores->other_count], reterr);
+        stores->other_count += r == 0;
+    }
+    return r;
 }
 
 int cli_store_test(const struct cli_args *args, cairn_error **reterr)
 {
     static const struct cli_column columns[] = {
         {"PROMISE", false}, {"HOLDS", false}, {"TOOK", true}, {"SEEN", false}};
-    CLI_CLEANUP(cleanup_store) cairn_store *store = NULL;
+    CLI_CLEANUP(close_stores) struct stores stores = {0};
     cairn_store_test_options options = CAIRN_STORE_TEST_OPTIONS_INIT;
     cairn_store_test_report report = CAIRN_STORE_TEST_REPORT_INIT;
     struct trials trials = {0};
-    int r = cairn_store_open(args->words[0], &store, reterr);
+    int r = open_stores(args, &stores, reterr);
     if (r == CAIRN_EUNSUPPORTED)
         cli_hint("docs/operations.md says which stores can be used");
     if (r < 0)
@@ -69,7 +97,9 @@ int cli_store_test(const struct cli_args *args, cairn_error **reterr)
     options.rounds = args->limit > UINT32_MAX ? UINT32_MAX : (uint32_t)args->limit;
     options.trial = show;
     options.context = &trials;
-    r = cairn_store_test(store, &options, &report, reterr);
+    options.others = stores.others;
+    options.other_count = stores.other_count;
+    r = cairn_store_test(stores.first, &options, &report, reterr);
     if (!args->json) {
         cli_table_print(trials.table, 0);
     } else if (r == 0) {

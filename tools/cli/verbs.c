@@ -94,13 +94,14 @@ const struct cli_verb cli_verbs[] = {
      "Its manifest first, so that it is none any more, then its files and its directory. Run it "
      "again\n"
      "if it was interrupted. Refuses everything that is not a savepoint.\n"},
-    {"store-test", "STORE", 1, 1, CLI_THREADS | CLI_LIMIT | CLI_JSON, cli_store_test,
+    {"store-test", "STORE [WAY [WAY]]", 1, 3, CLI_THREADS | CLI_LIMIT | CLI_JSON, cli_store_test,
      "try what Cairn needs of a store",
      "Each promise that a store must keep is tried on objects of the test's own, which are "
      "removed\n"
      "again; then many writers race to create the same keys, and one may win. The exit status is "
      "0\n"
-     "only if all of it holds.\n"},
+     "only if all of it holds. Each WAY opens the same store in another way, such as by its other\n"
+     "gateways: the writers take turns with them.\n"},
     {"run", "-- COMMAND ...", 0, 0, CLI_RUN, cli_run,
      "start a service, and start it again after a crash",
      "The service gets what to restore from in its environment: see `cairn help settings`. It ends "
