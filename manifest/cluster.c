@@ -44,16 +44,17 @@ bool crn_uuid_is_zero(const uint8_t uuid[16])
 
 /* Where the check stands. */
 struct scope {
-    const char *what; /* "post", "mail" */
+    const char *what;   /* "post", "mail" */
+    const char *object; /* NULL: it is to be written */
     char key[CRN_KEY_MAX];
-    int code;
     cairn_error **reterr;
 };
 
 static int broken(const struct scope *s, const char *rule, const char *why)
 {
-    return crn_err_fail(s->reterr, s->code, s->key, "%s '%s': %s (rule %s)", s->what, s->key, why,
-                        rule);
+    const char *object = s->object != NULL ? s->object : s->key;
+    return crn_err_fail(s->reterr, s->object != NULL ? CAIRN_ECORRUPT : CAIRN_EINVAL, object,
+                        "%s '%s': %s (rule %s)", s->what, object, why, rule);
 }
 
 static bool is_empty(const char *text)
@@ -230,9 +231,9 @@ static int check_trigger(const struct scope *s, const struct crn_trigger *trigge
     return trigger->drain && !trigger->stop ? broken(s, "L5", "it drains but does not stop") : 0;
 }
 
-int crn_post_check(const struct crn_post *post, int code, cairn_error **reterr)
+int crn_post_check(const struct crn_post *post, const char *object, cairn_error **reterr)
 {
-    struct scope s = {.what = "post", .code = code, .reterr = reterr};
+    struct scope s = {.what = "post", .object = object, .reterr = reterr};
     crn_key_post(s.key, post->epoch, post->number);
     if (post->epoch == 0 || post->number == 0)
         return broken(&s, "M1", "the epoch or the number is 0");
@@ -293,9 +294,19 @@ static int check_subtasks(const struct scope *s, const struct crn_mail *mail)
     return 0;
 }
 
-int crn_mail_check(const struct crn_mail *mail, int code, cairn_error **reterr)
+static int check_record(const struct scope *s, const struct crn_mail *mail)
 {
-    struct scope s = {.what = "mail", .code = code, .reterr = reterr};
+    if (mail->kind != CRN_MAIL_ACK)
+        return 0;
+    return mail->record != NULL &&
+                   (mail->record->info.id == mail->id && mail->record->info.epoch == mail->epoch)
+               ? 0
+               : broken(s, "N3", "its record is missing, or of another id or epoch");
+}
+
+int crn_mail_check(const struct crn_mail *mail, const char *object, cairn_error **reterr)
+{
+    struct scope s = {.what = "mail", .object = object, .reterr = reterr};
     crn_key_mail(s.key, mail->epoch, mail->worker, mail->number);
     if (mail->epoch == 0 || mail->number == 0)
         return broken(&s, "M1", "the epoch or the number is 0");
@@ -310,18 +321,6 @@ int crn_mail_check(const struct crn_mail *mail, int code, cairn_error **reterr)
         return broken(&s, "M6", "its code is not known");
     if (!is_clean(mail->name, CRN_WORKER_NAME_MAX) || !is_clean(mail->host, CRN_HOST_MAX))
         return broken(&s, "N1", "the worker's name or host is too long or not clean text");
-    return check_subtasks(&s, mail);
-}
-
-int crn_mail_check_record(const struct crn_mail *mail, int code, cairn_error **reterr)
-{
-    struct scope s = {.what = "mail", .code = code, .reterr = reterr};
-    crn_key_mail(s.key, mail->epoch, mail->worker, mail->number);
-    if ((mail->record != NULL) != (mail->kind == CRN_MAIL_ACK))
-        return broken(&s, "N3", "a record is missing, or not an acknowledgement's");
-    if (mail->record == NULL)
-        return 0;
-    return mail->record->info.id == mail->id && mail->record->info.epoch == mail->epoch
-               ? 0
-               : broken(&s, "N3", "its record is of another id or epoch");
+    CRN_TRY(check_subtasks(&s, mail));
+    return check_record(&s, mail);
 }

@@ -95,10 +95,11 @@ static int convert_plan(const struct source *source, struct crn_plan *to,
                         const Cairn__Pb__Plan *from)
 {
     to->restored_id = from->restored_id;
-    if (from->restored_id != 0)
+    if (from->restored_uuid.len != 0) {
         CRN_TRY(copy_uuid(source, to->restored_uuid, &from->restored_uuid));
-    else if (from->restored_uuid.len != 0)
-        return broken(source, "L1", "it does not fit together what is restored");
+        if (crn_uuid_is_zero(to->restored_uuid))
+            return broken(source, "L1", "restored_uuid is all zero");
+    }
     to->is_stop = from->is_stop != 0;
     to->checkpoint_mode = from->checkpoint_mode;
     to->unaligned = from->unaligned != 0;
@@ -179,8 +180,8 @@ static int read_post(const struct source *source, const struct crn_frame *frame,
     if (message != NULL)
         protobuf_c_message_free_unpacked(message, &allocator);
     CRN_TRY(r);
-    CRN_TRY(check_post_key(source, post));
-    return crn_post_check(post, CAIRN_ECORRUPT, source->reterr);
+    CRN_TRY(crn_post_check(post, source->object, source->reterr));
+    return check_post_key(source, post);
 }
 
 int crn_post_decode(const char *object, const void *data, size_t size, struct crn_post *ret,
@@ -267,9 +268,8 @@ static int read_mail(const struct source *source, const struct crn_frame *frame,
     if (message != NULL)
         protobuf_c_message_free_unpacked(message, &allocator);
     CRN_TRY(r);
-    CRN_TRY(check_mail_key(source, mail));
-    CRN_TRY(crn_mail_check(mail, CAIRN_ECORRUPT, source->reterr));
-    return crn_mail_check_record(mail, CAIRN_ECORRUPT, source->reterr);
+    CRN_TRY(crn_mail_check(mail, source->object, source->reterr));
+    return check_mail_key(source, mail);
 }
 
 int crn_mail_decode(const char *object, const void *data, size_t size, struct crn_mail *ret,

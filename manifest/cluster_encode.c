@@ -137,7 +137,7 @@ int crn_post_encode(const struct crn_post *post, struct cairn_buffer *out, cairn
         return crn_err_nomem(reterr);
     fitting.text = words;
     fitting.code = known_code(post->code);
-    CRN_TRY(crn_post_check(&fitting, CAIRN_EINVAL, reterr));
+    CRN_TRY(crn_post_check(&fitting, NULL, reterr));
     return encode_post(&fitting, out, reterr);
 }
 
@@ -165,11 +165,12 @@ static int encode_record(const struct crn_mail *mail, struct cairn_buffer *out,
                          cairn_error **reterr)
 {
     CRN_AUTO_ERROR cairn_error *error = NULL;
-    CRN_TRY(crn_mail_check_record(mail, CAIRN_EINVAL, reterr));
     if (mail->record == NULL)
         return 0;
     const int r = crn_record_encode_part(mail->record, out, &error);
-    return r < 0 ? crn_err_move(reterr, &error, r == CAIRN_ECORRUPT ? CAIRN_EINVAL : r) : 0;
+    if (r == CAIRN_ECORRUPT) /* here it is the caller's */
+        return crn_err_fail(reterr, CAIRN_EINVAL, NULL, "%s", cairn_error_message(error));
+    return r < 0 ? crn_err_move(reterr, &error, r) : 0;
 }
 
 static int encode_mail(const struct crn_mail *mail, struct cairn_buffer *out, cairn_error **reterr)
@@ -218,6 +219,6 @@ int crn_mail_encode(const struct crn_mail *mail, struct cairn_buffer *out, cairn
     fitting.name = name;
     fitting.host = host;
     fitting.code = known_code(mail->code);
-    CRN_TRY(crn_mail_check(&fitting, CAIRN_EINVAL, reterr));
+    CRN_TRY(crn_mail_check(&fitting, NULL, reterr));
     return encode_mail(&fitting, out, reterr);
 }

@@ -6,12 +6,11 @@
 
 /* What the files of cluster*.c share. */
 
-/* cluster.c: every rule but those for an ACK's record, which is checked with its bytes. `code` is what a
- * broken rule gives, CAIRN_EINVAL before writing and CAIRN_ECORRUPT after reading; or CAIRN_ENOMEM. */
-int crn_post_check(const struct crn_post *post, int code, cairn_error **reterr);
-int crn_mail_check(const struct crn_mail *mail, int code, cairn_error **reterr);
-/* The same for the record, when its own rules are met. */
-int crn_mail_check_record(const struct crn_mail *mail, int code, cairn_error **reterr);
+/* cluster.c: every rule for the content; those for an ACK's record itself are checked with its bytes.
+ * `object` is the key that it was read from, and CAIRN_ECORRUPT what a broken rule gives; NULL: it is to
+ * be written, and that is CAIRN_EINVAL. Or CAIRN_ENOMEM. */
+int crn_post_check(const struct crn_post *post, const char *object, cairn_error **reterr);
+int crn_mail_check(const struct crn_mail *mail, const char *object, cairn_error **reterr);
 
 bool crn_uuid_is_zero(const uint8_t uuid[16]);
 

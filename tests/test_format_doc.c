@@ -3,10 +3,12 @@
  * The worked examples of docs/format.md are true (P10): the hex blocks are read from the document
  * itself, and must be byte for byte the golden files that their marks name, which decode. A line
  * "<!-- hex: NAME -->" marks a block of a whole object, "<!-- hex payload: NAME -->" one of its
- * unpacked payload; the block is between the next two fences, and '#' starts a comment. The example
- * behind "<!-- mark -->" is a mark, as it stands.
+ * unpacked payload, "<!-- hex cluster: NAME -->" one of a post or mail; the block is between the
+ * next two fences, and '#' starts a comment. The example behind "<!-- mark -->" is a mark, as it
+ * stands.
  */
 #include "base/file.h"
+#include "manifest/cluster.h"
 #include "manifest/marks.h"
 #include "tests/support/payload.h"
 #include "tests/support/tap.h"
@@ -55,6 +57,27 @@ static void read_block(FILE *document, struct cairn_buffer *out)
     ck_assert_int_eq(fences, 2);
 }
 
+/* A post or a mail; its name says its key. */
+static void check_message(const char *name, const struct cairn_buffer *block)
+{
+    CRN_AUTO_BUFFER struct cairn_buffer golden = {0};
+    CRN_AUTO_ERROR cairn_error *error = NULL;
+    CRN_AUTO_POST struct crn_post post = {0};
+    CRN_AUTO_MAIL struct crn_mail mail = {0};
+    char path[256], key[128];
+    (void)snprintf(path, sizeof(path), "tests/golden-cluster/%s", name);
+    read_source(path, &golden);
+    ck_assert_uint_eq(block->size, golden.size);
+    ck_assert_mem_eq(block->data, golden.data, golden.size);
+    (void)snprintf(key, sizeof(key), "%s", strchr(name, '@') + 1);
+    for (char *at = key; (at = strchr(at, '@')) != NULL;)
+        *at = '/';
+    const int r = strstr(key, "/post-") != NULL
+                      ? crn_post_decode(key, block->data, block->size, &post, &error)
+                      : crn_mail_decode(key, block->data, block->size, &mail, &error);
+    ck_assert_msg(r == 0, "%s", cairn_error_message(error));
+}
+
 static void check_block(const char *name, bool is_payload, const struct cairn_buffer *block)
 {
     CRN_AUTO_BUFFER struct cairn_buffer golden = {0}, payload = {0};
@@ -80,19 +103,24 @@ START_TEST(examples_are_the_golden_files)
     FILE *document = fopen(CRN_TEST_SOURCE_ROOT "/docs/format.md", "r");
     ck_assert_ptr_nonnull(document);
     char line[1024], name[64];
-    int objects = 0, payloads = 0;
+    int objects = 0, payloads = 0, messages = 0;
     while (fgets(line, sizeof(line), document) != NULL) {
         const bool is_payload = sscanf(line, "<!-- hex payload: %63s -->", name) == 1;
-        if (!is_payload && sscanf(line, "<!-- hex: %63s -->", name) != 1)
+        const bool is_message = sscanf(line, "<!-- hex cluster: %63s -->", name) == 1;
+        if (!is_payload && !is_message && sscanf(line, "<!-- hex: %63s -->", name) != 1)
             continue;
         CRN_AUTO_BUFFER struct cairn_buffer block = {0};
         read_block(document, &block);
-        check_block(name, is_payload, &block);
-        *(is_payload ? &payloads : &objects) += 1;
+        if (is_message)
+            check_message(name, &block);
+        else
+            check_block(name, is_payload, &block);
+        *(is_payload ? &payloads : is_message ? &messages : &objects) += 1;
     }
     (void)fclose(document);
     ck_assert_int_ge(objects, 2);
     ck_assert_int_ge(payloads, 1);
+    ck_assert_int_ge(messages, 2);
 }
 END_TEST
 

@@ -179,7 +179,7 @@ struct crn_mail crn_test_mail(enum crn_mail_kind kind)
 static bool keep_by_chance(const struct crn_subtask *subtask, uint64_t *state)
 {
     (void)subtask;
-    return crn_test_random(state) % 2 == 0;
+    return state == NULL || crn_test_random(state) % 2 == 0;
 }
 
 static void thin_out(struct crn_operator *op, bool (*keep)(const struct crn_subtask *, uint64_t *),

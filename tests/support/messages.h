@@ -14,7 +14,8 @@ struct crn_post crn_test_savepoint_post(void); /* a trigger: stop with a canonic
 struct crn_mail crn_test_mail(enum crn_mail_kind kind); /* an ACK has subtask 1 of each operator */
 struct crn_post crn_test_random_post(uint64_t *state);
 struct crn_mail crn_test_random_mail(uint64_t *state);
-/* Makes a part of a whole checkpoint or savepoint: some subtasks, and nothing of the log. */
+/* Makes a part of a whole checkpoint or savepoint: some subtasks, all without a state, and nothing
+ * of the log. */
 void crn_test_make_part(struct crn_record *record, uint64_t *state);
 /* A copy of what a message may own. */
 char *crn_test_text(const char *text);
