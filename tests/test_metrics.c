@@ -19,7 +19,21 @@
 #define HOSTILE "a\"b\\c\nd{}=, \xc3\xa9\xe2\x82\xac"
 #define HOSTILE_ESCAPED "a\\\"b\\\\c\\nd{}=, \xc3\xa9\xe2\x82\xac"
 
-static char hostile[] = HOSTILE, plain[] = "plain", job_name[] = "orders \"2\"";
+static char hostile[] = HOSTILE, host[] = "node-1", plain[] = "plain", job_name[] = "orders \"2\"";
+
+static void init_cluster(struct crn_job_status *status)
+{
+    static struct crn_status_worker workers[2];
+    workers[0] = (struct crn_status_worker){
+        .name = hostile, .host = host, .silent_us = 12500000, .is_lost = true};
+    workers[1] = (struct crn_status_worker){.name = plain, .host = host, .index = 1};
+    status->role = CAIRN_COORDINATOR;
+    status->workers = workers;
+    status->worker_count = 2;
+    status->workers_wanted = 3;
+    status->workers_lost = 1;
+    status->worker_timeout_ms = 50000;
+}
 
 static void init_status(struct crn_job_status *status, struct crn_status_task *tasks,
                         struct crn_status_snapshot *in_flight)
@@ -36,6 +50,7 @@ static void init_status(struct crn_job_status *status, struct crn_status_task *t
         .gate = {.records = 1000, .alignment_max_us = 1},
     };
     tasks[1] = (struct crn_status_task){.uid = plain};
+    tasks[2] = (struct crn_status_task){.uid = plain, .is_remote = true, .subtask = 9};
     in_flight[0] = (struct crn_status_snapshot){.kind = CAIRN_RECORD_SAVEPOINT, .age_us = 1500000};
     in_flight[1] = (struct crn_status_snapshot){.kind = CAIRN_RECORD_CHECKPOINT, .age_us = 10};
     *status = (struct crn_job_status){
@@ -53,11 +68,12 @@ static void init_status(struct crn_job_status *status, struct crn_status_task *t
                    .duration_us = 145000,
                    .full_bytes = UINT64_MAX},
         .tasks = tasks,
-        .task_count = 2,
+        .task_count = 3,
         .in_flight = in_flight,
         .in_flight_count = 2,
         .counts = {.completed = 5, .failed = 2},
     };
+    init_cluster(status);
     crn_histogram_init(&h->duration_us, &crn_scale_duration_us);
     crn_histogram_init(&h->stall_us, &crn_scale_stall_us);
     crn_histogram_init(&h->align_us, &crn_scale_duration_us);
@@ -75,7 +91,7 @@ static void init_status(struct crn_job_status *status, struct crn_status_task *t
 static char *full_text(void)
 {
     struct crn_job_status status;
-    struct crn_status_task tasks[2];
+    struct crn_status_task tasks[3];
     struct crn_status_snapshot in_flight[2];
     struct cairn_buffer out = {0};
     init_status(&status, tasks, in_flight);
@@ -142,6 +158,14 @@ START_TEST(values_and_labels)
         "cairn_task_hold_seconds_total{" JOB ",operator=\"" HOSTILE_ESCAPED "\",subtask=\"1\"} 2.5",
         "cairn_gate_alignment_max_seconds{" JOB ",operator=\"" HOSTILE_ESCAPED
         "\",subtask=\"1\"} 0.000001",
+        "cairn_cluster_role{" JOB ",role=\"coordinator\"} 1",
+        "cairn_cluster_role{" JOB ",role=\"worker\"} 0",
+        "cairn_workers{" JOB "} 2",
+        "cairn_workers_wanted{" JOB "} 3",
+        "cairn_workers_lost{" JOB "} 1",
+        "cairn_worker_timeout_seconds{" JOB "} 50",
+        "cairn_worker_silent_seconds{" JOB ",worker=\"" HOSTILE_ESCAPED "\"} 12.5",
+        "cairn_worker_silent_seconds{" JOB ",worker=\"plain\"} 0",
         "cairn_checkpoint_duration_seconds_bucket{" JOB ",le=\"0.001\"} 1",
         "cairn_checkpoint_duration_seconds_bucket{" JOB ",le=\"0.256\"} 2",
         "cairn_checkpoint_duration_seconds_bucket{" JOB ",le=\"1048.576\"} 2",
@@ -153,6 +177,7 @@ START_TEST(values_and_labels)
 #undef JOB
     for (size_t i = 0; i < CRN_COUNT(lines); i++)
         ck_assert_msg(has_line(text, lines[i]), "no line '%s' in\n%s", lines[i], text);
+    ck_assert_ptr_null(strstr(text, "subtask=\"9\"")); /* its worker tells */
 }
 END_TEST
 
@@ -198,18 +223,20 @@ END_TEST
 START_TEST(what_is_not_there_is_not_told)
 {
     struct crn_job_status status;
-    struct crn_status_task tasks[2];
+    struct crn_status_task tasks[3];
     struct crn_status_snapshot in_flight[2];
     CRN_AUTO_BUFFER struct cairn_buffer out = {0};
     init_status(&status, tasks, in_flight);
     status.has_latest = false;
     status.task_count = 0;
     status.in_flight_count = 0;
+    status.role = CAIRN_WORKER;
     ck_assert_int_eq(crn_metrics_write(&status, &out), 0);
     const char *text = (const char *)out.data;
     ck_assert_ptr_null(strstr(text, "cairn_checkpoint_last"));
     ck_assert_ptr_null(strstr(text, "cairn_task_"));
     ck_assert_ptr_null(strstr(text, "cairn_gate_"));
+    ck_assert_ptr_null(strstr(text, "cairn_worker"));
     ck_assert_ptr_nonnull(
         strstr(text, "cairn_snapshot_oldest_age_seconds{job_name=\"orders \\\"2\\\"\"} 0\n"));
 }

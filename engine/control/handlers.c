@@ -28,6 +28,8 @@ static unsigned status_of(int code)
         return 404;
     if (code == CAIRN_ECLOSED)
         return 503;
+    if (code == CAIRN_EUNSUPPORTED) /* of this process, which is a worker */
+        return 409;
     switch (cairn_error_class_of(code)) {
     case CAIRN_CLASS_CALLER:
         return 400;
@@ -123,6 +125,9 @@ static int look_at_job(struct crn_control *control, const struct crn_routed *rou
     case CRN_ROUTE_TASKS:
         crn_view_tasks(status, out);
         break;
+    case CRN_ROUTE_WORKERS:
+        crn_view_workers(status, out);
+        break;
     case CRN_ROUTE_CONFIG:
         crn_view_config(status, out);
         break;
@@ -212,6 +217,7 @@ static int answer(struct crn_control *control, const struct crn_routed *routed, 
     switch (routed->route->id) {
     case CRN_ROUTE_JOB:
     case CRN_ROUTE_TASKS:
+    case CRN_ROUTE_WORKERS:
     case CRN_ROUTE_CONFIG:
     case CRN_ROUTE_CHECKPOINTS:
     case CRN_ROUTE_CHECKPOINT:

@@ -22,6 +22,7 @@
 static const struct crn_route routes[] = {
     {CRN_ROUTE_JOB, "GET", "/v1/job", NONE},
     {CRN_ROUTE_TASKS, "GET", "/v1/tasks", NONE},
+    {CRN_ROUTE_WORKERS, "GET", "/v1/workers", NONE},
     {CRN_ROUTE_OPERATORS, "GET", "/v1/operators", NONE},
     {CRN_ROUTE_CONFIG, "GET", "/v1/config", NONE},
     {CRN_ROUTE_CHECKPOINTS,

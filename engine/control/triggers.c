@@ -240,7 +240,7 @@ int crn_triggers_submit(struct crn_triggers *triggers, struct crn_order *order,
     trigger->order = *order;
     *order = (struct crn_order){0};
     crn_mutex_lock(&job->lock);
-    int r = crn_job_check_running_locked(job, reterr);
+    int r = crn_job_check_orders_locked(job, reterr);
     crn_mutex_unlock(&job->lock);
     crn_triggers_reap(triggers); /* so that no slot is taken by one that is over */
     crn_mutex_lock(&triggers->lock);

@@ -27,6 +27,8 @@ static void put_in_flight(const struct crn_status_snapshot *snapshot, const char
     crn_json_u64(out, "total_bytes", snapshot->total_bytes);
     for (size_t i = 0; i < CRN_PART_PHASES; i++)
         crn_json_u64(out, counts[i], snapshot->phase_counts[i]);
+    crn_json_u64(out, "workers_waiting", snapshot->worker_count - snapshot->workers_acked);
+    crn_json_u64(out, "workers_acked", snapshot->workers_acked);
     crn_json_end(out, '}');
 }
 
@@ -127,6 +129,25 @@ static void put_ended_task(const struct crn_ended_task *task, struct crn_json_ou
     crn_json_end(out, '}');
 }
 
+/* Who has acknowledged with all its tasks; of one that has ended that is not known any more. */
+static void put_workers(const struct crn_job_status *status,
+                        const struct crn_status_snapshot *snapshot, struct crn_json_out *out)
+{
+    if (snapshot == NULL) {
+        crn_json_null(out, "workers");
+        return;
+    }
+    crn_json_begin(out, "workers", '[');
+    for (size_t i = 0; i < snapshot->worker_count; i++) {
+        crn_json_begin(out, NULL, '{');
+        crn_json_u64(out, "index", i);
+        crn_json_text(out, "name", status->workers[i].name);
+        crn_json_bool(out, "is_acked", snapshot->acked[i]);
+        crn_json_end(out, '}');
+    }
+    crn_json_end(out, ']');
+}
+
 bool crn_view_checkpoint(const struct crn_job_status *status, uint64_t id, struct crn_json_out *out)
 {
     const struct crn_status_snapshot *in_flight = NULL;
@@ -148,6 +169,7 @@ bool crn_view_checkpoint(const struct crn_job_status *status, uint64_t id, struc
         put_ended(ended, "ended", out);
     else
         crn_json_null(out, "ended");
+    put_workers(status, in_flight, out);
     if (ended != NULL && ended->task_count == 0) {
         crn_json_null(out, "tasks");
     } else {

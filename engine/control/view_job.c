@@ -19,6 +19,14 @@ void crn_view_error(struct crn_json_out *out, const char *key, int code, const c
     crn_json_end(out, '}');
 }
 
+void crn_view_u64_if(struct crn_json_out *out, const char *key, bool is_known, uint64_t value)
+{
+    if (is_known)
+        crn_json_u64(out, key, value);
+    else
+        crn_json_null(out, key);
+}
+
 void crn_view_counts(const struct crn_job_status *status, struct crn_json_out *out)
 {
     const struct crn_status_counts *counts = &status->counts;
@@ -92,6 +100,12 @@ void crn_view_job(const struct crn_job_status *status, struct crn_json_out *out)
     crn_json_text(out, "state_backend", status->state_backend);
     crn_json_text(out, "store", status->store);
     crn_json_some_text(out, "store_caveat", status->store_caveat);
+    crn_json_text(out, "role", crn_role_word(status->role));
+    crn_json_some_text(out, "worker_name", status->worker_name);
+    crn_view_u64_if(out, "last_post_age_us", status->role == CAIRN_WORKER, status->post_age_us);
+    crn_json_u64(out, "workers_wanted", status->workers_wanted);
+    crn_json_u64(out, "worker_count", status->worker_count);
+    crn_json_u64(out, "workers_lost", status->workers_lost);
     crn_json_i64(out, "now_time_ms", status->now_ms);
     crn_json_i64(out, "start_time_ms", status->start_time_ms);
     crn_json_u64(out, "operator_count", count_operators(status));
@@ -123,8 +137,10 @@ static void put_gate(const struct crn_status_task *task, struct crn_json_out *ou
     crn_json_end(out, '}');
 }
 
+/* Of a task in a worker the coordinator knows who it is, and what the last checkpoint says. */
 static void put_task(const struct crn_status_task *task, struct crn_json_out *out)
 {
+    const bool is_here = !task->is_remote;
     crn_json_begin(out, NULL, '{');
     crn_json_text(out, "uid", task->uid);
     crn_json_text(out, "name", task->name);
@@ -133,17 +149,18 @@ static void put_task(const struct crn_status_task *task, struct crn_json_out *ou
     crn_json_u64(out, "max_parallelism", task->max_parallelism);
     crn_json_u64(out, "key_group_first", task->key_group_first);
     crn_json_u64(out, "key_group_last", task->key_group_last);
+    crn_view_u64_if(out, "worker", task->is_remote, task->worker);
     crn_json_bool(out, "is_finished", task->is_finished);
-    crn_json_u64(out, "keys_set", task->keys_set);
-    crn_json_u64(out, "events_waiting", task->events_waiting);
-    crn_json_u64(out, "barriers", task->stats.barriers);
-    crn_json_u64(out, "stall_last_us", task->stats.barrier_last_us);
-    crn_json_u64(out, "stall_max_us", task->stats.barrier_max_us);
-    crn_json_u64(out, "hold_count", task->stats.hold_count);
-    crn_json_u64(out, "hold_us", task->stats.hold_us);
-    crn_json_u64(out, "backpressure_us", task->stats.backpressure_us);
-    crn_json_u64(out, "memtable_bytes", task->stats.memtable_bytes);
-    crn_json_u64(out, "level0_files", task->stats.level0_files);
+    crn_view_u64_if(out, "keys_set", is_here, task->keys_set);
+    crn_view_u64_if(out, "events_waiting", is_here, task->events_waiting);
+    crn_view_u64_if(out, "barriers", is_here, task->stats.barriers);
+    crn_view_u64_if(out, "stall_last_us", is_here || task->has_record, task->stats.barrier_last_us);
+    crn_view_u64_if(out, "stall_max_us", is_here, task->stats.barrier_max_us);
+    crn_view_u64_if(out, "hold_count", is_here, task->stats.hold_count);
+    crn_view_u64_if(out, "hold_us", is_here, task->stats.hold_us);
+    crn_view_u64_if(out, "backpressure_us", is_here, task->stats.backpressure_us);
+    crn_view_u64_if(out, "memtable_bytes", is_here, task->stats.memtable_bytes);
+    crn_view_u64_if(out, "level0_files", is_here, task->stats.level0_files);
     put_gate(task, out);
     crn_json_end(out, '}');
 }
@@ -155,6 +172,30 @@ void crn_view_tasks(const struct crn_job_status *status, struct crn_json_out *ou
     crn_json_begin(out, "tasks", '[');
     for (size_t i = 0; i < status->task_count; i++)
         put_task(&status->tasks[i], out);
+    crn_json_end(out, ']');
+    crn_json_end(out, '}');
+}
+
+static void put_worker(const struct crn_status_worker *worker, struct crn_json_out *out)
+{
+    crn_json_begin(out, NULL, '{');
+    crn_json_u64(out, "index", worker->index);
+    crn_json_text(out, "name", worker->name);
+    crn_json_text(out, "host", worker->host);
+    crn_json_u64(out, "pid", worker->pid);
+    crn_json_u64(out, "task_count", worker->task_count);
+    crn_json_u64(out, "silent_us", worker->silent_us);
+    crn_json_bool(out, "is_lost", worker->is_lost);
+    crn_json_end(out, '}');
+}
+
+void crn_view_workers(const struct crn_job_status *status, struct crn_json_out *out)
+{
+    crn_json_begin(out, NULL, '{');
+    crn_json_i64(out, "now_time_ms", status->now_ms);
+    crn_json_begin(out, "workers", '[');
+    for (size_t i = 0; i < status->worker_count; i++)
+        put_worker(&status->workers[i], out);
     crn_json_end(out, ']');
     crn_json_end(out, '}');
 }

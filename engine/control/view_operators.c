@@ -7,10 +7,12 @@
  * Tasks register in their own threads, and change their lists under job->lock; so they are copied
  * under it (a few small allocations), and written afterwards. A state that only some subtasks have
  * registered so far counts.
+ *
+ * A coordinator knows of the operators that only workers have who they are, but not their states.
  */
 #include "engine/control/view.h"
 
-#include "engine/job/job.h"
+#include "engine/cluster/leader.h"
 #include "engine/states/keyed.h"
 #include "engine/states/operator_state.h"
 #include "engine/types.h"
@@ -68,21 +70,71 @@ static struct crn_operator *find_operator(struct crn_record *record, const char 
     return NULL;
 }
 
+/* The one with this uid; NULL: no memory. */
+static struct crn_operator *add_operator(struct crn_record *record, const cairn_operator_info *info)
+{
+    struct crn_operator *op = find_operator(record, info->uid);
+    if (op != NULL)
+        return op;
+    op = crn_record_add_operator(record);
+    if (op == NULL || crn_record_set_text(&op->info.uid, info->uid) < 0 ||
+        crn_record_set_text(&op->info.name, info->name) < 0)
+        return NULL;
+    op->info.parallelism = info->parallelism;
+    op->info.max_parallelism = info->max_parallelism;
+    op->info.key_type = info->key_type;
+    op->info.namespace_type = info->namespace_type;
+    return op;
+}
+
 static int add_task_locked(struct crn_record *record, const struct cairn_task *task)
 {
-    struct crn_operator *op = find_operator(record, task->uid);
-    if (op == NULL) {
-        op = crn_record_add_operator(record);
-        if (op == NULL)
+    const cairn_operator_info info = {
+        .uid = task->uid,
+        .name = task->options.name,
+        .parallelism = task->options.parallelism,
+        .max_parallelism = task->max_parallelism,
+        .key_type = task->options.key_type,
+        .namespace_type = task->options.namespace_type,
+    };
+    struct crn_operator *op = add_operator(record, &info);
+    return op == NULL ? CAIRN_ENOMEM : add_states_locked(op, task);
+}
+
+static int add_worker(struct crn_record *record, const struct crn_worker_view *worker)
+{
+    for (size_t i = 0; i < worker->subtask_count; i++) {
+        const struct crn_joined_subtask *subtask = &worker->subtasks[i];
+        const cairn_operator_info info = {
+            .uid = subtask->uid,
+            .name = subtask->name,
+            .parallelism = subtask->parallelism,
+            .max_parallelism = subtask->max_parallelism,
+            .key_type = (cairn_type)subtask->key_type,
+            .namespace_type = (cairn_type)subtask->namespace_type,
+        };
+        if (add_operator(record, &info) == NULL)
             return CAIRN_ENOMEM;
-        CRN_TRY(crn_record_set_text(&op->info.uid, task->uid));
-        CRN_TRY(crn_record_set_text(&op->info.name, task->options.name));
-        op->info.parallelism = task->options.parallelism;
-        op->info.max_parallelism = task->max_parallelism;
-        op->info.key_type = task->options.key_type;
-        op->info.namespace_type = task->options.namespace_type;
     }
-    return add_states_locked(op, task);
+    return 0;
+}
+
+static int copy_remote_operators(struct cairn_job *job, struct crn_record *record)
+{
+    int r = 0;
+    for (size_t i = 0; r == 0; i++) {
+        struct crn_worker_view worker;
+        crn_mutex_lock(&job->lock);
+        const bool is_there = i < crn_leader_worker_count(job);
+        if (is_there)
+            crn_leader_hold_locked(job, i, &worker);
+        crn_mutex_unlock(&job->lock);
+        if (!is_there)
+            break;
+        r = add_worker(record, &worker);
+        crn_leader_let_go(&worker);
+    }
+    return r;
 }
 
 static int copy_operators(struct cairn_job *job, struct crn_record *record)
@@ -135,7 +187,7 @@ static void put_state(const cairn_state_info *state, struct crn_json_out *out)
     crn_json_end(out, '}');
 }
 
-static void put_operator(const struct crn_operator *op, struct crn_json_out *out)
+static void put_operator(const struct crn_operator *op, bool knows_states, struct crn_json_out *out)
 {
     crn_json_begin(out, NULL, '{');
     crn_json_text(out, "uid", op->info.uid);
@@ -144,10 +196,14 @@ static void put_operator(const struct crn_operator *op, struct crn_json_out *out
     crn_json_u64(out, "max_parallelism", op->info.max_parallelism);
     crn_json_text(out, "key_type", crn_type_name(op->info.key_type));
     crn_json_text(out, "namespace_type", crn_type_name(op->info.namespace_type));
-    crn_json_begin(out, "states", '[');
-    for (size_t i = 0; i < op->state_count; i++)
-        put_state(&op->states[i], out);
-    crn_json_end(out, ']');
+    if (knows_states) {
+        crn_json_begin(out, "states", '[');
+        for (size_t i = 0; i < op->state_count; i++)
+            put_state(&op->states[i], out);
+        crn_json_end(out, ']');
+    } else {
+        crn_json_null(out, "states");
+    }
     crn_json_end(out, '}');
 }
 
@@ -156,10 +212,13 @@ int crn_view_operators(struct cairn_job *job, struct crn_json_out *out, cairn_er
     CRN_AUTO_RECORD struct crn_record *record = crn_record_new();
     if (record == NULL || copy_operators(job, record) < 0)
         return crn_err_nomem(reterr);
+    const size_t here = record->operator_count;
+    if (copy_remote_operators(job, record) < 0)
+        return crn_err_nomem(reterr);
     crn_json_begin(out, NULL, '{');
     crn_json_begin(out, "operators", '[');
     for (size_t i = 0; i < record->operator_count; i++)
-        put_operator(&record->operators[i], out);
+        put_operator(&record->operators[i], i < here, out);
     crn_json_end(out, ']');
     crn_json_end(out, '}');
     return 0;

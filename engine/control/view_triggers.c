@@ -19,15 +19,6 @@ static const struct crn_status_snapshot *find_running(const struct crn_trigger *
     return NULL;
 }
 
-static void put_u64_or_null(struct crn_json_out *out, const char *key, bool is_known,
-                            uint64_t value)
-{
-    if (is_known)
-        crn_json_u64(out, key, value);
-    else
-        crn_json_null(out, key);
-}
-
 static void put_savepoint(const cairn_savepoint_info *info, struct crn_json_out *out)
 {
     const bool is_complete = info->phase == CAIRN_SAVEPOINT_COMPLETE;
@@ -38,11 +29,11 @@ static void put_savepoint(const cairn_savepoint_info *info, struct crn_json_out 
     crn_json_text(out, "format", crn_view_format(info->format));
     crn_json_some_text(out, "location", info->location);
     crn_json_u64(out, "duration_us", info->duration_us);
-    put_u64_or_null(out, "stall_max_us", is_complete, info->barrier_max_us);
-    put_u64_or_null(out, "full_bytes", is_complete, info->full_bytes);
-    put_u64_or_null(out, "new_bytes", is_complete, info->full_bytes - info->linked_bytes);
-    put_u64_or_null(out, "linked_bytes", is_complete, info->linked_bytes);
-    put_u64_or_null(out, "file_count", is_complete, info->file_count);
+    crn_view_u64_if(out, "stall_max_us", is_complete, info->barrier_max_us);
+    crn_view_u64_if(out, "full_bytes", is_complete, info->full_bytes);
+    crn_view_u64_if(out, "new_bytes", is_complete, info->full_bytes - info->linked_bytes);
+    crn_view_u64_if(out, "linked_bytes", is_complete, info->linked_bytes);
+    crn_view_u64_if(out, "file_count", is_complete, info->file_count);
     crn_json_u64(out, "done_bytes", info->done_bytes);
     crn_json_u64(out, "total_bytes", info->total_bytes);
     crn_json_end(out, '}');
@@ -58,13 +49,13 @@ static void put_checkpoint(const cairn_checkpoint_info *info,
     crn_json_null(out, "format");
     crn_json_null(out, "location");
     crn_json_u64(out, "duration_us", running != NULL ? running->age_us : info->duration_us);
-    put_u64_or_null(out, "stall_max_us", running == NULL, info->barrier_max_us);
-    put_u64_or_null(out, "full_bytes", running == NULL, info->full_bytes);
-    put_u64_or_null(out, "new_bytes", running == NULL, info->new_bytes);
+    crn_view_u64_if(out, "stall_max_us", running == NULL, info->barrier_max_us);
+    crn_view_u64_if(out, "full_bytes", running == NULL, info->full_bytes);
+    crn_view_u64_if(out, "new_bytes", running == NULL, info->new_bytes);
     crn_json_null(out, "linked_bytes");
-    put_u64_or_null(out, "file_count", running == NULL, info->file_count);
-    put_u64_or_null(out, "done_bytes", running != NULL, running != NULL ? running->done_bytes : 0);
-    put_u64_or_null(out, "total_bytes", running != NULL,
+    crn_view_u64_if(out, "file_count", running == NULL, info->file_count);
+    crn_view_u64_if(out, "done_bytes", running != NULL, running != NULL ? running->done_bytes : 0);
+    crn_view_u64_if(out, "total_bytes", running != NULL,
                     running != NULL ? running->total_bytes : 0);
     crn_json_end(out, '}');
 }

@@ -172,6 +172,17 @@ int cairn_job_cancel(cairn_job *job, cairn_error **reterr)
     return r;
 }
 
+/* A worker hears of a stop when its barriers are asked for. */
+static bool is_asked_to_stop_locked(const struct cairn_job *job)
+{
+    for (size_t i = 0; job->follower != NULL && i < job->attempt_count; i++) {
+        const struct crn_attempt *attempt = job->attempts[i];
+        if (attempt->savepoint != NULL && attempt->savepoint->handle->stop && !attempt->aborted)
+            return true;
+    }
+    return false;
+}
+
 cairn_job_state crn_ending_state_locked(const struct cairn_job *job)
 {
     crn_mutex_assert_held(&job->lock);
@@ -191,7 +202,7 @@ cairn_job_state crn_ending_state_locked(const struct cairn_job *job)
         return CAIRN_JOB_FENCED;
     if (!job->started)
         return CAIRN_JOB_OPEN;
-    return job->stops > 0 ? CAIRN_JOB_STOPPING : CAIRN_JOB_RUNNING;
+    return job->stops > 0 || is_asked_to_stop_locked(job) ? CAIRN_JOB_STOPPING : CAIRN_JOB_RUNNING;
 }
 
 int cairn_job_get_state(cairn_job *job)

@@ -91,6 +91,18 @@ static const struct figure last_figures[] = {
      "Files that the newest complete checkpoint references.", STATUS(latest.file_count), UNIT_ONE},
 };
 
+/* Only of a coordinator. */
+static const struct figure cluster_figures[] = {
+    {"cairn_workers", "gauge", "Worker processes that have joined.", STATUS(worker_count), UNIT_ONE},
+    {"cairn_workers_wanted", "gauge", "Setting cluster.workers: how many the job needs.",
+     STATUS(workers_wanted), UNIT_ONE},
+    {"cairn_workers_lost", "gauge", "Of the workers that have joined, those that are lost.",
+     STATUS(workers_lost), UNIT_ONE},
+    {"cairn_worker_timeout_seconds", "gauge",
+     "Setting cluster.worker-timeout: a worker that is silent for so long is lost.",
+     STATUS(worker_timeout_ms), UNIT_MS},
+};
+
 static const struct figure task_figures[] = {
     {"cairn_task_keys_total", "counter", "Times that a key was set: records, as a rule.",
      TASK(keys_set), UNIT_ONE},
@@ -244,6 +256,42 @@ static void put_state(struct writer *w)
             crn_job_state_word((cairn_job_state)state), state == (int)w->status->state);
 }
 
+static void put_job_figures(struct writer *w, const struct figure *figures, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        put_head(w, figures[i].name, figures[i].type, figures[i].help);
+        PUT(w, "%s{job_name=\"%s\"} ", figures[i].name, w->job);
+        put_value(w, read_figure(w->status, &figures[i]), figures[i].unit);
+        PUT(w, "\n");
+    }
+}
+
+static void put_role(struct writer *w)
+{
+    put_head(w, "cairn_cluster_role", "gauge",
+             "1 for what this process is in its job: alone in it, coordinator or worker; else 0.");
+    for (int role = CAIRN_ALONE; role <= CAIRN_WORKER; role++)
+        PUT(w, "cairn_cluster_role{job_name=\"%s\",role=\"%s\"} %d\n", w->job,
+            crn_role_word((cairn_role)role), role == (int)w->status->role);
+}
+
+static void put_workers(struct writer *w)
+{
+    const struct crn_job_status *status = w->status;
+    put_job_figures(w, cluster_figures, CRN_COUNT(cluster_figures));
+    if (status->worker_count > 0)
+        put_head(w, "cairn_worker_silent_seconds", "gauge",
+                 "Since the last sign of life that the coordinator has seen of a worker.");
+    for (size_t i = 0; i < status->worker_count; i++) {
+        CRN_AUTO_FREE char *name = escape(status->workers[i].name);
+        if (name == NULL)
+            w->result = CAIRN_ENOMEM;
+        PUT(w, "cairn_worker_silent_seconds{job_name=\"%s\",worker=\"%s\"} ", w->job, name);
+        put_value(w, status->workers[i].silent_us, UNIT_US);
+        PUT(w, "\n");
+    }
+}
+
 static void put_in_flight(struct writer *w)
 {
     const struct crn_job_status *status = w->status;
@@ -265,16 +313,6 @@ static void put_in_flight(struct writer *w)
     PUT(w, "\n");
 }
 
-static void put_job_figures(struct writer *w, const struct figure *figures, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        put_head(w, figures[i].name, figures[i].type, figures[i].help);
-        PUT(w, "%s{job_name=\"%s\"} ", figures[i].name, w->job);
-        put_value(w, read_figure(w->status, &figures[i]), figures[i].unit);
-        PUT(w, "\n");
-    }
-}
-
 static void put_task_figures(struct writer *w, char *const *uids, const struct figure *figures,
                              size_t count, bool of_gates)
 {
@@ -282,6 +320,8 @@ static void put_task_figures(struct writer *w, char *const *uids, const struct f
     for (size_t i = 0; i < count; i++) {
         bool has_head = false;
         for (size_t t = 0; t < status->task_count; t++) {
+            if (status->tasks[t].is_remote) /* its worker tells */
+                continue;
             if (of_gates && !status->tasks[t].has_gate)
                 continue;
             if (!has_head)
@@ -318,6 +358,9 @@ static void put_all(struct writer *w, char *const *uids)
     put_info(w);
     put_state(w);
     put_job_figures(w, job_figures, CRN_COUNT(job_figures));
+    put_role(w);
+    if (status->role == CAIRN_COORDINATOR)
+        put_workers(w);
     put_in_flight(w);
     if (status->has_latest)
         put_job_figures(w, last_figures, CRN_COUNT(last_figures));

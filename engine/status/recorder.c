@@ -195,37 +195,28 @@ static void set_failure(struct crn_attempt *attempt, struct crn_ended *ended, ca
     }
 }
 
-static uint32_t count_acked(const struct crn_attempt *attempt)
+/* Of a worker all tasks, when it has acknowledged with them. */
+static uint32_t count_acked(const struct crn_ended *ended)
 {
     uint32_t acked = 0;
-    for (size_t i = 0; i < attempt->part_count; i++)
-        acked += atomic_load(&attempt->parts[i].phase) == CRN_PART_ACKED;
+    for (size_t i = 0; i < ended->task_count; i++)
+        acked += ended->tasks[i].phase == CRN_PART_ACKED;
     return acked;
 }
 
-/* The tasks of one that failed. with_figures: no thread works on the parts any more. What was to be
- * its record has taken the figures out of them. */
-static struct crn_ended_task *tasks_of_parts(const struct crn_attempt *attempt, bool with_figures,
-                                             struct crn_ended *ended)
+/* Where the others are is the coordinator's to say, or in a worker what it heard. */
+static uint64_t failed_in_row(const struct cairn_job *job, const struct crn_status_counts *counts,
+                              const struct crn_ended *ended)
 {
-    struct crn_ended_task *tasks = calloc(attempt->part_count + 1, sizeof *tasks);
-    for (size_t i = 0; tasks != NULL && i < attempt->part_count; i++) {
-        const struct crn_part *part = &attempt->parts[i];
-        if (with_figures)
-            crn_ended_task_of(part->task->uid, &part->described->subtasks[0], attempt->id,
-                              &tasks[i]);
-        tasks[i].uid = part->task->uid;
-        tasks[i].subtask = part->task->options.subtask;
-        tasks[i].phase = (enum crn_part_phase)atomic_load(&part->phase);
-        crn_ended_add(ended, &tasks[i]);
-    }
-    ended->tasks = tasks;
-    ended->task_count = tasks != NULL ? attempt->part_count : 0;
-    return tasks;
+    if (job->follower == NULL)
+        return job->coordinator.failures;
+    return ended->outcome == CRN_OUTCOME_COMPLETE ? 0
+           : ended->outcome == CRN_OUTCOME_FAILED ? counts->failed_in_row + 1
+                                                  : counts->failed_in_row;
 }
 
 static void count_locked(struct crn_recorder *recorder, const struct crn_ended *ended,
-                         uint32_t failed_in_row)
+                         const struct cairn_job *job)
 {
     struct crn_status_counts *counts = &recorder->counts;
     bool is_complete = ended->outcome == CRN_OUTCOME_COMPLETE;
@@ -238,7 +229,7 @@ static void count_locked(struct crn_recorder *recorder, const struct crn_ended *
     counts->failed += ended->outcome == CRN_OUTCOME_FAILED;
     counts->subsumed += ended->outcome == CRN_OUTCOME_SUBSUMED;
     counts->cancelled += ended->outcome == CRN_OUTCOME_CANCELLED;
-    counts->failed_in_row = failed_in_row;
+    counts->failed_in_row = failed_in_row(job, counts, ended);
 }
 
 static void measure_locked(struct crn_recorder *recorder, const struct crn_ended *ended)
@@ -263,12 +254,21 @@ static void remember(struct crn_attempt *attempt, const struct crn_ended *ended,
     const struct crn_ended *copy = crn_ended_copy(ended);
     crn_mutex_lock(&recorder->lock);
     if (is_new)
-        count_locked(recorder, ended, attempt->job->coordinator.failures);
+        count_locked(recorder, ended, attempt->job);
     if (is_new && ended->outcome == CRN_OUTCOME_COMPLETE && ended->kind == CAIRN_RECORD_CHECKPOINT)
         measure_locked(recorder, ended);
     if (copy != NULL)
         crn_past_add(&recorder->past, copy);
     crn_mutex_unlock(&recorder->lock);
+}
+
+/* Also without memory for them. */
+static size_t count_tasks(const struct crn_record *record)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < record->operator_count; i++)
+        count += record->operators[i].subtask_count;
+    return count;
 }
 
 void crn_recorder_complete(struct crn_attempt *attempt, const struct crn_record *record)
@@ -282,7 +282,7 @@ void crn_recorder_complete(struct crn_attempt *attempt, const struct crn_record 
     (void)crn_ended_take_tasks(&ended, record, &tasks); /* without memory: no tasks */
     remember(attempt, &ended, true);
     const struct crn_savepoint_run *run = attempt->savepoint;
-    crn_tell_ended(&attempt->job->log, &ended, 0, (uint32_t)attempt->part_count,
+    crn_tell_ended(&attempt->job->log, &ended, 0, (uint32_t)count_tasks(record),
                    run != NULL ? atomic_load(&run->linked_bytes) : 0);
 }
 
@@ -293,10 +293,10 @@ void crn_recorder_aborted(struct crn_attempt *attempt)
     describe_attempt(attempt, &ended);
     set_end(attempt, &ended);
     set_failure(attempt, &ended, &error);
-    struct crn_ended_task *tasks = tasks_of_parts(attempt, false, &ended);
+    struct crn_ended_task *tasks = crn_recorder_tasks_of(attempt, false, &ended);
     remember(attempt, &ended, true);
     attempt->end.told = true;
-    crn_tell_ended(&attempt->job->log, &ended, cairn_error_code(error), count_acked(attempt), 0);
+    crn_tell_ended(&attempt->job->log, &ended, cairn_error_code(error), count_acked(&ended), 0);
     free(tasks);
 }
 
@@ -307,15 +307,18 @@ void crn_recorder_over(struct crn_attempt *attempt)
     CRN_AUTO_FREE struct crn_ended_task *tasks = NULL;
     if (!attempt->end.told)
         crn_recorder_aborted(attempt);
+    /* Of a savepoint, what is to stand in its directory; a worker only has its part. */
     const struct crn_record *record =
-        attempt->savepoint != NULL ? attempt->savepoint->record : attempt->record;
+        attempt->savepoint != NULL && attempt->savepoint->record != NULL
+            ? attempt->savepoint->record
+            : attempt->record;
     describe_attempt(attempt, &ended);
     set_end(attempt, &ended);
     set_failure(attempt, &ended, &error);
     if (record != NULL && record->operator_count > 0)
         (void)crn_ended_take_tasks(&ended, record, &tasks); /* without memory: no tasks */
     else
-        tasks = tasks_of_parts(attempt, true, &ended);
+        tasks = crn_recorder_tasks_of(attempt, true, &ended);
     remember(attempt, &ended, false);
 }
 

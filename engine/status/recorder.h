@@ -31,6 +31,11 @@ void crn_recorder_over(struct crn_attempt *attempt);
 int crn_recorder_take(struct crn_recorder *recorder, struct crn_job_status *status,
                       cairn_error **reterr);
 
+/* recorder_tasks.c: the tasks of one that is not complete, here and in workers, in an array to be
+ * freed, which `ended` gets with their figures. with_figures: no thread works on the parts any
+ * more; what was to be its record has taken the figures out of them. NULL: no memory. */
+struct crn_ended_task *crn_recorder_tasks_of(const struct crn_attempt *attempt, bool with_figures,
+                                             struct crn_ended *ended);
 /* tell.c: the line of the log about a snapshot that has ended. */
 void crn_tell_ended(const struct crn_log *log, const struct crn_ended *ended, int code,
                     uint32_t tasks_done, uint64_t linked_bytes);

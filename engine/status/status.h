@@ -27,6 +27,11 @@ struct cairn_job;
  * ------------------------------------------------------------------------------------------ */
 
 struct crn_status_task {
+    bool is_remote;  /* in a worker of this coordinator: only who it is is known, but for what the
+                        newest checkpoint of this run tells */
+    uint32_t worker; /* its index, if so */
+    bool
+        has_record; /* a remote one: is_finished and stats.barrier_last_us are of that checkpoint */
     char *uid;
     char *name; /* for people */
     uint32_t subtask, parallelism, max_parallelism;
@@ -67,7 +72,7 @@ const char *crn_snapshot_phase_word(enum crn_snapshot_phase phase);
 struct crn_status_part {
     const char *uid; /* of status->tasks, or "" if the task was closed meanwhile */
     uint32_t subtask;
-    enum crn_part_phase phase;
+    enum crn_part_phase phase; /* of a remote task: it waits, or its worker has acknowledged */
 };
 
 struct crn_status_snapshot {
@@ -87,6 +92,22 @@ struct crn_status_snapshot {
     char *reason;                           /* ABORTING: why; else "" */
     struct crn_status_part *parts;
     size_t part_count;
+    bool *acked; /* which workers have acknowledged, by index */
+    size_t worker_count, workers_acked;
+};
+
+/* ------------------------------------------------------------------------------------------ *
+ * Other processes of the job
+ * ------------------------------------------------------------------------------------------ */
+
+/* A worker that has joined, as its coordinator knows it. */
+struct crn_status_worker {
+    char *name, *host;
+    uint64_t pid;
+    uint32_t index;
+    uint64_t task_count;
+    uint64_t silent_us; /* since the last sign of life */
+    bool is_lost;
 };
 
 /* ------------------------------------------------------------------------------------------ *
@@ -172,6 +193,13 @@ struct crn_status_option {
 
 struct crn_job_status {
     char *job;
+    cairn_role role;
+    char *worker_name;                 /* of a worker: its own; else "" */
+    uint64_t post_age_us;              /* of a worker: since its coordinator last said something */
+    struct crn_status_worker *workers; /* of a coordinator, by index */
+    size_t worker_count;
+    uint64_t workers_wanted, workers_lost; /* of a coordinator; else 0 */
+    uint64_t worker_timeout_ms;
     cairn_job_state state;
     uint64_t epoch;
     char host[256];
@@ -214,6 +242,7 @@ struct crn_job_status {
 int crn_status_take(struct cairn_job *job, struct crn_job_status **ret, cairn_error **reterr);
 void crn_status_free(struct crn_job_status *status); /* NULL is fine */
 const char *crn_job_state_word(cairn_job_state state);
+const char *crn_role_word(cairn_role role);
 const char *crn_record_kind_word(cairn_record_kind kind);
 
 /* metrics.c: appended in Prometheus' text format, version 0.0.4. 0 or CAIRN_ENOMEM. */

@@ -9,7 +9,7 @@
  *
  * Locks: job->lock, for moments; the recorder's, without it. No store call is made.
  */
-#include "engine/status/status.h"
+#include "engine/status/take.h"
 
 #include "engine/gate/gate.h"
 #include "engine/job/ending.h"
@@ -18,22 +18,6 @@
 #include "engine/status/options.h"
 
 #include <string.h>
-
-/* What one gathering has room for, or there is. */
-struct room {
-    size_t tasks, flights, parts; /* parts: of each */
-};
-
-struct gathering {
-    struct cairn_job *job;
-    struct crn_job_status *status;
-    struct room room;
-    struct cairn_task **tasks; /* with a reference and a visit each */
-    size_t task_count;
-    const struct cairn_task **owners; /* of the parts of all flights; compared only */
-    cairn_error **reasons;            /* one per flight */
-    cairn_error *stop_error;
-};
 
 static size_t flight_count(const struct cairn_job *job)
 {
@@ -49,7 +33,7 @@ static const struct crn_attempt *flight_at(const struct cairn_job *job, size_t i
  * Under the lock
  * ------------------------------------------------------------------------------------------ */
 
-static void take_tasks_locked(struct gathering *g)
+static void take_tasks_locked(struct crn_gathering *g)
 {
     const struct cairn_job *job = g->job;
     for (size_t i = 0; i < job->task_count; i++) {
@@ -71,11 +55,15 @@ static void take_tasks_locked(struct gathering *g)
     }
 }
 
-static enum crn_snapshot_phase phase_of(const struct crn_attempt *attempt, size_t acked)
+/* Its parts that are here have been counted, and who acknowledged elsewhere. */
+static enum crn_snapshot_phase phase_of(const struct crn_attempt *attempt,
+                                        const struct crn_status_snapshot *s)
 {
     if (atomic_load(&attempt->cancelled))
         return CRN_SNAPSHOT_ABORTING;
-    return acked == attempt->part_count ? CRN_SNAPSHOT_COMMITTING : CRN_SNAPSHOT_TASKS;
+    const bool is_whole = s->phase_counts[CRN_PART_ACKED] == attempt->part_count &&
+                          s->workers_acked == attempt->remote_count;
+    return is_whole ? CRN_SNAPSHOT_COMMITTING : CRN_SNAPSHOT_TASKS;
 }
 
 static enum crn_part_phase phase_of_part(const struct crn_part *part)
@@ -87,7 +75,7 @@ static enum crn_part_phase phase_of_part(const struct crn_part *part)
     return is_aligning ? CRN_PART_ALIGNING : phase;
 }
 
-static void take_flight_locked(struct gathering *g, size_t f, uint64_t now_us)
+static void take_flight_locked(struct crn_gathering *g, size_t f, uint64_t now_us)
 {
     const struct crn_attempt *attempt = flight_at(g->job, f);
     const struct crn_savepoint_run *run = attempt->savepoint;
@@ -110,7 +98,8 @@ static void take_flight_locked(struct gathering *g, size_t f, uint64_t now_us)
         s->phase_counts[s->parts[i].phase]++;
         g->owners[f * g->room.parts + i] = part->task;
     }
-    s->phase = phase_of(attempt, s->phase_counts[CRN_PART_ACKED]);
+    crn_gather_acks_locked(attempt, s);
+    s->phase = phase_of(attempt, s);
     if (run != NULL) {
         s->format = run->handle->format;
         s->is_stop = run->handle->stop;
@@ -121,16 +110,21 @@ static void take_flight_locked(struct gathering *g, size_t f, uint64_t now_us)
         g->reasons[f] = crn_err_copy(attempt->error);
 }
 
-static struct room room_needed_locked(const struct cairn_job *job)
+static struct crn_room room_needed_locked(const struct cairn_job *job)
 {
-    struct room room = {.tasks = job->task_count, .flights = flight_count(job)};
+    struct crn_room room = {
+        .tasks = job->task_count,
+        .flights = flight_count(job),
+        .workers = crn_leader_worker_count(job),
+        .remote_tasks = crn_leader_subtask_count_locked(job),
+    };
     for (size_t i = 0; i < room.flights; i++)
         if (flight_at(job, i)->part_count > room.parts)
             room.parts = flight_at(job, i)->part_count;
     return room;
 }
 
-static void take_locked(struct gathering *g)
+static void take_locked(struct crn_gathering *g)
 {
     struct cairn_job *job = g->job;
     struct crn_job_status *status = g->status;
@@ -142,6 +136,7 @@ static void take_locked(struct gathering *g)
     for (const struct cairn_savepoint_handle *h = job->savepoints; h != NULL; h = h->next)
         status->savepoints_waiting++;
     take_tasks_locked(g);
+    crn_gather_workers_locked(g);
     status->in_flight_count = flight_count(job);
     for (size_t f = 0; f < status->in_flight_count; f++)
         take_flight_locked(g, f, now_us);
@@ -151,53 +146,65 @@ static void take_locked(struct gathering *g)
  * Memory for it
  * ------------------------------------------------------------------------------------------ */
 
-static void free_room(struct gathering *g)
+static void free_room(struct crn_gathering *g)
 {
     struct crn_job_status *status = g->status;
-    for (size_t f = 0; status->in_flight != NULL && f < g->room.flights; f++)
+    for (size_t f = 0; status->in_flight != NULL && f < g->room.flights; f++) {
         free(status->in_flight[f].parts);
+        free(status->in_flight[f].acked);
+    }
     free(status->in_flight);
     free(status->tasks);
+    free(status->workers);
     free(g->tasks);
     free(g->owners);
     free(g->reasons);
+    free(g->workers);
     status->in_flight = NULL;
     status->tasks = NULL;
+    status->workers = NULL;
+    g->workers = NULL;
     g->tasks = NULL;
     g->owners = NULL;
     g->reasons = NULL;
 }
 
-static int make_room(struct gathering *g, struct room room)
+static int make_room(struct crn_gathering *g, struct crn_room room)
 {
     struct crn_job_status *status = g->status;
     free_room(g);
     g->room = room;
-    status->tasks = calloc(room.tasks + 1, sizeof *status->tasks);
+    status->tasks = calloc(room.tasks + room.remote_tasks + 1, sizeof *status->tasks);
+    status->workers = calloc(room.workers + 1, sizeof *status->workers);
     status->in_flight = calloc(room.flights + 1, sizeof *status->in_flight);
     g->tasks = calloc(room.tasks + 1, sizeof(*g->tasks));
     g->owners = calloc(room.flights * room.parts + 1, sizeof(*g->owners));
     g->reasons = calloc(room.flights + 1, sizeof(*g->reasons));
+    g->workers = calloc(room.workers + 1, sizeof *g->workers);
     if (status->tasks == NULL || status->in_flight == NULL || g->tasks == NULL ||
-        g->owners == NULL || g->reasons == NULL)
+        g->owners == NULL || g->reasons == NULL || status->workers == NULL || g->workers == NULL)
         return CAIRN_ENOMEM;
     for (size_t f = 0; f < room.flights; f++) {
-        status->in_flight[f].parts = calloc(room.parts + 1, sizeof *status->in_flight[f].parts);
-        if (status->in_flight[f].parts == NULL)
+        struct crn_status_snapshot *s = &status->in_flight[f];
+        s->parts = calloc(room.parts + room.remote_tasks + 1, sizeof *s->parts);
+        s->acked = calloc(room.workers + 1, sizeof *s->acked);
+        if (s->parts == NULL || s->acked == NULL)
             return CAIRN_ENOMEM;
     }
     return 0;
 }
 
 /* Tasks and snapshots may come while the memory for them is made: then it is made again. */
-static int take_all(struct gathering *g, cairn_error **reterr)
+static int take_all(struct crn_gathering *g, cairn_error **reterr)
 {
     struct cairn_job *job = g->job;
     for (;;) {
         crn_mutex_lock(&job->lock);
-        struct room needed = room_needed_locked(job);
+        struct crn_room needed = room_needed_locked(job);
         bool fits = g->tasks != NULL && needed.tasks <= g->room.tasks &&
-                    needed.flights <= g->room.flights && needed.parts <= g->room.parts;
+                    needed.flights <= g->room.flights && needed.parts <= g->room.parts &&
+                    needed.workers <= g->room.workers &&
+                    needed.remote_tasks <= g->room.remote_tasks;
         if (fits)
             take_locked(g);
         crn_mutex_unlock(&job->lock);
@@ -212,7 +219,7 @@ static int take_all(struct gathering *g, cairn_error **reterr)
  * Without the lock
  * ------------------------------------------------------------------------------------------ */
 
-static int dup_into(char **ret, const char *text)
+int crn_status_dup(char **ret, const char *text)
 {
     *ret = crn_str_dup_n(text, strlen(text));
     return *ret == NULL ? CAIRN_ENOMEM : 0;
@@ -227,13 +234,13 @@ static int fill_task(struct crn_status_task *ret, struct cairn_task *task)
     ret->key_group_last = task->key_group_last;
     ret->keys_set = crn_figure_get(&task->keys_set);
     ret->stats = (cairn_task_stats)CAIRN_TASK_STATS_INIT;
-    CRN_TRY(dup_into(&ret->uid, task->uid));
-    CRN_TRY(dup_into(&ret->name, task->options.name));
+    CRN_TRY(crn_status_dup(&ret->uid, task->uid));
+    CRN_TRY(crn_status_dup(&ret->name, task->options.name));
     return cairn_task_get_stats(task, &ret->stats, NULL);
 }
 
 /* Tasks and parts are in the same order, but for tasks that were closed. */
-static void name_parts(struct gathering *g)
+static void name_parts(struct crn_gathering *g)
 {
     for (size_t f = 0; f < g->status->in_flight_count; f++) {
         struct crn_status_snapshot *s = &g->status->in_flight[f];
@@ -263,7 +270,7 @@ static int compare_parts(const void *a, const void *b)
     return order != 0 ? order : (x->subtask > y->subtask) - (x->subtask < y->subtask);
 }
 
-static int fill_tasks(struct gathering *g)
+static int fill_tasks(struct crn_gathering *g)
 {
     struct crn_job_status *status = g->status;
     for (size_t i = 0; i < g->task_count; i++) {
@@ -271,15 +278,16 @@ static int fill_tasks(struct gathering *g)
         CRN_TRY(fill_task(&status->tasks[i], g->tasks[i]));
     }
     name_parts(g);
+    CRN_TRY(crn_gather_cluster(g));
     if (status->task_count > 1)
         qsort(status->tasks, status->task_count, sizeof *status->tasks, compare_tasks);
     for (size_t f = 0; f < status->in_flight_count; f++) {
         struct crn_status_snapshot *s = &status->in_flight[f];
         qsort(s->parts, s->part_count, sizeof *s->parts, compare_parts);
         if (s->location == NULL)
-            CRN_TRY(dup_into(&s->location, "")); /* for want of memory, or it has none */
+            CRN_TRY(crn_status_dup(&s->location, "")); /* for want of memory, or it has none */
         const char *reason = g->reasons[f] != NULL ? cairn_error_message(g->reasons[f]) : "";
-        CRN_TRY(dup_into(&s->reason, reason));
+        CRN_TRY(crn_status_dup(&s->reason, reason));
     }
     return 0;
 }
@@ -299,7 +307,7 @@ static void fill_latest(struct crn_job_status *status, const struct cairn_job *j
         }
 }
 
-static int fill_job(struct gathering *g, cairn_error **reterr)
+static int fill_job(struct crn_gathering *g, cairn_error **reterr)
 {
     struct crn_job_status *status = g->status;
     struct cairn_job *job = g->job;
@@ -312,11 +320,12 @@ static int fill_job(struct gathering *g, cairn_error **reterr)
     status->state_backend = job->backend->name;
     memcpy(status->host, job->host, sizeof status->host);
     const char *why = g->stop_error != NULL ? cairn_error_message(g->stop_error) : "";
-    if (dup_into(&status->job, job->name) < 0 || dup_into(&status->stop_reason, why) < 0 ||
-        fill_tasks(g) < 0)
+    if (crn_status_dup(&status->job, job->name) < 0 ||
+        crn_status_dup(&status->stop_reason, why) < 0 || fill_tasks(g) < 0)
         return crn_err_nomem(reterr);
     CRN_TRY(crn_recorder_take(job->recorder, status, reterr));
     fill_latest(status, job);
+    crn_gather_last_figures(status);
     return 0;
 }
 
@@ -334,7 +343,7 @@ static int begin_visit(struct cairn_job *job, cairn_error **reterr)
                       : 0;
 }
 
-static void end_visit(struct gathering *g)
+static void end_visit(struct crn_gathering *g)
 {
     struct cairn_job *job = g->job;
     const struct crn_job_status *status = g->status;
@@ -349,18 +358,24 @@ static void end_visit(struct gathering *g)
         crn_task_unref(g->tasks[i]);
     for (size_t f = 0; g->reasons != NULL && f < g->room.flights; f++)
         cairn_error_free(g->reasons[f]);
+    for (size_t w = 0; w < g->worker_count; w++)
+        crn_leader_let_go(&g->workers[w]);
     cairn_error_free(g->stop_error);
-    for (size_t f = status->in_flight_count; status->in_flight != NULL && f < g->room.flights; f++)
-        free(status->in_flight[f].parts); /* which were not needed */
+    for (size_t f = status->in_flight_count; status->in_flight != NULL && f < g->room.flights;
+         f++) { /* which were not needed */
+        free(status->in_flight[f].parts);
+        free(status->in_flight[f].acked);
+    }
     free(g->tasks);
     free(g->owners);
     free(g->reasons);
+    free(g->workers);
     crn_job_unref(job);
 }
 
 int crn_status_take(struct cairn_job *job, struct crn_job_status **ret, cairn_error **reterr)
 {
-    struct gathering g = {.job = job};
+    struct crn_gathering g = {.job = job};
     CRN_TRY(begin_visit(job, reterr));
     struct crn_job_status nothing = {0}, *status = calloc(1, sizeof *status);
     g.status = status != NULL ? status : &nothing;
@@ -388,8 +403,15 @@ void crn_status_free(struct crn_job_status *status)
         free(status->in_flight[f].location);
         free(status->in_flight[f].reason);
         free(status->in_flight[f].parts);
+        free(status->in_flight[f].acked);
     }
     free(status->in_flight);
+    for (size_t w = 0; w < status->worker_count; w++) {
+        free(status->workers[w].name);
+        free(status->workers[w].host);
+    }
+    free(status->workers);
+    free(status->worker_name);
     for (size_t i = 0; i < status->ended_count; i++)
         crn_ended_unref(status->ended[i]);
     free(status->ended);

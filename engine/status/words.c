@@ -71,6 +71,19 @@ const char *crn_job_state_word(cairn_job_state state)
     return "?";
 }
 
+const char *crn_role_word(cairn_role role)
+{
+    switch (role) {
+    case CAIRN_ALONE:
+        return "alone";
+    case CAIRN_COORDINATOR:
+        return "coordinator";
+    case CAIRN_WORKER:
+        return "worker";
+    }
+    return "?";
+}
+
 const char *crn_record_kind_word(cairn_record_kind kind)
 {
     switch (kind) {
