@@ -349,8 +349,9 @@ int crn_leader_gather(struct cairn_job *job, cairn_error **reterr)
         if (r < 0 || has_enough_locked(leader, &doubled_us))
             break;
         if (!crn_cond_wait_until(&leader->changed, &job->lock, deadline_us)) {
-            r = fail_gather_locked(leader, reterr);
-            break;
+            if (leader->worker_count < job->options.worker_count)
+                r = fail_gather_locked(leader, reterr);
+            break; /* those that are there twice: the start says which */
         }
     }
     leader->gathering = r == 0; /* acknowledgements of START are looked for, too */
