@@ -325,11 +325,21 @@ END_TEST
 /* Two processes for one subtask: the job does not start, and says which one it is. */
 START_TEST(a_subtask_in_two_processes)
 {
+    crew.members[0].f.options.worker_timeout_ms = 500; /* one may be dead, and the other its heir */
     crew.members[3].index = 0;
     ck_assert_int_eq(crew_start(&crew), CAIRN_EEXIST);
     ck_assert_ptr_nonnull(strstr(crew.members[0].message, "'words' subtask 0"));
     crew.members[3].index = 2;
     crew_must_start(&crew);
+}
+END_TEST
+
+/* The same when there is no time to find out whether one of them is dead. */
+START_TEST(two_processes_and_little_time)
+{
+    crew.members[0].f.options.join_timeout_ms = 300;
+    crew.members[3].index = 0;
+    ck_assert_int_eq(crew_start(&crew), CAIRN_EEXIST);
 }
 END_TEST
 
@@ -368,6 +378,7 @@ static const struct misfit {
 START_TEST(subtasks_that_do_not_fit)
 {
     const struct misfit *misfit = &misfits[_i];
+    crew.members[0].f.options.worker_timeout_ms = 500;
     for (uint32_t i = 0; i <= 3; i++) {
         struct crew_member *m = &crew.members[i];
         m->f.options.worker_count = i == 0 ? 3 : 0;
@@ -463,6 +474,7 @@ int main(void)
     tcase_add_test(rules, too_few_workers);
     tcase_add_test(rules, coordinator_gives_up);
     tcase_add_test(rules, a_subtask_in_two_processes);
+    tcase_add_test(rules, two_processes_and_little_time);
     tcase_add_test(rules, a_worker_too_many);
     tcase_add_loop_test(rules, subtasks_that_do_not_fit, 0, sizeof misfits / sizeof misfits[0]);
     tcase_add_test(rules, a_subtask_that_is_nowhere);
