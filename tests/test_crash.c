@@ -130,7 +130,7 @@ START_TEST(killed_at_every_store_operation)
     /* How many there are varies with the threads: the end is where none was killed for a while. */
     for (unsigned survived = 0; survived < 4; k++)
         survived = kill_at(base.path, k, operations, &cases) ? 0 : survived + 1;
-    ck_assert_uint_gt(cases, _i == FIRST_RUN ? 40 : 80);
+    ck_assert_uint_gt(cases, _i == FIRST_RUN ? 30 : 60);
     printf("# %s run: killed %" PRIu64 " times at up to %" PRIu64 " store operations\n",
            _i == FIRST_RUN ? "first" : "second", cases, k - 5);
 }

@@ -83,6 +83,7 @@ START_TEST(test_known_files_are_not_put_again)
     struct subject s;
     uint64_t random = 7;
     cairn_checkpoint_info info = CAIRN_CHECKPOINT_INFO_INIT;
+    f.options.pack_below_bytes = 1; /* so that each is put by itself */
     oracle_init(&oracle);
     ck_ok(subject_open(&f, "job", &s, reterr));
     oracle_mutate(&oracle, &s, &random, 40);
@@ -346,7 +347,7 @@ START_TEST(test_an_upload_that_fails_aborts_and_cleans_up)
     oracle_mutate(&oracle, &s, &random, 30);
     fixture_arm(&f,
                 (struct crn_fault_plan){
-                    .ops = CRN_FAULT_PUT, .mode = CRN_FAULT_BEFORE, .at = 4, .code = CAIRN_ENOSPC});
+                    .ops = CRN_FAULT_PUT, .mode = CRN_FAULT_BEFORE, .at = 3, .code = CAIRN_ENOSPC});
     ck_fails(subject_checkpoint(&s, false, NULL, reterr), CAIRN_EABORTED, "injected failure");
     fixture_disarm(&f, CRN_FAULT_ANY);
     ck_ok(subject_checkpoint(&s, false, NULL, reterr));

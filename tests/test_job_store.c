@@ -276,6 +276,7 @@ START_TEST(test_turns_of_a_cancelled_attempt_are_free_again)
     struct pump pump = {0};
     int calls = 0;
     f.options.transfer_threads = RATE_FILES;
+    f.options.pack_below_bytes = 1; /* one turn for each */
     f.options.upload_bytes_per_sec = RATE_FILE_BYTES * UINT64_C(1000000) / RATE_FILE_US;
     open_rate_tasks(&job, tasks, &calls);
     ck_ok(cairn_job_trigger(job, NULL, reterr));

@@ -399,7 +399,7 @@ END_TEST
 /* Over RocksDB a case takes longer: some k, other ones in each mode. */
 START_TEST(test_some_calls_fail_over_rocksdb)
 {
-    all_cases(&modes[_i], true, 1 + (uint64_t)_i * 7, 41);
+    all_cases(&modes[_i], true, 1 + (uint64_t)_i * 2, 13);
 }
 END_TEST
 

@@ -21,7 +21,7 @@
 #define PACK_FILES_MAX 1024u
 #define PACK_BYTES_MAX ((uint64_t)32 << 20)
 #define PACK_BYTES_LEAST ((uint64_t)8 << 20) /* less than that is not worth another object */
-#define PACK_BELOW_DEFAULT 0u
+#define PACK_BELOW_DEFAULT ((uint64_t)1 << 20)
 
 struct candidate {
     size_t index;

@@ -122,6 +122,7 @@ static int open_job(struct model *m, const struct start *s, cairn_error **reterr
     options.local_dir = m->place.local;
     options.num_retained = 1 + (uint32_t)model_pick(m, 3);
     options.inline_threshold_bytes = model_pick(m, 2) ? 1 : 0;
+    options.pack_below_bytes = model_pick(m, 3) == 0 ? 1 : 0;
     options.state_memory_bytes = 8 << 20;
     options.state_backend = m->backend;
     options.now_ms = clock_ms;

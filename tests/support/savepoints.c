@@ -15,6 +15,7 @@ struct making {
     uint64_t next;
 };
 
+/* Files of a pack get objects of their own. */
 static void move_file(struct making *making, struct crn_file *file)
 {
     CRN_AUTO_FREE char *from = NULL;
@@ -32,7 +33,8 @@ static void move_file(struct making *making, struct crn_file *file)
     ck_ok(crn_store_get_bytes(making->store, from, SIZE_MAX, &bytes, reterr));
     struct crn_bytes_source source;
     cairn_put_how how;
-    crn_bytes_source_init(&source, bytes.data, bytes.size);
+    crn_bytes_source_init(&source, bytes.data + file->info.object_offset, file->info.size);
+    file->info.object_offset = file->info.object_size = 0;
     ck_ok(making->store->ops->put(making->store, to, &source.source, &how, reterr));
     ck_assert_int_eq(crn_record_set_text(&file->info.object, object), 0);
 }
