@@ -146,9 +146,22 @@ END_TEST
  * The job whose state it was
  * ------------------------------------------------------------------------------------------ */
 
+/* What its processes told one another. */
+static void put_messages(const char *source)
+{
+    static const char *const keys[] = {"cluster/e9/post-1",
+                                       "cluster/e9/mail-00112233445566778899aabbccddeeff-1"};
+    for (size_t i = 0; i < CRN_COUNT(keys); i++) {
+        CRN_AUTO_FREE char *key = NULL;
+        ck_ok(crn_joblog_key(source, keys[i], &key, reterr));
+        store_put_text(f.store, key, "said");
+    }
+}
+
 START_TEST(test_a_claimed_job_is_not_started_by_accident)
 {
     cairn_job *job;
+    put_messages("src");
     start_from("src", CAIRN_CLAIM);
     run("target");
     start_from(NULL, CAIRN_NO_CLAIM);
@@ -176,6 +189,8 @@ START_TEST(test_what_a_claimer_left_can_be_disposed_of)
     CRN_AUTO_FREE char *foreign = NULL;
     ck_ok(crn_joblog_key(source, "notes.txt", &foreign, reterr));
     store_put_text(f.store, foreign, "not Cairn's");
+    if (_i == 1)
+        put_messages(source);
     start_from(source, CAIRN_CLAIM);
     /* manifests go, objects do not */
     fixture_arm(&f, (struct crn_fault_plan){.ops = CRN_FAULT_REMOVE,
@@ -203,6 +218,12 @@ START_TEST(test_a_new_life_where_a_job_was_claimed)
     start_from("src", CAIRN_CLAIM);
     run("target");
     start_from(NULL, CAIRN_NO_CLAIM);
+    f.options.start_empty = 1;
+    put_messages("src"); /* by a process that has not noticed; workers would take it for theirs */
+    cairn_job *job;
+    ck_fails(fixture_open_job(&f, "src", &job, reterr), CAIRN_EFENCED, "dispose --force");
+    f.options.start_empty = 0;
+    run("target"); /* which removes what has come */
     f.options.start_empty = 1;
     oracle_init(&oracle);
     run("src");

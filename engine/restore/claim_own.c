@@ -16,12 +16,14 @@
 
 #define STOP_LISTING 1
 
+/* A post of the old life would be the newest board for workers of the new one. */
 static int find_own(void *context, const char *key, const cairn_object_stat *stat)
 {
     const enum crn_key_type type = crn_key_parse(key).type;
     (void)context;
     (void)stat;
-    return type == CRN_KEY_MANIFEST || type == CRN_KEY_OBJECT ? STOP_LISTING : 0;
+    return type == CRN_KEY_MANIFEST || type == CRN_KEY_OBJECT || type == CRN_KEY_POST ? STOP_LISTING
+                                                                                      : 0;
 }
 
 static int begin_anew(const struct cairn_job *job, const char *claimer, cairn_error **reterr)

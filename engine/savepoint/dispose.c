@@ -265,14 +265,28 @@ static int end(struct disposal *disposal, cairn_error **reterr)
     return store->ops->flush(store, reterr);
 }
 
+static bool is_foreign(const struct disposal *disposal, const char *key)
+{
+    const enum crn_key_type type = crn_key_parse(key).type;
+    switch (type) {
+    case CRN_KEY_MANIFEST:
+    case CRN_KEY_OBJECT:
+        return !is_own(disposal, key, type);
+    case CRN_KEY_POST:
+    case CRN_KEY_MAIL:
+        return !disposal->is_claimed_job;
+    case CRN_KEY_MARK:
+        return false;
+    case CRN_KEY_FOREIGN:
+        break;
+    }
+    return true;
+}
+
 static void count_foreign(struct disposal *disposal)
 {
-    for (size_t i = 0; i < disposal->survey.count; i++) {
-        const char *key = disposal->survey.objects[i].key;
-        if (crn_key_parse(key).type != CRN_KEY_MARK && !is_own(disposal, key, CRN_KEY_MANIFEST) &&
-            !is_own(disposal, key, CRN_KEY_OBJECT))
-            disposal->report.foreign_count++;
-    }
+    for (size_t i = 0; i < disposal->survey.count; i++)
+        disposal->report.foreign_count += is_foreign(disposal, disposal->survey.objects[i].key);
 }
 
 static int dispose(struct disposal *disposal, cairn_error **reterr)
@@ -285,6 +299,10 @@ static int dispose(struct disposal *disposal, cairn_error **reterr)
         CRN_TRY(begin(disposal, reterr));
     CRN_TRY(remove_own(disposal, CRN_KEY_MANIFEST, reterr));
     CRN_TRY(remove_own(disposal, CRN_KEY_OBJECT, reterr));
+    if (disposal->is_claimed_job) { /* what its processes told one another */
+        CRN_TRY(remove_own(disposal, CRN_KEY_POST, reterr));
+        CRN_TRY(remove_own(disposal, CRN_KEY_MAIL, reterr));
+    }
     return is_dry ? 0 : end(disposal, reterr);
 }
 
