@@ -67,6 +67,90 @@ START_TEST(redirects_are_not_followed)
 }
 END_TEST
 
+/* Servers of the bucket's region say which one it is. */
+START_TEST(redirects_say_where_the_bucket_is)
+{
+    static const struct {
+        unsigned status;
+        const char *s3_code;
+        int code;
+    } cases[] = {{301, "PermanentRedirect", CAIRN_EINVAL},
+                 {307, "TemporaryRedirect", CAIRN_EUNAVAIL},
+                 {400, "AuthorizationHeaderMalformed", CAIRN_EINVAL}};
+    cairn_object_stat stat;
+    for (size_t i = 0; i < CRN_COUNT(cases); i++) {
+        CRN_AUTO_FREE char *away = fake_error(cases[i].status, cases[i].s3_code,
+                                              "Location: http://127.0.0.1:1/elsewhere\r\n"
+                                              "x-amz-bucket-region: eu-far-7\r\n");
+        CRN_AUTO_ERROR cairn_error *error = NULL, *head = NULL;
+        fake_clear(fake);
+        ALWAYS(.what = FAKE_REFUSE, .answer = away);
+        expect_error(put_text("k", "v", &error), cases[i].code, &error, "region", "'eu-far-7'");
+        if (cases[i].status == 301) /* of HEAD only the status is there, and the headers */
+            expect_error(store->ops->stat(store, "k", &stat, &head), CAIRN_EINVAL, &head,
+                         "endpoint and region", "'eu-far-7'");
+    }
+    /* what is not a region's name is not told */
+    CRN_AUTO_FREE char *odd =
+        fake_error(301, "PermanentRedirect", "x-amz-bucket-region: \033[1m\r\n");
+    CRN_AUTO_ERROR cairn_error *error = NULL;
+    fake_clear(fake);
+    ONCE(.what = FAKE_REFUSE, .answer = odd);
+    expect_error(put_text("k", "v", &error), CAIRN_EINVAL, &error, "region", NULL);
+    ck_assert_ptr_null(strchr(cairn_error_message(error), '\033'));
+    expect_stored("k", NULL);
+}
+END_TEST
+
+/* ---- addresses and tokens ---- */
+
+START_TEST(a_bucket_may_be_in_the_hosts_name)
+{
+    char rest[128], host[64];
+    struct crn_s3_config config;
+    cairn_store *other;
+    const unsigned port = fake_port(fake);
+    fake_set_hosts(fake, true);
+    (void)snprintf(rest, sizeof rest, "//cairn/t?endpoint=http://localhost:%u&path_style=false",
+                   port);
+    ck_assert_int_eq(crn_s3_config_from_uri(rest, "s3://cairn/t", &config, NULL), 0);
+    ck_assert_int_eq(crn_s3_store_open_config(&config, true, &other, NULL), 0);
+    ck_assert_int_eq(other->ops->create(other, "k", "v", 1, NULL), 0);
+    expect_stored("k", "v");
+    CRN_AUTO_FREE char *head = fake_last_head(fake);
+    (void)snprintf(host, sizeof host, "cairn.localhost:%u\r\n", port);
+    ck_assert_msg(strstr(head, "PUT /t/k HTTP/1.1\r\n") != NULL, "%s", head);
+    ck_assert_msg(strstr(head, host) != NULL, "%s", head);
+    other->ops->close(other);
+}
+END_TEST
+
+/* It is sent, and it is part of what is signed. */
+START_TEST(a_session_token_goes_with_each_request)
+{
+    cairn_store *other;
+    CRN_AUTO_FREE char *expired = fake_error(400, "ExpiredToken", NULL);
+    CRN_AUTO_ERROR cairn_error *error = NULL;
+    ck_assert_int_eq(setenv("AWS_SESSION_TOKEN", "a+token/of==some&length", 1), 0);
+    ck_assert_int_eq(fake_kit_store("", false, &other, NULL), 0);
+    ck_assert_int_eq(unsetenv("AWS_SESSION_TOKEN"), 0);
+    ck_assert_int_eq(other->ops->create(other, "k", "v", 1, NULL), 0);
+    CRN_AUTO_FREE char *head = fake_last_head(fake);
+    ck_assert_msg(strstr(head, "x-amz-security-token: a+token/of==some&length\r\n") != NULL, "%s",
+                  head);
+    const char *names = strstr(head, "SignedHeaders=");
+    ck_assert_ptr_nonnull(names);
+    const char *end = strchr(names, ',');
+    const char *token = strstr(names, "x-amz-security-token");
+    ck_assert(end != NULL && token != NULL && token < end);
+    ONCE(.what = FAKE_REFUSE, .answer = expired);
+    expect_error(other->ops->create(other, "l", "v", 1, &error), CAIRN_EACCES, &error,
+                 "session token has expired", NULL);
+    ck_assert_ptr_null(strstr(cairn_error_message(error), "a+token"));
+    other->ops->close(other);
+}
+END_TEST
+
 START_TEST(a_body_without_an_end_is_bounded)
 {
     CRN_AUTO_ERROR cairn_error *listing = NULL, *error = NULL, *reading = NULL;
@@ -448,6 +532,9 @@ int main(void)
     tcase_add_test(tcase, a_page_in_place_of_an_answer_is_no_success);
     tcase_add_test(tcase, well_formed_strangers_are_no_success_either);
     tcase_add_test(tcase, redirects_are_not_followed);
+    tcase_add_test(tcase, redirects_say_where_the_bucket_is);
+    tcase_add_test(tcase, a_bucket_may_be_in_the_hosts_name);
+    tcase_add_test(tcase, a_session_token_goes_with_each_request);
     tcase_add_test(tcase, a_body_without_an_end_is_bounded);
     tcase_add_test(tcase, an_answer_that_is_no_http_is_an_error);
     tcase_add_test(tcase, a_cut_body_is_read_again);

@@ -12,6 +12,7 @@
 
 #include "cairn/cairn.h"
 
+#include <openssl/x509_vfy.h>
 #include <string.h>
 
 enum { AGAIN = 1, AMBIGUOUS = 2, SKEWED = 4, SLOW = 8 };
@@ -56,7 +57,8 @@ static const struct row codes[] = {
     {"SignatureDoesNotMatch", CAIRN_EACCES, 0,
      "look at the secret key, and at what stands between"},
     {"SlowDown", CAIRN_EUNAVAIL, AGAIN | SLOW, NULL}, /* turned away before anything was done */
-    {"TemporaryRedirect", CAIRN_EUNAVAIL, AGAIN, NULL},
+    {"TemporaryRedirect", CAIRN_EUNAVAIL, AGAIN,
+     "the bucket is elsewhere for now: look at endpoint and region"},
     {"UserSuspended", CAIRN_EACCES, 0, "the server has suspended the user of these keys"},
     {"XAmzContentSHA256Mismatch", CAIRN_EUNAVAIL, AGAIN, "something changes bytes on the way"},
 };
@@ -96,6 +98,23 @@ static struct crn_s3_verdict verdict_of(const struct row *row)
                                    .advice = row->advice};
 }
 
+/* Whoever issued it, a certificate is for a time and for names; of names curl judges, not OpenSSL.
+ */
+static const char *certificate_advice(long verdict)
+{
+    switch (verdict) {
+    case X509_V_OK:
+    case X509_V_ERR_UNSPECIFIED: /* what curl begins with */
+        return "the server's certificate is for another host: look at the endpoint's name";
+    case X509_V_ERR_CERT_HAS_EXPIRED:
+        return "the server's certificate has expired, or this machine's clock is wrong";
+    case X509_V_ERR_CERT_NOT_YET_VALID:
+        return "the server's certificate is not valid yet, or this machine's clock is wrong";
+    default:
+        return "the server's certificate is not trusted: give its issuer as ca_file";
+    }
+}
+
 static struct crn_s3_verdict judge_transport(const struct crn_s3_reply *reply)
 {
     struct crn_s3_verdict verdict = {
@@ -108,7 +127,11 @@ static struct crn_s3_verdict judge_transport(const struct crn_s3_reply *reply)
     case CURLE_PEER_FAILED_VERIFICATION:
         verdict.code = CAIRN_EINVAL;
         verdict.try_again = false;
-        verdict.advice = "the server's certificate is not trusted: give its issuer as ca_file";
+        verdict.advice = certificate_advice(reply->certificate);
+        break;
+    case CURLE_SSL_CONNECT_ERROR:
+        verdict.advice = "does it speak TLS? look at http or https in the endpoint";
+        verdict.is_ambiguous = false;
         break;
     case CURLE_SSL_CACERT_BADFILE:
         verdict.code = CAIRN_EINVAL;

@@ -12,6 +12,7 @@ struct crn_s3_reply {
     long status;
     const char *code;    /* of an error body, also in a 200; "" */
     const char *message; /* ditto */
+    long certificate;    /* OpenSSL's verdict, X509_V_...; of transport failures */
     bool was_sent;       /* the server may have got all of the request */
     bool is_strange;     /* a good status, but nothing that S3 would send with it */
 };

@@ -11,6 +11,7 @@
 
 #include "base/file.h"
 #include "base/meter.h"
+#include "base/text.h"
 
 #include <fcntl.h>
 #include <openssl/evp.h>
@@ -195,6 +196,7 @@ static size_t take_header(char *line, size_t one, size_t count, void *context)
         request->etag[0] = 0;
         request->content_length = request->total_size = request->given_start = UINT64_MAX;
         request->modified_ms = 0;
+        request->bucket_region[0] = 0;
         attempt->has_head = false;
     } else if (size <= 2) { /* the empty line */
         attempt->has_head = true;
@@ -208,6 +210,10 @@ static size_t take_header(char *line, size_t one, size_t count, void *context)
         request->modified_ms = http_time_ms(value);
     } else if (header_value(line, size, "date", value, sizeof value)) {
         attempt->server_ms = http_time_ms(value);
+    } else if (header_value(line, size, "x-amz-bucket-region", value,
+                            sizeof request->bucket_region)) {
+        if (crn_text_is_clean(value, strlen(value)))
+            memcpy(request->bucket_region, value, strlen(value) + 1);
     } else if (header_value(line, size, "retry-after", value, sizeof value)) {
         attempt->retry_after_ms = strtoull(value, NULL, 10) * 1000;
     }
@@ -491,6 +497,7 @@ static int run(struct crn_s3 *s3, struct attempt *attempt, struct curl_slist *he
         error_text[0] = 0;
     }
     curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &request->status);
+    curl_easy_getinfo(easy, CURLINFO_SSL_VERIFYRESULT, &attempt->reply->certificate);
     curl_off_t uploaded = 0;
     curl_easy_getinfo(easy, CURLINFO_SIZE_UPLOAD_T, &uploaded);
     atomic_fetch_add(&s3->counters.requests, 1);

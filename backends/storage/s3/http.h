@@ -43,6 +43,7 @@ struct crn_s3_request {
     uint64_t total_size;     /* of the object, from Content-Range; UINT64_MAX */
     uint64_t given_start;    /* of the range, ditto */
     int64_t modified_ms;
+    char bucket_region[64]; /* where the server says that the bucket is; "": it does not */
     uint32_t tries;
     bool was_ambiguous; /* some try may have happened without our learning it */
 };

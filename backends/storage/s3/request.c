@@ -6,6 +6,7 @@
 #include "backends/storage/s3/http.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 void crn_s3_request_done(struct crn_s3_request *request)
 {
@@ -19,16 +20,21 @@ static int tell(const struct crn_s3 *s3, const struct crn_s3_request *request,
     const char *key = request->key != NULL ? request->key : "";
     const char *advice_sep = verdict->advice != NULL ? "; " : "";
     const char *advice = verdict->advice != NULL ? verdict->advice : "";
+    /* Worth telling only if it is not the one that we use. */
+    const char *region =
+        strcmp(request->bucket_region, s3->config.region) != 0 ? request->bucket_region : "";
+    const char *region_sep = *region != 0 ? "; the bucket is in region '" : "";
     if (reply->transport != CURLE_OK)
         return crn_err_fail(reterr, verdict->code, key, "%s of '%s' in bucket '%s' at '%s': %s%s%s",
                             request->method, key, s3->config.bucket, s3->config.host,
                             *error_text != 0 ? error_text : curl_easy_strerror(reply->transport),
                             advice_sep, advice);
     return crn_err_fail(reterr, verdict->code, key,
-                        "%s of '%s' in bucket '%s' at '%s': HTTP status %ld%s%s%s%s%s%s",
+                        "%s of '%s' in bucket '%s' at '%s': HTTP status %ld%s%s%s%s%s%s%s%s%s",
                         request->method, key, s3->config.bucket, s3->config.host, reply->status,
                         *reply->code != 0 ? ", " : "", reply->code,
-                        *reply->message != 0 ? ": " : "", reply->message, advice_sep, advice);
+                        *reply->message != 0 ? ": " : "", reply->message, advice_sep, advice,
+                        region_sep, region, *region != 0 ? "'" : "");
 }
 
 int crn_s3_perform(struct crn_s3 *s3, struct crn_s3_request *request, cairn_error **reterr)

@@ -54,7 +54,8 @@ struct fake {
     pthread_t thread;
     /* Guarded by lock. */
     struct crn_mutex lock;
-    bool is_over, is_lying;
+    bool is_over, is_lying, has_hosts;
+    char *last_head;
     unsigned requests, page_keys;
     int64_t ahead_ms;
     struct fake_rule rules[FAKE_RULES_MAX];

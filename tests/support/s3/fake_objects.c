@@ -133,13 +133,13 @@ struct target {
     char *query;
 };
 
-/* "/bucket/key?query" */
-static struct target split(char *text)
+/* "/bucket/key?query", or "/key?query" */
+static struct target split(char *text, bool has_hosts)
 {
     struct target t = {.query = strchr(text, '?')};
     if (t.query != NULL)
         *t.query++ = 0;
-    char *slash = strchr(text + 1, '/');
+    char *slash = has_hosts ? text : strchr(text + 1, '/');
     t.key = slash != NULL ? slash + 1 : text + strlen(text);
     decode(t.key);
     return t;
@@ -342,7 +342,7 @@ static void post(struct fake *fake, const struct target *t, const struct message
 
 void fake_do(struct fake *fake, struct message *m, struct answer *a)
 {
-    struct target t = split(m->target);
+    struct target t = split(m->target, fake->has_hosts);
     CRN_AUTO_FREE char *id = parameter(&t, "uploadId"), *uploads = parameter(&t, "uploads");
     if (strcmp(m->method, "PUT") == 0 && *t.key != 0) {
         put_object(fake, &t, m, a);

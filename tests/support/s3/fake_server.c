@@ -115,6 +115,12 @@ static bool read_message(struct connection *c, struct message *m)
         fake_must(crn_buf_append(&m->head, &byte, 1) == 0);
     }
     fake_must(crn_buf_append(&m->head, "", 1) == 0);
+    char *head = strdup((char *)m->head.data);
+    fake_must(head != NULL);
+    crn_mutex_lock(&c->fake->lock);
+    free(c->fake->last_head);
+    c->fake->last_head = head;
+    crn_mutex_unlock(&c->fake->lock);
     if (!parse_head(m))
         return false;
     crn_mutex_lock(&c->fake->lock);
@@ -304,6 +310,7 @@ void fake_stop(struct fake *fake)
     for (size_t i = 0; i < fake->connection_count; i++)
         fake_must(pthread_join(fake->connections[i].thread, NULL) == 0);
     fake_objects_done(fake);
+    free(fake->last_head);
     crn_mutex_done(&fake->lock);
     free(fake);
 }
@@ -349,6 +356,22 @@ void fake_set_lying(struct fake *fake, bool is_lying)
     crn_mutex_lock(&fake->lock);
     fake->is_lying = is_lying;
     crn_mutex_unlock(&fake->lock);
+}
+
+void fake_set_hosts(struct fake *fake, bool has_hosts)
+{
+    crn_mutex_lock(&fake->lock);
+    fake->has_hosts = has_hosts;
+    crn_mutex_unlock(&fake->lock);
+}
+
+char *fake_last_head(struct fake *fake)
+{
+    crn_mutex_lock(&fake->lock);
+    char *head = fake->last_head;
+    fake->last_head = NULL;
+    crn_mutex_unlock(&fake->lock);
+    return head;
 }
 
 unsigned fake_requests(struct fake *fake)

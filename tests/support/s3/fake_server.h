@@ -45,6 +45,11 @@ void fake_set_page(struct fake *fake, unsigned keys);
 /* Where it ignores If-None-Match, as some servers do. */
 void fake_set_lying(struct fake *fake, bool is_lying);
 
+/* Where the bucket is in the host's name, not in the path. */
+void fake_set_hosts(struct fake *fake, bool has_hosts);
+/* The head of the last request that was read; free it. NULL: there was none. */
+char *fake_last_head(struct fake *fake);
+
 /* The object, with all of the bucket's key: false if there is none. Waits until no request is under
  * way. */
 bool fake_get(struct fake *fake, const char *key, struct cairn_buffer *ret);
