@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * cli_service DIRECTORY [NAME [stuck]]: a small service for the tests of the verbs for running
- * jobs. Job NAME ("orders") with two operators, one of them with two subtasks, all in one thread;
- * its control endpoint is a socket in $CAIRN_RUN_DIR. It counts on until it is stopped, cancelled,
- * or killed, says how that came about, and prints "ready" once the endpoint is there.
+ * cli_service DIRECTORY [NAME [stuck|coordinator|worker-0|worker-1]]: a small service for the tests
+ * of the verbs for running jobs. Job NAME ("orders") with two operators, one of them with two
+ * subtasks, all in one thread; its control endpoint is a socket in $CAIRN_RUN_DIR. It counts on
+ * until it is stopped, cancelled, or killed, says how that came about, and prints "ready" once the
+ * endpoint is there.
  *
- * stuck: its last task never polls.
+ * stuck: its last task never polls. coordinator: only the last task is here, and the other two are
+ * each in a process of their own, worker-0 and worker-1.
  */
 
 #include "cairn/cairn.h"
@@ -67,6 +69,27 @@ static int serve(cairn_job *job, cairn_task **tasks, cairn_value **counts, int a
     return 0;
 }
 
+/* What a word says: which role it is, and which tasks it has. */
+struct part {
+    const char *word;
+    cairn_role role;
+    int first, end, awake; /* of the tasks */
+};
+
+static const struct part parts[] = {
+    {"", CAIRN_ALONE, 0, TASKS, TASKS},          {"stuck", CAIRN_ALONE, 0, TASKS, TASKS - 1},
+    {"coordinator", CAIRN_COORDINATOR, 2, 3, 3}, {"worker-0", CAIRN_WORKER, 0, 1, 1},
+    {"worker-1", CAIRN_WORKER, 1, 2, 2},
+};
+
+static const struct part *find_part(const char *word)
+{
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
+        if (strcmp(parts[i].word, word) == 0)
+            return &parts[i];
+    return NULL;
+}
+
 int main(int argc, char **argv)
 {
     char store[512], savepoints[512], local[512];
@@ -74,21 +97,30 @@ int main(int argc, char **argv)
     cairn_job *job;
     cairn_task *tasks[TASKS];
     cairn_value *counts[TASKS];
-    if (argc < 2)
-        return fprintf(stderr, "usage: cli_service DIRECTORY [NAME [stuck]]\n"), 2;
+    const struct part *part = find_part(argc > 3 ? argv[3] : "");
+    if (argc < 2 || !part)
+        return fprintf(stderr,
+                       "usage: cli_service DIRECTORY [NAME [stuck|coordinator|worker-N]]\n"),
+               2;
     const char *name = argc > 2 ? argv[2] : "orders";
     snprintf(store, sizeof store, "%s/store", argv[1]);
     snprintf(savepoints, sizeof savepoints, "%s/savepoints", argv[1]);
-    snprintf(local, sizeof local, "%s/local-%s", argv[1], name);
+    snprintf(local, sizeof local, "%s/local-%s%s", argv[1], name, part->word);
     cairn_job_options options = CAIRN_JOB_OPTIONS_INIT;
     options.store_uri = store;
     options.local_dir = local;
     options.savepoint_uri = savepoints;
-    options.checkpoint_timeout_ms = argc > 3 ? 1000 : 0;
+    options.checkpoint_timeout_ms = part->awake < part->end ? 1000 : 0;
     options.control = "unix";
+    options.role = part->role;
+    options.worker_count = 2;
+    options.worker_name = part->word[0] != '\0' ? part->word : NULL;
+    options.poll_interval_ms = 10;
+    options.heartbeat_ms = 200;
+    options.worker_timeout_ms = 10000;
     if (cairn_job_open(name, &options, &job, &error) < 0)
         return die("open", error);
-    for (int i = 0; i < TASKS; i++) {
+    for (int i = part->first; i < part->end; i++) {
         cairn_task_options task = CAIRN_TASK_OPTIONS_INIT;
         task.key_type = CAIRN_INT64;
         task.parallelism = i < 2 ? 2 : 1;
@@ -101,9 +133,9 @@ int main(int argc, char **argv)
         return die("start", error);
     printf("ready\n");
     fflush(stdout);
-    int status = serve(job, tasks, counts, argc > 3 ? TASKS - 1 : TASKS);
+    int status = serve(job, tasks + part->first, counts + part->first, part->awake - part->first);
     cairn_job_close(job);
-    for (int i = 0; i < TASKS; i++)
+    for (int i = part->first; i < part->end; i++)
         cairn_task_close(tasks[i]);
     return status;
 }

@@ -119,3 +119,30 @@ struct cli_short cli_ended_duration(struct json_object *ended, const char *name)
         return (struct cli_short){"-"};
     return cli_duration(us);
 }
+
+char *cli_role_text(struct json_object *job)
+{
+    const char *role = cli_answer_text(job, "role");
+    CLI_AUTO_FREE char *name = cli_text_safe(cli_answer_text(job, "worker_name"));
+    uint64_t lost = cli_answer_u64(job, "workers_lost");
+    if (strcmp(role, "worker") == 0)
+        return cli_printf("worker %s; heard its coordinator %s ago", name,
+                          cli_duration(cli_answer_u64(job, "last_post_age_us")).text);
+    if (strcmp(role, "coordinator") != 0)
+        return cli_printf("%s", "");
+    CLI_AUTO_FREE char *gone = lost ? cli_printf(", %" PRIu64 " lost", lost) : cli_printf("%s", "");
+    return cli_printf("coordinator of %" PRIu64 " of %" PRIu64 " workers%s",
+                      cli_answer_u64(job, "worker_count"), cli_answer_u64(job, "workers_wanted"),
+                      gone);
+}
+
+void cli_answer_cell(struct cli_table *table, struct json_object *object, const char *name,
+                     struct cli_short (*show)(uint64_t value))
+{
+    if (!cli_answer_member(object, name))
+        cli_table_cell(table, CLI_DIM, "-");
+    else if (show)
+        cli_table_cell(table, CLI_PLAIN, "%s", show(cli_answer_u64(object, name)).text);
+    else
+        cli_table_cell(table, CLI_PLAIN, "%" PRIu64, cli_answer_u64(object, name));
+}

@@ -78,6 +78,8 @@ static int raise_answer(const struct cli_service *service, long status, struct j
         cli_json_get_text(error, "message", &message, NULL) == 1) {
         if (status == 401)
             cli_hint("give the service's token with --token-file or in CAIRN_CONTROL_TOKEN");
+        if (status == 409 && cli_error_code(code) == CAIRN_EUNSUPPORTED)
+            cli_hint("`cairn list` shows which processes run here, and their roles");
         return cli_raise(reterr, cli_error_code(code), "%s", message);
     }
     return cli_raise(reterr, CAIRN_EINVAL,
@@ -376,6 +378,21 @@ static int raise_choice(const struct cli_services *services, const char *wanted,
                      list);
 }
 
+static bool is_worker(const struct cli_service *service)
+{
+    return strcmp(cli_answer_text(service->about, "role"), "worker") == 0;
+}
+
+/* A worker whose coordinator runs here, too: who names the job means that one. */
+static bool is_spoken_for(const struct cli_services *services, const struct cli_service *worker)
+{
+    for (size_t i = 0; is_worker(worker) && i < services->count; i++) {
+        if (!is_worker(&services->items[i]) && strcmp(services->items[i].job, worker->job) == 0)
+            return true;
+    }
+    return false;
+}
+
 int cli_service_find(const struct cli_args *args, const char *word, struct cli_service *ret,
                      cairn_error **reterr)
 {
@@ -396,6 +413,8 @@ int cli_service_find(const struct cli_args *args, const char *word, struct cli_s
     if (r < 0)
         return r;
     for (size_t i = 0; i < services.count; i++) {
+        if (is_spoken_for(&services, &services.items[i]))
+            continue;
         if (!wanted || strcmp(services.items[i].job, wanted) == 0) {
             found++;
             at = i;

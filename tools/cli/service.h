@@ -61,6 +61,12 @@ struct json_object *cli_answer_task(struct json_object *other, struct json_objec
 const char *cli_task_phase(struct json_object *oldest, struct json_object *task, size_t i);
 /* "1 waiting, 3 acked" or "committing": how far a snapshot in flight is; malloc'ed. */
 char *cli_phase_text(struct json_object *in_flight);
+/* What a process is in a job of several: "coordinator of 2 of 2 workers"; "": it is alone;
+ * malloc'ed. */
+char *cli_role_text(struct json_object *job);
+/* A cell with a number of an answer, as `show` has it (NULL: as it is); "-": it is not known. */
+void cli_answer_cell(struct cli_table *table, struct json_object *object, const char *name,
+                     struct cli_short (*show)(uint64_t value));
 /* A duration of an ended snapshot: "-" where an earlier run of the job did not leave one. */
 struct cli_short cli_ended_duration(struct json_object *ended, const char *name);
 

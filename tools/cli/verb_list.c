@@ -20,9 +20,11 @@ static void add_row(struct cli_table *table, const struct cli_service *service)
     uint64_t when = cli_answer_u64(last, "trigger_time_ms");
     CLI_AUTO_FREE char *name = cli_text_safe(service->job);
     CLI_AUTO_FREE char *state = cli_text_safe(cli_answer_text(job, "state"));
+    CLI_AUTO_FREE char *role = cli_text_safe(cli_answer_text(job, "role"));
     CLI_AUTO_FREE char *address = cli_text_safe(service->address);
     cli_table_cell(table, CLI_BOLD, "%s", name);
     cli_table_cell(table, cli_job_state_style(state), "%s", state);
+    cli_table_cell(table, CLI_PLAIN, "%s", role);
     cli_table_cell(table, CLI_PLAIN, "%" PRIu64, cli_answer_u64(job, "pid"));
     cli_table_cell(table, CLI_PLAIN, "%" PRIu64, cli_answer_u64(job, "task_count"));
     if (last)
@@ -37,8 +39,9 @@ static void add_row(struct cli_table *table, const struct cli_service *service)
 static void print_table(const struct cli_services *services, const char *directory)
 {
     static const struct cli_column columns[] = {
-        {"JOB", false},       {"STATE", false}, {"PID", true},    {"TASKS", true},
-        {"CHECKPOINT", true}, {"TAKEN", true},  {"FAILED", true}, {"ADDRESS", false},
+        {"JOB", false},  {"STATE", false}, {"ROLE", false},
+        {"PID", true},   {"TASKS", true},  {"CHECKPOINT", true},
+        {"TAKEN", true}, {"FAILED", true}, {"ADDRESS", false},
     };
     struct cli_table *table = cli_table_new(columns, CLI_COUNT(columns));
     for (size_t i = 0; i < services->count; i++)

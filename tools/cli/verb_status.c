@@ -38,6 +38,7 @@ static void print_job(const struct cli_service *service, struct json_object *job
     CLI_AUTO_FREE char *store = cli_text_safe(cli_answer_text(job, "store"));
     CLI_AUTO_FREE char *address = cli_text_safe(service->address);
     CLI_AUTO_FREE char *from = cli_text_safe(cli_answer_text(restored, "location"));
+    CLI_AUTO_FREE char *role = cli_role_text(job);
     enum cli_style style = cli_job_state_style(state);
     printf("job %s: %s%s%s%s%s\n", name, cli_style_on(style), state, cli_style_off(style),
            *reason ? ": " : "", reason);
@@ -45,6 +46,10 @@ static void print_job(const struct cli_service *service, struct json_object *job
     printf("%" PRIu64 " on %s, started %s, epoch %" PRIu64 "\n", cli_answer_u64(job, "pid"), host,
            cli_age((int64_t)cli_answer_u64(job, "start_time_ms")).text,
            cli_answer_u64(job, "epoch"));
+    if (*role) {
+        print_label("role");
+        printf("%s\n", role);
+    }
     print_label("store");
     printf("%s\n", *store ? store : "-");
     print_label("address");
@@ -66,6 +71,47 @@ static void print_job(const struct cli_service *service, struct json_object *job
     printf("; %" PRIu64 " savepoints\n", cli_answer_u64(counts, "savepoints_completed"));
 }
 
+/* Whether the oldest snapshot in flight waits for a worker. */
+static const char *worker_state(struct json_object *oldest, struct json_object *worker)
+{
+    uint64_t index = cli_answer_u64(worker, "index");
+    if (cli_answer_bool(worker, "is_lost"))
+        return "lost";
+    for (size_t i = 0; i < cli_answer_length(oldest, "workers"); i++) {
+        struct json_object *one = cli_answer_item(oldest, "workers", i);
+        if (cli_answer_u64(one, "index") == index)
+            return cli_answer_bool(one, "is_acked") ? "acked" : "waited for";
+    }
+    return "";
+}
+
+static void print_workers(struct json_object *answer, struct json_object *oldest)
+{
+    static const struct cli_column columns[] = {
+        {"WORKER", true}, {"NAME", false},  {"HOST", false},  {"PID", true},
+        {"TASKS", true},  {"SILENT", true}, {"STATE", false},
+    };
+    struct cli_table *table = cli_table_new(columns, CLI_COUNT(columns));
+    size_t count = cli_answer_length(answer, "workers");
+    for (size_t i = 0; i < count; i++) {
+        struct json_object *worker = cli_answer_item(answer, "workers", i);
+        CLI_AUTO_FREE char *name = cli_text_safe(cli_answer_text(worker, "name"));
+        CLI_AUTO_FREE char *host = cli_text_safe(cli_answer_text(worker, "host"));
+        cli_table_cell(table, CLI_PLAIN, "%" PRIu64, cli_answer_u64(worker, "index"));
+        cli_table_cell(table, CLI_BOLD, "%s", name);
+        cli_table_cell(table, CLI_PLAIN, "%s", host);
+        cli_table_cell(table, CLI_PLAIN, "%" PRIu64, cli_answer_u64(worker, "pid"));
+        cli_table_cell(table, CLI_PLAIN, "%" PRIu64, cli_answer_u64(worker, "task_count"));
+        cli_table_cell(table, CLI_PLAIN, "%s",
+                       cli_duration(cli_answer_u64(worker, "silent_us")).text);
+        cli_table_cell(table, cli_answer_bool(worker, "is_lost") ? CLI_BAD : CLI_WARN, "%s",
+                       worker_state(oldest, worker));
+    }
+    cli_table_print(table, 2);
+    if (count > 0)
+        printf("\n");
+}
+
 /* What it does for the oldest snapshot in flight: who is still waiting holds it up. */
 static void put_state(struct cli_table *table, struct json_object *oldest, struct json_object *task,
                       size_t i)
@@ -75,31 +121,31 @@ static void put_state(struct cli_table *table, struct json_object *oldest, struc
                    cli_answer_bool(task, "is_finished") ? "finished" : phase);
 }
 
-static void print_tasks(struct json_object *answer, struct json_object *oldest)
+static void print_tasks(struct json_object *answer, struct json_object *oldest, bool has_workers)
 {
     static const struct cli_column columns[] = {
-        {"OPERATOR", false}, {"SUBTASK", true},  {"KEY GROUPS", true},
-        {"BARRIERS", true},  {"STALL", true},    {"MAX STALL", true},
-        {"HELD", true},      {"MEMTABLE", true}, {"STATE", false},
+        {"WORKER", true},   {"OPERATOR", false}, {"SUBTASK", true},   {"KEY GROUPS", true},
+        {"BARRIERS", true}, {"STALL", true},     {"MAX STALL", true}, {"HELD", true},
+        {"MEMTABLE", true}, {"STATE", false},
     };
-    struct cli_table *table = cli_table_new(columns, CLI_COUNT(columns));
+    const size_t skipped = !has_workers;
+    struct cli_table *table = cli_table_new(columns + skipped, CLI_COUNT(columns) - skipped);
     for (size_t i = 0; i < cli_answer_length(answer, "tasks"); i++) {
         struct json_object *task = cli_answer_item(answer, "tasks", i);
         CLI_AUTO_FREE char *uid = cli_text_safe(cli_answer_text(task, "uid"));
+        if (has_workers)
+            cli_answer_cell(table, task, "worker", NULL);
         cli_table_cell(table, CLI_BOLD, "%s", uid);
         cli_table_cell(table, CLI_PLAIN, "%" PRIu64 " of %" PRIu64, cli_answer_u64(task, "subtask"),
                        cli_answer_u64(task, "parallelism"));
         cli_table_cell(table, CLI_PLAIN, "%" PRIu64 "-%" PRIu64,
                        cli_answer_u64(task, "key_group_first"),
                        cli_answer_u64(task, "key_group_last"));
-        cli_table_cell(table, CLI_PLAIN, "%" PRIu64, cli_answer_u64(task, "barriers"));
-        cli_table_cell(table, CLI_PLAIN, "%s",
-                       cli_duration(cli_answer_u64(task, "stall_last_us")).text);
-        cli_table_cell(table, CLI_PLAIN, "%s",
-                       cli_duration(cli_answer_u64(task, "stall_max_us")).text);
-        cli_table_cell(table, CLI_PLAIN, "%s", cli_duration(cli_answer_u64(task, "hold_us")).text);
-        cli_table_cell(table, CLI_PLAIN, "%s",
-                       cli_size(cli_answer_u64(task, "memtable_bytes")).text);
+        cli_answer_cell(table, task, "barriers", NULL);
+        cli_answer_cell(table, task, "stall_last_us", cli_duration);
+        cli_answer_cell(table, task, "stall_max_us", cli_duration);
+        cli_answer_cell(table, task, "hold_us", cli_duration);
+        cli_answer_cell(table, task, "memtable_bytes", cli_size);
         put_state(table, oldest, task, i);
     }
     cli_table_print(table, 2);
@@ -163,7 +209,7 @@ int cli_status(const struct cli_args *args, cairn_error **reterr)
 {
     CLI_AUTO_SERVICE struct cli_service service = {0};
     CLI_AUTO_JSON struct json_object *job = NULL, *tasks = NULL, *checkpoints = NULL;
-    CLI_AUTO_JSON struct json_object *oldest = NULL;
+    CLI_AUTO_JSON struct json_object *oldest = NULL, *workers = NULL;
     CLI_AUTO_FREE char *history =
         cli_printf("/v1/checkpoints?limit=%" PRIu64, args->limit ? args->limit : HISTORY_ROWS);
     int r = cli_service_find(args, args->words[0], &service, reterr);
@@ -173,6 +219,9 @@ int cli_status(const struct cli_args *args, cairn_error **reterr)
         r = cli_request(args, &service, "GET", "/v1/tasks", NULL, &tasks, reterr);
     if (r == 0)
         r = cli_request(args, &service, "GET", history, NULL, &checkpoints, reterr);
+    /* An older service has none, and no such path. */
+    if (r == 0 && cli_answer_u64(job, "worker_count") > 0)
+        r = cli_request(args, &service, "GET", "/v1/workers", NULL, &workers, reterr);
     if (r == 0 && !args->json)
         r = cli_request_oldest(args, &service, checkpoints, &oldest, reterr);
     if (r < 0)
@@ -182,6 +231,7 @@ int cli_status(const struct cli_args *args, cairn_error **reterr)
         cli_json_put_text(document, "address", service.address);
         cli_json_put(document, "job", json_object_get(job));
         cli_json_put(document, "tasks", json_object_get(cli_answer_member(tasks, "tasks")));
+        cli_json_put(document, "workers", json_object_get(cli_answer_member(workers, "workers")));
         cli_json_put(document, "in_flight",
                      json_object_get(cli_answer_member(checkpoints, "in_flight")));
         cli_json_put(document, "history",
@@ -191,7 +241,8 @@ int cli_status(const struct cli_args *args, cairn_error **reterr)
     }
     print_job(&service, job);
     printf("\n");
-    print_tasks(tasks, oldest);
+    print_workers(workers, oldest);
+    print_tasks(tasks, oldest, workers != NULL);
     printf("\n");
     print_in_flight(checkpoints);
     print_history(checkpoints);

@@ -20,6 +20,7 @@
 #define LAST_CHECKPOINTS_MAX 24 /* where there is room */
 #define NAME_COLUMNS_MIN 16
 #define BAR 10
+#define LATE_WORKERS 3
 
 /* One look at the job. */
 struct look {
@@ -67,7 +68,7 @@ static double rate_of(const struct look *before, const struct look *now,
     uint64_t from = cli_answer_u64(before->tasks, "now_time_ms");
     uint64_t to = cli_answer_u64(now->tasks, "now_time_ms");
     uint64_t count = cli_answer_u64(later, name), last = cli_answer_u64(earlier, name);
-    if (!earlier || !later || to <= from || count < last ||
+    if (!cli_answer_member(later, name) || !earlier || to <= from || count < last ||
         cli_answer_u64(before->job, "epoch") != cli_answer_u64(now->job, "epoch"))
         return -1;
     return (double)(count - last) * 1000 / (double)(to - from);
@@ -116,10 +117,10 @@ static void put_task(struct cli_table *table, const struct look *before, const s
     static const char *const times[] = {"stall_last_us", "stall_max_us", "hold_us",
                                         "backpressure_us"};
     for (size_t t = 0; t < CLI_COUNT(times); t++)
-        cli_table_cell(table, CLI_PLAIN, "%s", cli_duration(cli_answer_u64(task, times[t])).text);
-    cli_table_cell(table, CLI_PLAIN, "%s", cli_size(cli_answer_u64(task, "memtable_bytes")).text);
-    cli_table_cell(table, CLI_PLAIN, "%" PRIu64, cli_answer_u64(task, "level0_files"));
-    cli_table_cell(table, CLI_PLAIN, "%" PRIu64, cli_answer_u64(task, "events_waiting"));
+        cli_answer_cell(table, task, times[t], cli_duration);
+    cli_answer_cell(table, task, "memtable_bytes", cli_size);
+    cli_answer_cell(table, task, "level0_files", NULL);
+    cli_answer_cell(table, task, "events_waiting", NULL);
 }
 
 static void print_tasks(const struct look *before, const struct look *now, const struct room *room)
@@ -153,6 +154,34 @@ static void print_tasks(const struct look *before, const struct look *now, const
                cli_style_off(CLI_DIM));
 }
 
+/* The workers for whom the oldest snapshot in flight waits, if there are few. */
+static void print_late_workers(const struct look *now)
+{
+    size_t late = 0;
+    for (size_t i = 0; i < cli_answer_length(now->oldest, "workers"); i++) {
+        struct json_object *worker = cli_answer_item(now->oldest, "workers", i);
+        if (cli_answer_bool(worker, "is_acked"))
+            continue;
+        CLI_AUTO_FREE char *name = cli_text_safe(cli_answer_text(worker, "name"));
+        if (late < LATE_WORKERS)
+            printf("%s%s", late == 0 ? "; waiting for " : ", ", name);
+        late++;
+    }
+    if (late > LATE_WORKERS)
+        printf(" and %zu more", late - LATE_WORKERS);
+}
+
+/* One line, of a job in several processes. */
+static void print_role(const struct look *now)
+{
+    CLI_AUTO_FREE char *role = cli_role_text(now->job);
+    if (!*role)
+        return;
+    printf("%s", role);
+    print_late_workers(now);
+    printf("\n");
+}
+
 static void print_head(const struct look *now)
 {
     struct json_object *job = now->job;
@@ -165,6 +194,7 @@ static void print_head(const struct look *now)
            cli_style_on(CLI_BOLD), name, cli_style_off(CLI_BOLD), cli_style_on(style), state,
            cli_style_off(style), cli_answer_u64(job, "epoch"), cli_answer_u64(job, "pid"),
            cli_age((int64_t)cli_answer_u64(job, "start_time_ms")).text);
+    print_role(now);
     printf("%" PRIu64 " checkpoints complete, %" PRIu64 " failed",
            cli_answer_u64(counts, "completed"), cli_answer_u64(counts, "failed"));
     if (last)
@@ -260,7 +290,8 @@ static struct room share_screen(const struct look *now)
     size_t lines, in_flight = cli_answer_length(now->checkpoints, "in_flight");
     size_t tasks = cli_answer_length(now->tasks, "tasks");
     cli_screen_size(&lines, &room.columns);
-    size_t fixed = 8 + (in_flight ? in_flight : 1) + (*last_failure(now) ? 1 : 0);
+    CLI_AUTO_FREE char *role = cli_role_text(now->job);
+    size_t fixed = 8 + (in_flight ? in_flight : 1) + (*last_failure(now) ? 1 : 0) + (*role ? 1 : 0);
     size_t left = lines > fixed ? lines - fixed : 0;
     room.checkpoints = left > tasks + LAST_CHECKPOINTS ? left - tasks : LAST_CHECKPOINTS;
     room.tasks = left > room.checkpoints ? left - room.checkpoints : 0;
