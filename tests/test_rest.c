@@ -446,6 +446,50 @@ START_TEST(a_restore_takes_only_a_free_directory)
 }
 END_TEST
 
+static int restore_by_one_thread(uint64_t id)
+{
+    cairn_restore_options options = CAIRN_RESTORE_OPTIONS_INIT;
+    options.id = id;
+    options.threads = 1;
+    return cairn_restore_to(store, "orders", in_root("restored"), &options, NULL, NULL);
+}
+
+/* After a failure that may pass nothing is asked for again that has come; also if the restore that
+ * goes on is of another checkpoint, which has some of it. */
+START_TEST(a_restore_that_was_cut_short_is_gone_on_with)
+{
+    const uint64_t k = (uint64_t)_i, objects_of_4 = 4;
+    crn_fault_store_arm(store, &(struct crn_fault_plan){.ops = CRN_FAULT_GET});
+    ck_assert_int_eq(restore_by_one_thread(4), 0);
+    ck_assert_int_eq(crn_file_remove_tree(in_root("restored"), NULL), 0);
+    uint64_t all = crn_fault_store_calls(store);
+    struct crn_fault_plan plan = {.ops = CRN_FAULT_GET,
+                                  .mode = CRN_FAULT_BEFORE,
+                                  .at = all - objects_of_4 + k, /* manifests are the first */
+                                  .and_after = true,
+                                  .code = CAIRN_EUNAVAIL};
+    crn_fault_store_arm(store, &plan);
+    ck_assert_int_eq(restore_by_one_thread(4), CAIRN_EUNAVAIL);
+    ck_assert_int_eq(access(in_root("restored"), F_OK), -1);
+    crn_fault_store_arm(store, &(struct crn_fault_plan){.ops = CRN_FAULT_GET});
+    ck_assert_int_eq(restore_by_one_thread(4), 0);
+    ck_assert_uint_eq(crn_fault_store_calls(store), all - (k - 1));
+    check_names("restored", 2);
+    check_names("restored/count-0", 4);
+    check_file("restored/count-0/000011.sst", "delta");
+    check_file("restored/count-1/000010.sst", "gamma");
+    ck_assert_int_eq(crn_file_remove_tree(in_root("restored"), NULL), 0);
+
+    crn_fault_store_arm(store, &plan);
+    ck_assert_int_eq(restore_by_one_thread(4), CAIRN_EUNAVAIL);
+    crn_fault_store_arm(store, &(struct crn_fault_plan){.ops = CRN_FAULT_GET});
+    ck_assert_int_eq(restore_by_one_thread(2), 0);
+    check_file("restored/count-0/000009.sst", "beta");
+    check_names("restored", 2);
+    check_names("restored/count-0", 5);
+}
+END_TEST
+
 /* Two at once: one of them gets the directory, and it is whole. */
 struct restorer {
     pthread_t thread;
@@ -588,6 +632,7 @@ int main(void)
     tcase_add_loop_test(tcase, a_restore_writes_plain_directories, 0, 2);
     tcase_add_test(tcase, a_restore_takes_only_a_free_directory);
     tcase_add_test(tcase, a_restore_stays_out_of_the_store);
+    tcase_add_loop_test(tcase, a_restore_that_was_cut_short_is_gone_on_with, 2, 5);
     tcase_add_test(tcase, of_two_restores_to_one_place_one_wins);
     tcase_add_test(tcase, operators_become_safe_directory_names);
     tcase_add_test(tcase, a_broken_transfer_leaves_nothing_under_its_name);

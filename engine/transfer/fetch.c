@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Many files at once. What there is to do is a list of pieces, largest first: a file; files that
- * share an object (fetch_pack.c); or, where the store serves ranges of one object faster to several
- * threads than to one, a large object (fetch_ranges.c). The calling thread and its helpers take the
- * next piece from it until it is empty, and before that the next range of a large object that is
- * under way: so neither many small files nor one large file wait for one connection.
- *
- * Under a limit of bytes per second everything large goes in ranges, smaller ones: bytes are booked
- * before they are asked for, and what is asked for should not take the others' turn for long.
+ * Many files at once. What there is to do is a list of pieces, largest first (fetch_plan.c): a file
+ * (fetch_file.c), files that share an object (fetch_pack.c), or a large object (fetch_ranges.c).
+ * The calling thread and its helpers take the next piece from it until it is empty, and before that
+ * the next range of a large object that is under way: so neither many small files nor one large
+ * file wait for one connection.
  *
  * The first failure stops all threads at their next piece of a file, unless the caller wants to
  * hear of every problem: then only being cancelled or out of memory stops.
@@ -20,34 +17,16 @@
  */
 
 #include "engine/transfer/fetch.h"
-#include "backends/storage/storage.h"
 #include "base/file.h"
 #include "base/thread.h"
 #include "engine/transfer/fetch_file.h"
+#include "engine/transfer/fetch_plan.h"
 
 #include <assert.h>
-#include <string.h>
 
 #define DEFAULT_THREADS 4u
 #define MAX_THREADS 64u
 #define PROGRESS_INTERVAL_US 100000u
-/* Slices of one object are got together if what lies between them is less than a request costs. */
-#define PACK_GAP_BYTES ((uint64_t)256 << 10)
-#define PACK_SPAN_BYTES ((uint64_t)16 << 20)
-/* Under a limit a range takes a fourth of a second of it, within these bounds. */
-#define LIMITED_PER_SEC 4u
-#define LIMITED_BYTES_MIN ((uint64_t)256 << 10)
-#define LIMITED_BYTES_MAX ((uint64_t)16 << 20)
-/* An object of fewer ranges is not worth the question for its size. */
-#define RANGES_MIN 2u
-
-/* A file, or several slices of one object. */
-struct piece {
-    const struct crn_file **files; /* in run->order */
-    size_t count;
-    uint64_t bytes;
-};
-
 /* A large object under way; guarded by queue. */
 struct large {
     struct crn_ranges *ranges; /* NULL: the place is free */
@@ -58,11 +37,7 @@ struct large {
 struct run {
     const struct crn_fetch_request *request; /* constant while it runs */
     struct crn_intake intake;
-    uint64_t range_bytes; /* 0: everything goes whole */
-    const struct crn_file **order;
-    struct piece *pieces;
-    size_t piece_count;
-    uint64_t total_bytes;
+    struct crn_fetch_plan plan;
 
     struct crn_mutex queue;
     struct crn_cond changed;
@@ -117,7 +92,7 @@ static int tell_progress(struct run *run, bool always, cairn_error **reterr)
     if (always || now_us - run->told_us >= PROGRESS_INTERVAL_US) {
         run->told_us = now_us;
         r = request->progress(request->progress_context, atomic_load(&run->done_bytes),
-                              run->total_bytes);
+                              run->plan.total_bytes);
     }
     atomic_flag_clear(&run->telling);
     return r == 0 ? 0 : crn_err_fail(reterr, CAIRN_ECANCELED, NULL, "canceled by the caller");
@@ -151,13 +126,6 @@ static int pack_problem(void *context, const struct crn_file *file, int code, ca
 }
 
 /* --- large objects --- */
-
-static bool goes_in_ranges(const struct run *run, const struct piece *piece)
-{
-    const struct crn_file *file = piece->files[0];
-    return run->range_bytes > 0 && piece->count == 1 && file->info.object != NULL &&
-           !crn_file_is_slice(file) && file->info.size / run->range_bytes >= RANGES_MIN;
-}
 
 static void leave_large(struct run *run, struct large *large)
 {
@@ -199,12 +167,12 @@ static struct large *enter_large(struct run *run, struct crn_ranges *ranges)
 }
 
 static int begin_large(struct run *run, const struct crn_intake_scratch *scratch,
-                       const struct piece *piece, cairn_error **reterr)
+                       const struct crn_fetch_piece *piece, cairn_error **reterr)
 {
     struct crn_ranges *ranges = NULL;
     enum crn_ranges_state state = CRN_RANGES_FINISHED;
-    CRN_TRY(crn_ranges_begin(&run->intake, scratch, piece->files[0], run->range_bytes,
-                             (size_t)(piece->files - run->order), &ranges, reterr));
+    CRN_TRY(crn_ranges_begin(&run->intake, scratch, piece->files[0], run->plan.range_bytes,
+                             crn_fetch_plan_ordinal(&run->plan, piece), &ranges, reterr));
     if (ranges == NULL) { /* it is there already */
         crn_mutex_lock(&run->queue);
         run->unfinished--;
@@ -224,7 +192,7 @@ static int begin_large(struct run *run, const struct crn_intake_scratch *scratch
 
 /* What a thread is to do next. */
 struct step {
-    const struct piece *piece; /* NULL: a range of `large` */
+    const struct crn_fetch_piece *piece; /* NULL: a range of `large` */
     struct large *large;
     size_t range;
 };
@@ -251,9 +219,9 @@ static bool next_step(struct run *run, struct step *ret)
     crn_mutex_lock(&run->queue);
     while (!atomic_load(&run->stop)) {
         is_one = take_range_locked(run, ret);
-        if (!is_one && run->next < run->piece_count) {
-            ret->piece = &run->pieces[run->next++];
-            run->unfinished += goes_in_ranges(run, ret->piece);
+        if (!is_one && run->next < run->plan.piece_count) {
+            ret->piece = &run->plan.pieces[run->next++];
+            run->unfinished += crn_fetch_plan_in_ranges(&run->plan, ret->piece);
             is_one = true;
         }
         if (is_one || run->unfinished == 0)
@@ -265,10 +233,10 @@ static bool next_step(struct run *run, struct step *ret)
 }
 
 static int do_piece(struct run *run, const struct crn_intake_scratch *scratch,
-                    const struct piece *piece, cairn_error **reterr)
+                    const struct crn_fetch_piece *piece, cairn_error **reterr)
 {
-    const size_t ordinal = (size_t)(piece->files - run->order);
-    if (goes_in_ranges(run, piece))
+    const size_t ordinal = crn_fetch_plan_ordinal(&run->plan, piece);
+    if (crn_fetch_plan_in_ranges(&run->plan, piece))
         return begin_large(run, scratch, piece, reterr);
     if (!crn_file_is_slice(piece->files[0]))
         return crn_intake_file(&run->intake, scratch, piece->files[0], ordinal, reterr);
@@ -323,16 +291,6 @@ static void *work(void *arg)
     return NULL;
 }
 
-/* Pieces and ranges; counts no further than `enough`. */
-static uint64_t count_steps(const struct run *run, uint64_t enough)
-{
-    uint64_t steps = run->piece_count;
-    for (size_t i = 0; i < run->piece_count && steps < enough; i++)
-        if (goes_in_ranges(run, &run->pieces[i]))
-            steps += run->pieces[i].bytes / run->range_bytes;
-    return steps;
-}
-
 /* The caller's thread is one of them, so that a fetch works even if no other can be started. */
 static void run_threads(struct run *run)
 {
@@ -342,9 +300,7 @@ static void run_threads(struct run *run)
 
     if (wanted > MAX_THREADS)
         wanted = MAX_THREADS;
-    uint64_t useful = count_steps(run, wanted);
-    if (wanted > useful)
-        wanted = (uint32_t)useful;
+    wanted = crn_fetch_plan_threads(&run->plan, wanted);
     while (started + 1 < wanted) {
         if (crn_thread_start(&threads[started], "cairn-fetch", work, run, NULL) < 0)
             break;
@@ -355,98 +311,11 @@ static void run_threads(struct run *run)
         (void)pthread_join(threads[i], NULL); /* cannot fail: ours, joined once */
 }
 
-/* --- what is to be done --- */
-
-/* Slices by object and place, in front of all others. */
-static int by_place(const void *a, const void *b)
-{
-    const struct crn_file *x = *(const struct crn_file *const *)a;
-    const struct crn_file *y = *(const struct crn_file *const *)b;
-    bool x_is = crn_file_is_slice(x), y_is = crn_file_is_slice(y);
-    if (!x_is || !y_is)
-        return y_is - x_is;
-    int r = strcmp(x->info.object, y->info.object);
-    return r != 0 ? r
-                  : (x->info.object_offset > y->info.object_offset) -
-                        (x->info.object_offset < y->info.object_offset);
-}
-
-static int larger_first(const void *a, const void *b)
-{
-    const struct piece *x = a, *y = b;
-    return (x->bytes < y->bytes) - (x->bytes > y->bytes);
-}
-
-/* May the file be got together with those of the piece? Both are slices, in order of place. */
-static bool belongs_to(const struct run *run, const struct piece *piece,
-                       const struct crn_file *file)
-{
-    const cairn_file_info *first = &piece->files[0]->info, *info = &file->info;
-    const cairn_file_info *last = &piece->files[piece->count - 1]->info;
-    if (!crn_file_is_slice(piece->files[0]) || !crn_file_is_slice(file) ||
-        strcmp(first->object, info->object) != 0)
-        return false;
-    if (run->request->sizes_only)
-        return true; /* one question for the object's size */
-    uint64_t end = last->object_offset + last->size;
-    return (info->object_offset < end || info->object_offset - end <= PACK_GAP_BYTES) &&
-           info->object_offset + info->size - first->object_offset <= PACK_SPAN_BYTES;
-}
-
-static void add_to_pieces(struct run *run, const struct crn_file **place)
-{
-    struct piece *last = run->piece_count > 0 ? &run->pieces[run->piece_count - 1] : NULL;
-    if (last == NULL || !belongs_to(run, last, *place)) {
-        last = &run->pieces[run->piece_count++];
-        *last = (struct piece){.files = place};
-    }
-    last->count++;
-    last->bytes += (*place)->info.size;
-}
-
-static uint64_t choose_range_bytes(const struct crn_fetch_request *request)
-{
-    const struct crn_downloads *downloads = request->downloads;
-    if (request->directory == NULL || request->problem != NULL)
-        return 0;
-    uint64_t range_bytes = crn_store_range_bytes(request->store);
-    uint64_t limit = downloads != NULL ? downloads->rate.bytes_per_sec : 0;
-    if (limit == 0)
-        return range_bytes;
-    uint64_t most = range_bytes > 0 ? range_bytes : LIMITED_BYTES_MAX;
-    uint64_t wanted = limit / LIMITED_PER_SEC;
-    return wanted < LIMITED_BYTES_MIN ? LIMITED_BYTES_MIN : wanted < most ? wanted : most;
-}
-
-static int plan(struct run *run, cairn_error **reterr)
-{
-    const struct crn_fetch_request *request = run->request;
-    run->order = calloc(request->count + 1, sizeof(*run->order));
-    run->pieces = calloc(request->count + 1, sizeof(*run->pieces));
-    if (run->order == NULL || run->pieces == NULL)
-        return crn_err_nomem(reterr);
-    for (size_t i = 0; i < request->count; i++) {
-        run->order[i] = request->files[i];
-        if (__builtin_add_overflow(run->total_bytes, request->files[i]->info.size,
-                                   &run->total_bytes))
-            return crn_err_fail(reterr, CAIRN_ECORRUPT, request->job,
-                                "job '%s': the sizes in a manifest are beyond all measure",
-                                request->job);
-    }
-    run->range_bytes = choose_range_bytes(request);
-    qsort(run->order, request->count, sizeof(*run->order), by_place);
-    for (size_t i = 0; i < request->count; i++)
-        add_to_pieces(run, &run->order[i]);
-    qsort(run->pieces, run->piece_count, sizeof(*run->pieces), larger_first);
-    return 0;
-}
-
 static void run_done(struct run *run)
 {
     for (size_t i = 0; i < CRN_COUNT(run->large); i++)
         crn_ranges_free(run->large[i].ranges);
-    free(run->order);
-    free(run->pieces);
+    crn_fetch_plan_done(&run->plan);
     cairn_error_free(run->error);
     crn_mutex_done(&run->lock);
     crn_cond_done(&run->changed);
@@ -469,7 +338,7 @@ int crn_fetch(const struct crn_fetch_request *request, uint64_t *ret_bytes, cair
                                      .sizes_only = request->sizes_only,
                                      .tick = tick,
                                      .tick_context = &run};
-    CRN_TRY(plan(&run, reterr));
+    CRN_TRY(crn_fetch_plan_make(request, &run.plan, reterr));
     run_threads(&run);
     if (ret_bytes != NULL)
         *ret_bytes = atomic_load(&run.done_bytes);

@@ -247,7 +247,7 @@ static int check_stored_size(const struct crn_arrival *arrival, cairn_error **re
         return crn_arrival_fail_missing(arrival, reterr);
     if (r < 0)
         return crn_err_move(reterr, &error, r);
-    return stat.size == arrival->file->info.size
+    return stat.size == crn_file_object_size(arrival->file)
                ? 0
                : crn_sums_fail_size(arrival->file, arrival->key, stat.size, reterr);
 }
@@ -361,8 +361,9 @@ static int fetch_range(struct crn_ranges *ranges, size_t range, cairn_error **re
                               .start = range_start(ranges, range),
                               .size = range_size(ranges, range)};
     CRN_AUTO_ERROR cairn_error *error = NULL;
-    int r = crn_intake_get(ranges->intake, ranges->key, sink.start, sink.size, sink.size,
-                           &sink.sink, &error);
+    int r =
+        crn_intake_get(ranges->intake, ranges->key, ranges->file->info.object_offset + sink.start,
+                       sink.size, sink.size, &sink.sink, &error);
     if (r == 0 && sink.got != sink.size)
         r = crn_err_fail(&error, CAIRN_EINTERNAL, ranges->key,
                          "the store gave less of '%s' than it was asked for", ranges->key);

@@ -21,12 +21,15 @@
 bool crn_kept_name(const struct crn_file *file, char ret[CRN_KEPT_NAME_MAX])
 {
     const cairn_file_info *info = &file->info;
-    if (!info->has_xxh3 || info->object == NULL)
+    char sum[2 * sizeof info->xxh3 + 1];
+    if (info->object == NULL)
         return false;
     uint64_t place = crn_hash64_seeded(info->object, strlen(info->object), info->object_offset);
-    crn_hex(info->xxh3, sizeof info->xxh3, ret);
-    (void)snprintf(ret + 2 * sizeof info->xxh3, CRN_KEPT_NAME_MAX - 2 * sizeof info->xxh3,
-                   "-%" PRIu64 "-%016" PRIx64, info->size, place);
+    if (info->has_xxh3)
+        crn_hex(info->xxh3, sizeof info->xxh3, sum);
+    else
+        (void)snprintf(sum, sizeof sum, "%08" PRIx32, info->crc32c);
+    (void)snprintf(ret, CRN_KEPT_NAME_MAX, "%s-%" PRIu64 "-%016" PRIx64, sum, info->size, place);
     return true;
 }
 

@@ -10,11 +10,10 @@
  * A kept file is another name (hard link) of the restored one, so it takes no space of its own.
  */
 
-/* A name is the content's XXH3-128 and size, and a hash of the object and the place in it: the same
- * bytes of another object do not stand for it, which would keep damage of that one from being seen.
- */
+/* A name is the content's sum, as the manifest has it, its size, and a hash of the object and the
+ * place in it: the same bytes of another object do not stand for it, which would keep damage of
+ * that one from being seen. false: an inlined file, which is not kept. */
 #define CRN_KEPT_NAME_MAX 80
-/* false: the manifest does not have this sum of the file, which is then not kept. */
 bool crn_kept_name(const struct crn_file *file, char ret[CRN_KEPT_NAME_MAX]);
 /* Its path, with the suffix; *ret_path stays NULL if the file is not kept, or directory is NULL. */
 #define CRN_KEPT_PARTIAL ".part" /* still on its way: fetch_ranges.c */

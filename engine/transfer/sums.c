@@ -28,7 +28,8 @@ int crn_sums_fail_size(const struct crn_file *file, const char *key, uint64_t si
     return crn_err_fail(reterr, CAIRN_ECORRUPT, key,
                         "object '%s' ('%s') is damaged: its size is %" PRIu64
                         " bytes, the manifest says %" PRIu64,
-                        key, file->info.name, size, file->info.size);
+                        key, file->info.name, size,
+                        crn_file_is_slice(file) ? file->info.object_size : file->info.size);
 }
 
 int crn_sums_compare(const struct crn_sums *sums, const struct crn_file *file, const char *key,
