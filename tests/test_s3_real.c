@@ -2,13 +2,15 @@
 /*
  * Proves that the S3 backend and a real server understand each other where the contract of all
  * stores (test_store.c, which runs over it, too) does not look: writers at two gateways, TLS,
- * parts, pages, refusals that say what to check, foreign objects. Method: radosgw of Ceph on
- * loopback.
+ * parts, pages, refusals that say what to check, foreign objects, jobs of many pages that change
+ * while they are read, clocks. Method: radosgw of Ceph on loopback.
  */
+#include "tests/support/oracle.h"
 #include "tests/support/s3/real.h"
 
 #include "cairn/inspect.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -337,6 +339,134 @@ START_TEST(foreign_objects_are_no_harm)
 }
 END_TEST
 
+/* ---- a job of many objects ---- */
+
+enum { CHECKPOINTS = 160, PAGE = 50 };
+
+struct changes {
+    cairn_store *store;
+    atomic_bool is_over;
+    unsigned count;
+};
+
+/* Keys before, between and behind those of the job come and go. */
+static void *change_keys(void *arg)
+{
+    struct changes *changes = arg;
+    while (!atomic_load(&changes->is_over)) {
+        static const char *const keys[] = {"aa", "job/0 before", "job/n between", "job/zz", "zz"};
+        for (size_t i = 0; i < CRN_COUNT(keys); i++)
+            put_foreign(changes->store, keys[i]);
+        ck_assert_int_eq(changes->store->ops->remove(changes->store, keys, CRN_COUNT(keys), NULL),
+                         0);
+        changes->count++;
+    }
+    return NULL;
+}
+
+static void expect_usage(cairn_store *store, uint64_t foreign)
+{
+    cairn_usage usage = CAIRN_USAGE_INIT;
+    ck_ok(cairn_job_usage(store, "job", &usage, reterr));
+    ck_assert_uint_eq(usage.dead_count, 0);
+    ck_assert_uint_eq(usage.unresolved_count, 0);
+    ck_assert_uint_eq(usage.missing_count, 0);
+    ck_assert_uint_eq(usage.foreign_count, foreign);
+}
+
+START_TEST(a_job_of_many_pages_beside_foreign_objects)
+{
+    static const char *const foreign[] = {"job/.hidden",
+                                          "job/../job/x",
+                                          "job/MANIFEST-chk",
+                                          "job/MANIFEST-chk007",
+                                          "job/a b+c%2B?d=e&f#g",
+                                          "job/chk-1/not ours",
+                                          "job/line\nbreak\ttab",
+                                          "job/shared/",
+                                          "job/shared/../MANIFEST-chk1",
+                                          "job/shared/ünïcode/日本",
+                                          "job/shared/x'\"<&>.sst",
+                                          "job//MANIFEST-chk1"};
+    struct fixture f;
+    struct subject s;
+    struct oracle oracle;
+    uint64_t random = 3;
+    pthread_t thread;
+    char options[64];
+    real_signal("gateway-b", SIGKILL);
+    (void)snprintf(options, sizeof options, "--rgw-max-listing-results %d", PAGE);
+    ck_assert_int_eq(setenv("CAIRN_GATEWAY_OPTIONS", options, 1), 0);
+    real_script("gateway", "b");
+    cairn_store *store = real_store(B, "many", ""), *other = real_store(A, "many", "");
+    for (size_t i = 0; i < CRN_COUNT(foreign); i++)
+        put_foreign(store, foreign[i]);
+    fixture_init(&f, false);
+    f.options.store = store;
+    f.options.num_retained = CHECKPOINTS;
+    oracle_init(&oracle);
+    ck_ok(subject_open(&f, "job", &s, reterr));
+    for (int i = 0; i < CHECKPOINTS; i++) {
+        oracle_mutate(&oracle, &s, &random, 30);
+        ck_ok(subject_checkpoint(&s, true, NULL, reterr));
+    }
+    subject_close(&s);
+    ck_assert_uint_gt(real_count(store, "job/"), 1000);
+    ck_assert_uint_eq(real_count(store, "job/"), real_count(other, "job/"));
+    expect_usage(store, CRN_COUNT(foreign));
+    /* the listing changes while it is read */
+    struct changes changes = {.store = other};
+    ck_assert_int_eq(crn_thread_start(&thread, "changes", change_keys, &changes, NULL), 0);
+    for (int i = 0; i < 5; i++) {
+        cairn_gc_report report = CAIRN_GC_REPORT_INIT;
+        ck_ok(cairn_gc(store, "job", NULL, &report, reterr));
+        ck_assert_uint_eq(report.removed_count, 0);
+        ck_ok(cairn_verify(store, "job", NULL, NULL, reterr));
+    }
+    ck_ok(subject_open(&f, "job", &s, reterr));
+    const char *why = oracle_compare(&oracle, &s);
+    ck_assert_msg(why == NULL, "%s", why);
+    f.options.num_retained = 1;
+    subject_close(&s);
+    ck_ok(subject_open(&f, "job", &s, reterr));
+    ck_ok(subject_checkpoint(&s, true, NULL, reterr));
+    subject_close(&s);
+    atomic_store(&changes.is_over, true);
+    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+    ck_assert_uint_gt(changes.count, 3);
+    ck_ok(cairn_gc(store, "job", NULL, NULL, reterr));
+    expect_usage(store, CRN_COUNT(foreign));
+    for (size_t i = 0; i < CRN_COUNT(foreign); i++)
+        ck_assert_int_eq(store->ops->list(store, "", find_key, (void *)(uintptr_t)foreign[i], NULL),
+                         1);
+    fixture_done(&f);
+    store->ops->close(store);
+    other->ops->close(other);
+    ck_assert_int_eq(unsetenv("CAIRN_GATEWAY_OPTIONS"), 0);
+    real_signal("gateway-b", SIGKILL);
+    real_script("gateway", "b");
+}
+END_TEST
+
+/* ---- a clock that is wrong ---- */
+
+START_TEST(a_wrong_clock_is_set_right)
+{
+    static const int64_t hours[] = {3, -3};
+    for (size_t i = 0; i < CRN_COUNT(hours); i++) {
+        char key[8];
+        cairn_object_stat stat;
+        cairn_store *store = real_store(A, "clock", "");
+        (void)snprintf(key, sizeof key, "k%zu", i);
+        atomic_store(&((struct crn_s3 *)store)->skew_ms, hours[i] * 3600000);
+        ck_assert_int_eq(store->ops->create(store, key, "v", 1, NULL), 0);
+        atomic_store(&((struct crn_s3 *)store)->skew_ms, hours[i] * 3600000);
+        ck_assert_int_eq(store->ops->stat(store, key, &stat, NULL), 0);
+        store->ops->close(store);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("s3_real");
@@ -350,6 +480,8 @@ int main(void)
     tcase_add_test(tcase, listings_have_pages);
     tcase_add_test(tcase, refusals_say_what_to_check);
     tcase_add_test(tcase, foreign_objects_are_no_harm);
+    tcase_add_test(tcase, a_job_of_many_pages_beside_foreign_objects);
+    tcase_add_test(tcase, a_wrong_clock_is_set_right);
     suite_add_tcase(suite, tcase);
     return crn_test_run(suite);
 }
