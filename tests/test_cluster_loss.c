@@ -226,6 +226,27 @@ START_TEST(replaced_while_it_waits)
 }
 END_TEST
 
+/* It stood still meanwhile, and first misses its workers: that must not look as if they were lost.
+ */
+START_TEST(replaced_while_it_was_cut_off)
+{
+    crew.members[0].f.options.worker_timeout_ms = 200;
+    begin();
+    cut_off(0);
+    struct crew_member *second = &crew.members[4];
+    second->f.options.role = CAIRN_COORDINATOR;
+    second->f.options.worker_count = 3;
+    ck_ok(fixture_open_job(&second->f, "job", &second->job, reterr));
+    for (uint32_t i = 1; i <= 3; i++) {
+        ck_assert_int_eq(crew_await_error(&crew, i), CAIRN_EFENCED);
+        crew_close_member(&crew, i);
+    }
+    reconnect(0);
+    await_state(0, CAIRN_JOB_FENCED);
+    go_on();
+}
+END_TEST
+
 START_TEST(the_coordinator_is_cut_off)
 {
     for (uint32_t i = 0; i <= 3; i++)
@@ -355,6 +376,7 @@ int main(void)
     tcase_add_test(coordinators, the_coordinator_closes);
     tcase_add_test(coordinators, the_coordinator_is_replaced);
     tcase_add_test(coordinators, replaced_while_it_waits);
+    tcase_add_test(coordinators, replaced_while_it_was_cut_off);
     tcase_add_test(coordinators, the_coordinator_is_cut_off);
     tcase_add_test(coordinators, cancelled);
     tcase_add_test(coordinators, too_many_failures);

@@ -87,19 +87,57 @@ void crn_leader_lose_locked(struct crn_leader *leader, struct crn_remote_worker 
 
 /* As of the last listing that succeeded: while nobody could be heard, and while this very process
  * stood still, nobody was silent. */
-static void check_silence_locked(struct crn_leader *leader)
+static bool is_silent(const struct crn_leader *leader, const struct crn_remote_worker *worker)
 {
-    const uint64_t timeout_us = crn_us_of_ms(leader->job->options.worker_timeout_ms);
+    return !worker->is_lost && leader->listed_us >= worker->heard_us &&
+           leader->listed_us - worker->heard_us >=
+               crn_us_of_ms(leader->job->options.worker_timeout_ms);
+}
+
+static void lose_silent_locked(struct crn_leader *leader)
+{
     for (size_t i = 0; i < leader->worker_count; i++) {
         struct crn_remote_worker *worker = leader->workers[i];
-        if (worker->is_lost || leader->listed_us < worker->heard_us ||
-            leader->listed_us - worker->heard_us < timeout_us)
-            continue;
         char why[96];
+        if (!is_silent(leader, worker))
+            continue;
         (void)snprintf(why, sizeof why, "has not been heard of for %llu ms",
                        (unsigned long long)((leader->listed_us - worker->heard_us) / 1000));
         crn_leader_lose_locked(leader, worker, why);
     }
+}
+
+/* A coordinator that was replaced while it stood still hears nothing from its workers either: they
+ * are with its successor. It must not end as if they were lost, since whoever starts it again then
+ * would have it take the job back. */
+static bool find_successor(struct crn_leader *leader)
+{
+    struct cairn_job *job = leader->job;
+    CRN_AUTO_ERROR cairn_error *error = NULL;
+    CRN_AUTO_FREE char *words = crn_job_find_successor(job);
+    if (words == NULL)
+        return false;
+    (void)crn_err_fail(&error, CAIRN_EFENCED, NULL, "job '%s' was taken over by %s", job->name,
+                       words);
+    crn_leader_note_replaced(leader, &error);
+    return true;
+}
+
+static void check_silence(struct crn_leader *leader)
+{
+    struct cairn_job *job = leader->job;
+    bool is_any = false;
+    crn_mutex_lock(&job->lock);
+    for (size_t i = 0; i < leader->worker_count; i++)
+        is_any |= is_silent(leader, leader->workers[i]);
+    const bool is_open = leader->started && job->ending == CRN_ENDING_NONE && !leader->replaced;
+    const bool is_over = leader->replaced;
+    crn_mutex_unlock(&job->lock);
+    if (!is_any || is_over || (is_open && find_successor(leader)))
+        return;
+    crn_mutex_lock(&job->lock);
+    lose_silent_locked(leader);
+    crn_mutex_unlock(&job->lock);
 }
 
 /* ------------------------------------------------------------------------------------------ *
@@ -179,8 +217,8 @@ static void *leader_main(void *arg)
         crn_leader_read_mails(leader);
         look_for_successor(leader);
         looked_us = crn_now_us();
+        check_silence(leader);
         crn_mutex_lock(&job->lock);
-        check_silence_locked(leader);
         crn_cond_broadcast(&leader->changed);
         crn_mutex_unlock(&job->lock);
     }
