@@ -5,8 +5,8 @@
  *
  * The thread does one thing at a time: tell what came of attempts, look for posts, show that it is
  * alive, remove what is dead. A mail that cannot be sent is sent again in the next round; the
- * attempt that it is about waits with it. One that may have been sent is sent twice then, and first
- * as it was: the coordinator takes each number once, and each part once.
+ * attempt that it is about waits with it. One that may have been sent is put again as it was,
+ * before anything else: the coordinator takes each number once.
  *
  * A worker that has heard nothing for worker_timeout_ms looks at the job's log: its board may have
  * been removed with those of all old epochs before it came to read the last post.
@@ -114,7 +114,8 @@ static void send_alive_if_due(struct crn_follower *follower)
 {
     const uint64_t interval_us = crn_us_of_ms(follower->job->options.heartbeat_ms);
     CRN_AUTO_MAIL struct crn_mail mail = {.kind = CRN_MAIL_ALIVE};
-    if (crn_now_us() < crn_pace_next_us(&follower->pace, follower->sent_us, interval_us))
+    if (follower->unsettled.bytes.size == 0 &&
+        crn_now_us() < crn_pace_next_us(&follower->pace, follower->sent_us, interval_us))
         return;
     if (crn_follower_send(follower, &mail, NULL) < 0)
         follower->sent_us = crn_now_us() - interval_us / 2; /* sooner than else */
@@ -290,6 +291,16 @@ static int build_record(struct crn_attempt *attempt, cairn_error **reterr)
     return 0;
 }
 
+/* What may have been sent counts as told: the answer to it may come, and it is put again before
+ * anything else is. */
+static int send_fact(struct crn_follower *follower, struct crn_attempt *attempt,
+                     struct crn_mail *mail, cairn_error **reterr)
+{
+    const int r = crn_follower_send(follower, mail, reterr);
+    attempt->told = r == 0 || r == CAIRN_EUNKNOWN;
+    return r;
+}
+
 /* Everything that the record speaks of is durable before the coordinator hears of it (P1). */
 static int send_ack(struct crn_follower *follower, struct crn_attempt *attempt,
                     cairn_error **reterr)
@@ -297,7 +308,7 @@ static int send_ack(struct crn_follower *follower, struct crn_attempt *attempt,
     CRN_TRY(attempt->store->ops->flush(attempt->store, reterr));
     CRN_TRY(build_record(attempt, reterr));
     struct crn_mail mail = {.kind = CRN_MAIL_ACK, .id = attempt->id, .record = attempt->record};
-    return crn_follower_send(follower, &mail, reterr);
+    return send_fact(follower, attempt, &mail, reterr);
 }
 
 static int send_decline(struct crn_follower *follower, struct crn_attempt *attempt,
@@ -311,7 +322,7 @@ static int send_decline(struct crn_follower *follower, struct crn_attempt *attem
     mail.code = code < 0 ? code : CAIRN_EABORTED;
     mail.text = crn_str_dup_n(text, strlen(text));
     crn_mutex_unlock(&job->lock);
-    return mail.text == NULL ? crn_err_nomem(reterr) : crn_follower_send(follower, &mail, reterr);
+    return mail.text == NULL ? crn_err_nomem(reterr) : send_fact(follower, attempt, &mail, reterr);
 }
 
 enum fact { FACT_NONE, FACT_WHOLE, FACT_DECLINED, FACT_DEAD };
@@ -344,7 +355,6 @@ static bool tell(struct crn_follower *follower, struct crn_attempt *attempt, enu
     int r = fact == FACT_WHOLE ? send_ack(follower, attempt, &error)
                                : send_decline(follower, attempt, &error);
     if (r == 0) {
-        attempt->told = true;
         follower->tell_failures = 0;
     } else if (fact == FACT_WHOLE && cairn_error_class_of(r) != CAIRN_CLASS_RETRY &&
                r != CAIRN_ENOMEM) {
