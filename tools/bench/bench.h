@@ -54,7 +54,9 @@ enum bench_command {
     BENCH_STATE = 4,
     BENCH_SAVEPOINT = 8,
     BENCH_RESCALE = 16,
-    BENCH_ALIGN = 32
+    BENCH_ALIGN = 32,
+    BENCH_TRANSFER = 64,
+    BENCH_COMMIT = 128
 };
 
 #define BENCH_MEMTABLES_MAX 8
@@ -84,8 +86,11 @@ struct bench_options {
     uint64_t seed;
     const char *dir;       /* parent of everything temporary */
     const char *store_dir; /* parent of the stores; NULL: dir */
-    const char *csv;       /* NULL: none */
-    const char *plots;     /* NULL: none */
+    const char *store;     /* URI of an object store */
+    uint32_t subtasks, files;
+    const char *backend;
+    const char *csv;   /* NULL: none */
+    const char *plots; /* NULL: none */
 };
 
 /* Parse a command line. @return 0, 1 if help was printed and there is nothing to do, or
@@ -103,6 +108,9 @@ int bench_run_savepoint(const struct bench_options *options, const char *work, c
                         cairn_error **reterr);
 int bench_run_rescale(const struct bench_options *options, const char *work, const char *stores,
                       cairn_error **reterr);
+int bench_run_transfer(const struct bench_options *options, const char *work, const char *stores,
+                       cairn_error **reterr);
+int bench_run_commit(const struct bench_options *options, const char *work, cairn_error **reterr);
 int bench_run_align(const struct bench_options *options, const char *work, cairn_error **reterr);
 
 #endif

@@ -81,13 +81,15 @@ static int open_tasks(struct bench_cairn *cairn, uint64_t memtable_bytes, cairn_
 static int open_parts(struct bench_cairn *cairn, const struct bench_cairn_config *config,
                       cairn_error **reterr)
 {
-    BENCH_AUTO_FREE char *uri = NULL;
-    BENCH_TRY(
-        bench_text(&uri, reterr, "file://%s?transfer=%s", config->store_dir, config->transfer));
-    BENCH_TRY(cairn_store_open(uri, &cairn->store, reterr));
+    if (!config->store) {
+        BENCH_AUTO_FREE char *uri = NULL;
+        BENCH_TRY(
+            bench_text(&uri, reterr, "file://%s?transfer=%s", config->store_dir, config->transfer));
+        BENCH_TRY(cairn_store_open(uri, &cairn->store, reterr));
+    }
 
     cairn_job_options job = CAIRN_JOB_OPTIONS_INIT;
-    job.store = cairn->store;
+    job.store = config->store ? config->store : cairn->store;
     job.local_dir = config->local_dir;
     job.transfer_threads = config->threads;
     job.num_retained = 2; /* as every peer keeps two */

@@ -14,7 +14,7 @@
 /* A Cairn job with one operator and its one value state. */
 struct bench_cairn {
     struct bench_target target; /* first: set the key, put, poll */
-    cairn_store *store;
+    cairn_store *store;         /* NULL: the configuration's */
     cairn_job *job;
     uint32_t parallelism;
     cairn_task *tasks[BENCH_TASKS_MAX];
@@ -24,6 +24,7 @@ struct bench_cairn {
 };
 
 struct bench_cairn_config {
+    cairn_store *store; /* borrowed; NULL: store_dir is opened */
     const char *store_dir;
     const char *local_dir;
     const char *transfer; /* "auto", "link" or "copy"; see cairn_store_open() */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cairn-bench: what checkpoints, savepoints, rescaling and state access cost, each in one run
- * beside its peers; and what gates cost.
+ * cairn-bench: what checkpoints, savepoints, rescaling, state access and object stores cost, each
+ * in one run beside its peers; and what gates cost.
  *
  * This file owns what surrounds a benchmark: temporary directories (always removed, after SIGINT
  * and SIGTERM too), signals, and the way from an error to a message and an exit code. Exit codes
@@ -148,6 +148,10 @@ static int run(const struct bench_options *options, cairn_error **reterr)
         return bench_run_rescale(options, work, stores, reterr);
     case BENCH_ALIGN:
         return bench_run_align(options, work, reterr);
+    case BENCH_TRANSFER:
+        return bench_run_transfer(options, work, stores, reterr);
+    case BENCH_COMMIT:
+        return bench_run_commit(options, work, reterr);
     case BENCH_CHECKPOINT:
         break;
     }

@@ -33,19 +33,28 @@ struct option_row {
 
 #define AT(field) offsetof(struct bench_options, field)
 #define STATEFUL (BENCH_CHECKPOINT | BENCH_STALL | BENCH_STATE | BENCH_SAVEPOINT | BENCH_RESCALE)
-#define ALL (STATEFUL | BENCH_ALIGN)
+#define OBJECTS (BENCH_TRANSFER | BENCH_COMMIT)
+#define ALL (STATEFUL | OBJECTS | BENCH_ALIGN)
 static const struct option_row rows[] = {
-    {"keys", "N", STATEFUL, KIND_U64, AT(keys), 100, 1000000000, "keys in the database (1000000)"},
-    {"value-size", "B", ALL, KIND_U32, AT(value_size_bytes), 24, 1 << 20,
+    {"store", "URI", OBJECTS, KIND_TEXT, AT(store), 0, 0,
+     "an object store, or any other, in which places of their own are made (memory:)"},
+    {"keys", "N", STATEFUL | BENCH_TRANSFER, KIND_U64, AT(keys), 100, 1000000000,
+     "keys in the database (1000000)"},
+    {"value-size", "B", ALL & ~BENCH_COMMIT, KIND_U32, AT(value_size_bytes), 24, 1 << 20,
      "bytes of a value, half of them random; align: of a record (150)"},
     {"update-percent", "P", BENCH_CHECKPOINT, KIND_PERCENT, AT(update_percent), 0, 0,
      "updates between two checkpoints, in percent of the keys (1)"},
     {"distribution", "D", BENCH_CHECKPOINT, KIND_DISTRIBUTION, AT(zipf), 0, 0,
      "of the updated keys: uniform or zipf (uniform)"},
     {"rounds", "R", ALL & ~BENCH_STALL, KIND_U32, AT(rounds), 1, 10000, "measured rounds (8)"},
-    {"threads", "T", STATEFUL & ~BENCH_STATE, KIND_U32, AT(threads), 1, 256,
-     "transfer threads of every method (the processors, at most 4)"},
-    {"memtable-mb", "M[,M...]", STATEFUL, KIND_MEMTABLES, AT(memtable_mb), 1, 4096,
+    {"threads", "T", (STATEFUL & ~BENCH_STATE) | OBJECTS, KIND_U32, AT(threads), 1, 256,
+     "transfer threads of every method (the processors, at most 4; over object stores 8)"},
+    {"subtasks", "N", BENCH_COMMIT, KIND_U32, AT(subtasks), 1, 10000, "subtasks of the job (1000)"},
+    {"files", "N", BENCH_COMMIT, KIND_U32, AT(files), 1, 100,
+     "new files of each subtask in each checkpoint (10)"},
+    {"backend", "B", BENCH_COMMIT, KIND_TEXT, AT(backend), 0, 0,
+     "of the state: rocksdb, or heap, which keeps no files open (rocksdb)"},
+    {"memtable-mb", "M[,M...]", STATEFUL | BENCH_TRANSFER, KIND_MEMTABLES, AT(memtable_mb), 1, 4096,
      "memtable size; stall takes a list (64; stall: 64,256)"},
     {"rate", "N", BENCH_CHECKPOINT | BENCH_STALL | BENCH_SAVEPOINT, KIND_U64, AT(rate), 1,
      100000000, "puts per second while a snapshot is taken (100000)"},
@@ -60,9 +69,10 @@ static const struct option_row rows[] = {
     {"store-dir", "DIR", BENCH_CHECKPOINT | BENCH_STALL, KIND_TEXT, AT(store_dir), 0, 0,
      "the same for the stores (as --dir)"},
     {"csv", "FILE", ALL, KIND_TEXT, AT(csv), 0, 0, "write every sample to FILE"},
-    {"plots", "DIR", STATEFUL, KIND_TEXT, AT(plots), 0, 0,
+    {"plots", "DIR", STATEFUL | BENCH_TRANSFER, KIND_TEXT, AT(plots), 0, 0,
      "draw SVG plots into DIR by gnuplot; without --csv the samples go there too"},
-    {"seed", "S", STATEFUL, KIND_U64, AT(seed), 0, UINT64_MAX, "of keys, values and updates (1)"},
+    {"seed", "S", STATEFUL | OBJECTS, KIND_U64, AT(seed), 0, UINT64_MAX,
+     "of keys, values and updates (1)"},
 };
 
 static const struct {
@@ -76,6 +86,9 @@ static const struct {
     {"state", BENCH_STATE, "put, get and scan through Cairn and on bare RocksDB"},
     {"savepoint", BENCH_SAVEPOINT,
      "writing and restoring savepoints, beside bare scans and bulk loads"},
+    {"transfer", BENCH_TRANSFER,
+     "a checkpoint to an object store and back, beside rclone at the same server"},
+    {"commit", BENCH_COMMIT, "from the last upload of many subtasks to the commit"},
     {"align", BENCH_ALIGN, "records through a gate of two channels, and poll"},
     {"rescale", BENCH_RESCALE, "restoring at another parallelism, beside putting every entry anew"},
 };
@@ -83,7 +96,10 @@ static const struct {
 /* Which commands an option belongs to, by whichever list is the shorter one. */
 static void print_commands(unsigned belongs)
 {
-    bool is_most = belongs == STATEFUL;
+    size_t count = 0;
+    for (size_t c = 0; c < BENCH_COUNT(commands); c++)
+        count += (belongs & commands[c].command) != 0;
+    bool is_most = 2 * count > BENCH_COUNT(commands);
     if (belongs == ALL)
         return;
     printf("  %-24s %s:", "", is_most ? "not" : "only");
@@ -209,7 +225,6 @@ static int parse_value(const struct option_row *row, const char *text,
 
 static void set_defaults(struct bench_options *options)
 {
-    long processors = sysconf(_SC_NPROCESSORS_ONLN);
     const char *temporary = getenv("TMPDIR");
     *options = (struct bench_options){
         .command = BENCH_CHECKPOINT,
@@ -217,17 +232,33 @@ static void set_defaults(struct bench_options *options)
         .value_size_bytes = 150,
         .update_percent = 1,
         .rounds = 8,
-        .threads = processors < 1   ? 1
-                   : processors > 4 ? 4
-                                    : (uint32_t)processors,
         .rate = 100000,
         .checkpoints = 50,
         .records = 10000000,
+        .store = "memory:",
+        .subtasks = 1000,
+        .files = 10,
+        .backend = "rocksdb",
         .steps = {{1, 2}, {2, 3}, {4, 1}},
         .step_count = 3,
         .seed = 1,
         .dir = temporary && *temporary ? temporary : "/tmp",
     };
+}
+
+/* What depends on the command, unless it was given. */
+static void set_command_defaults(struct bench_options *options)
+{
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    if (options->threads == 0 && (options->command & OBJECTS))
+        options->threads = 8; /* as many transfers as its peer is given */
+    else if (options->threads == 0)
+        options->threads = processors < 1 ? 1 : processors > 4 ? 4 : (uint32_t)processors;
+    if (options->memtable_count > 0)
+        return;
+    options->memtable_mb[options->memtable_count++] = 64;
+    if (options->command == BENCH_STALL)
+        options->memtable_mb[options->memtable_count++] = 256;
 }
 
 static int parse_option(const char *argument, const char *next, struct bench_options *options,
@@ -275,11 +306,7 @@ int bench_options_parse(int argc, char **argv, struct bench_options *ret, cairn_
                               "unexpected argument '%s'; see cairn-bench --help", argv[i]);
         BENCH_TRY(parse_option(argv[i] + 2, i + 1 < argc ? argv[i + 1] : NULL, ret, &used, reterr));
     }
-    if (ret->memtable_count == 0) {
-        ret->memtable_mb[ret->memtable_count++] = 64;
-        if (ret->command == BENCH_STALL)
-            ret->memtable_mb[ret->memtable_count++] = 256;
-    }
+    set_command_defaults(ret);
     if (ret->memtable_count > 1 && ret->command != BENCH_STALL)
         return bench_fail(reterr, CAIRN_EINVAL, "--memtable-mb: only 'stall' takes a list");
     return 0;
