@@ -246,9 +246,12 @@ static int take_letter_locked(struct crn_leader *leader, struct letter *letter)
 {
     struct crn_mail *mail = &letter->mail;
     struct crn_remote_worker *worker = find_worker_locked(leader, letter->worker);
-    if (worker == NULL)
-        return letter->has_failed || mail->kind != CRN_MAIL_JOIN ? 0
-                                                                 : take_join_locked(leader, mail);
+    if (worker == NULL) {
+        /* It may have started since the letter was chosen: then nobody joins any more. */
+        const bool may_join =
+            !leader->started && !letter->has_failed && mail->kind == CRN_MAIL_JOIN;
+        return may_join ? take_join_locked(leader, mail) : 0;
+    }
     worker->next_mail = letter->number + 1;
     worker->heard_us = crn_now_us();
     if (letter->has_failed) {
