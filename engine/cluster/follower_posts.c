@@ -257,6 +257,12 @@ static void on_ended(struct crn_follower *follower, const struct crn_post *post)
                      error);
 }
 
+/* Complete without its acknowledgement? Then it is not of this job. */
+static bool is_acknowledged(const struct crn_attempt *attempt)
+{
+    return attempt != NULL && attempt->told && attempt->record != NULL && !attempt->aborted;
+}
+
 static void on_stopped(struct crn_follower *follower, struct crn_attempt *attempt,
                        const struct crn_post *post)
 {
@@ -266,7 +272,7 @@ static void on_stopped(struct crn_follower *follower, struct crn_attempt *attemp
                        "job '%s' was stopped with savepoint %llu in '%s': close it; the next start "
                        "goes on from there",
                        job->name, (unsigned long long)post->id, post->text);
-    if (attempt != NULL)
+    if (is_acknowledged(attempt) && attempt->savepoint != NULL)
         end_savepoint(follower, attempt);
     crn_mutex_lock(&job->lock);
     const bool is_first = crn_ending_begin_locked(job, CRN_ENDING_STOPPED, error);
@@ -281,15 +287,9 @@ static void on_stopped(struct crn_follower *follower, struct crn_attempt *attemp
         "%s", cairn_error_message(error));
 }
 
-/* Complete without its acknowledgement? Then it is not of this job. */
-static bool is_acknowledged(const struct crn_attempt *attempt)
-{
-    return attempt != NULL && attempt->told && attempt->record != NULL && !attempt->aborted;
-}
-
 static void on_savepoint(struct crn_follower *follower, struct crn_attempt *attempt, uint64_t id)
 {
-    if (is_acknowledged(attempt))
+    if (is_acknowledged(attempt) && attempt->savepoint != NULL)
         end_savepoint(follower, attempt);
     crn_outcome_post(follower->job,
                      &(cairn_event){.type = CAIRN_EVENT_SAVEPOINT, .checkpoint_id = id});
