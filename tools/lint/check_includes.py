@@ -18,6 +18,7 @@ ALLOWED = {
     "engine/": ["engine/", "backends/", "manifest/", "base/", "cairn/"],
     "tools/": ["tools/", "cairn/"],
     "examples/": ["cairn/"],
+    "examples/cluster/": ["examples/cluster/", "cairn/"],
     "examples/pipeline/": ["examples/pipeline/", "cairn/"],
     "tests/": [""],
     "tests/headers/": ["cairn/"],
