@@ -226,6 +226,22 @@ static bool is_closing(struct cairn_job *job)
     return closing;
 }
 
+static void wait_until_or_closing(struct crn_follower *follower, uint64_t due_us)
+{
+    struct cairn_job *job = follower->job;
+    crn_mutex_lock(&job->lock);
+    while (!job->closing && crn_now_us() < due_us)
+        (void)crn_cond_wait_until(&follower->changed, &job->lock, due_us);
+    crn_mutex_unlock(&job->lock);
+}
+
+void crn_follower_closing_locked(struct cairn_job *job)
+{
+    crn_mutex_assert_held(&job->lock);
+    if (job->follower != NULL)
+        crn_cond_broadcast(&job->follower->changed);
+}
+
 int crn_follower_join(struct cairn_job *job, cairn_error **reterr)
 {
     struct crn_follower *follower = job->follower;
@@ -248,9 +264,11 @@ int crn_follower_join(struct cairn_job *job, cairn_error **reterr)
                                 follower->name, job->name,
                                 (unsigned long long)job->options.join_timeout_ms);
         send_alive_if_due(follower);
-        uint64_t next_us = crn_pace_next_us(&follower->pace, looked_us,
-                                            crn_us_of_ms(job->options.poll_interval_ms));
-        crn_sleep_us(next_us > crn_now_us() ? next_us - crn_now_us() : 0);
+        const uint64_t next_us = crn_pace_next_us(&follower->pace, looked_us,
+                                                  crn_us_of_ms(job->options.poll_interval_ms));
+        const uint64_t left_us = wait_us - (looked_us - began_us);
+        wait_until_or_closing(follower,
+                              next_us - looked_us < left_us ? next_us : looked_us + left_us);
     }
 }
 

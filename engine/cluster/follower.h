@@ -36,6 +36,9 @@ int crn_follower_open(struct cairn_job *job, cairn_error **reterr);
 void crn_follower_free(struct crn_follower *follower);
 /* In the thread that starts the job, without the lock: join, and wait for START. */
 int crn_follower_join(struct cairn_job *job, cairn_error **reterr);
+/* job->closing is set: whoever waits for START goes on. Lock held; nothing in a job that is no
+ * worker. */
+void crn_follower_closing_locked(struct cairn_job *job);
 /* The thread's function; its argument is the job. */
 void *crn_follower_main(void *arg);
 /* It was not started, and is not going to be: the coordinator need not wait for it. */

@@ -365,6 +365,13 @@ static bool has_enough_locked(const struct crn_leader *leader, uint64_t *doubled
     return now_us - *doubled_us > crn_us_of_ms(job->options.worker_timeout_ms);
 }
 
+void crn_leader_closing_locked(struct cairn_job *job)
+{
+    crn_mutex_assert_held(&job->lock);
+    if (job->leader != NULL)
+        crn_cond_broadcast(&job->leader->changed);
+}
+
 int crn_leader_gather(struct cairn_job *job, cairn_error **reterr)
 {
     struct crn_leader *leader = job->leader;

@@ -51,6 +51,8 @@ void crn_leader_free(struct crn_leader *leader);
 /* In the thread that starts the job, without the lock. CAIRN_ETIMEOUT, CAIRN_EEXIST, CAIRN_ECLOSED,
  * CAIRN_EFENCED. */
 int crn_leader_gather(struct cairn_job *job, cairn_error **reterr);
+/* job->closing is set: whoever gathers goes on. Lock held; nothing without workers. */
+void crn_leader_closing_locked(struct cairn_job *job);
 /* Lock held: workers have their indexes, and START is on its way. */
 int crn_leader_begin_locked(struct cairn_job *job, cairn_error **reterr);
 uint32_t crn_leader_worker_count(const struct cairn_job *job); /* 0: no coordinator of others */

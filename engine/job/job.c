@@ -433,7 +433,9 @@ void cairn_job_close(cairn_job *job)
     job->closing = true;
     if (job->ending == CRN_ENDING_NONE)
         job->ending = CRN_ENDING_CLOSED;
-    while (job->starting) /* it waits for other processes, and hears of this */
+    crn_leader_closing_locked(job);
+    crn_follower_closing_locked(job);
+    while (job->starting) /* it waits for other processes, and has heard of this */
         crn_cond_wait(&job->wake_waiters, &job->lock);
     crn_mutex_unlock(&job->lock);
     const bool has_run = job->driver_running;
