@@ -438,6 +438,7 @@ static void look(struct crn_follower *follower)
         } else if (r != CAIRN_ENOTFOUND && cairn_error_class_of(r) != CAIRN_CLASS_RETRY &&
                    r != CAIRN_ENOMEM) {
             crn_err_prefix(&error, "worker '%s' cannot go on", follower->name);
+            (void)send_leave(follower, cairn_error_message(error)); /* or it is found silent */
             crn_follower_end(follower, CRN_ENDING_LOST, error);
         } else if (r != CAIRN_ENOTFOUND && follower->look_failures++ == 0) {
             crn_log_write(&job->log, CAIRN_LOG_WARNING, "cluster",
