@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What comes at the wrong moment, or from nobody, harms no process of a job: who joins when the job
+ * has just started does not belong to it (P2); posts that no coordinator of ours would make end a
+ * worker at worst (P11); a worker that waits to be called upon can be closed at once; and who
+ * cannot read what it is told says so before it goes. Method: roles in one process, a gate in the
+ * coordinator's view of the store, and posts made by the test.
+ */
+#include "engine/cluster/board.h"
+#include "tests/support/cluster_kit.h"
+#include "tests/support/gate_store.h"
+#include "tests/support/status_kit.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static struct crew crew;
+
+static void setup(void)
+{
+    crew_init(&crew, 1);
+}
+
+static void teardown(void)
+{
+    crew_done(&crew);
+}
+
+static void *start(void *arg)
+{
+    struct crew_member *m = arg;
+    cairn_error *error = NULL;
+    m->code = cairn_job_start(m->job, &error);
+    (void)snprintf(m->message, sizeof m->message, "%s", cairn_error_message(error));
+    cairn_error_free(error);
+    return NULL;
+}
+
+static void begin_start(uint32_t member)
+{
+    struct crew_member *m = &crew.members[member];
+    ck_assert_int_eq(pthread_create(&m->thread, NULL, start, m), 0);
+}
+
+static int end_start(uint32_t member)
+{
+    ck_assert_int_eq(pthread_join(crew.members[member].thread, NULL), 0);
+    return crew.members[member].code;
+}
+
+static void await_workers(size_t count)
+{
+    for (int i = 0;; i++) {
+        struct crn_job_status *status = take_status(crew_job(&crew));
+        const bool are_there = status->worker_count == count;
+        crn_status_free(status);
+        if (are_there)
+            return;
+        ck_assert_int_lt(i, 2000);
+        crn_sleep_us(2000);
+    }
+}
+
+/* ------------------------------------------------------------------------------------------ *
+ * Joining
+ * ------------------------------------------------------------------------------------------ */
+
+/* Its JOIN is read before the start, and taken after it. */
+START_TEST(who_joins_as_the_job_starts)
+{
+    static const atomic_bool never;
+    struct crew_member *boss = &crew.members[0], *second = &crew.members[2];
+    cairn_store *gate = gate_store_open(boss->f.store);
+    boss->f.options.store = gate;
+    crew.members[1].f.options.heartbeat_ms = 2500; /* no other mail is read meanwhile */
+    crew.members[1].f.options.worker_name = "first";
+    second->f.options.worker_name = "second";
+    second->f.options.heartbeat_ms = 2500;
+    second->index = 0; /* with the first one's subtask */
+    ck_assert_int_eq(crew_open(&crew, 0), 0);
+    ck_assert_int_eq(crew_open(&crew, 1), 0);
+    begin_start(1);
+    await_workers(1);
+    gate_stop_at(gate, CRN_FAULT_GET, 1, GATE_AFTER);
+    ck_assert_int_eq(crew_open(&crew, 2), 0);
+    begin_start(2);
+    ck_assert(gate_wait_stopped(gate, &never));
+    ck_ok(cairn_job_start(boss->job, reterr));
+    gate_let_go(gate);
+    ck_assert_msg(end_start(1) == 0, "%s", crew.members[1].message);
+    ck_assert_msg(end_start(2) == CAIRN_EEXIST, "%d: %s", second->code, second->message);
+    struct crn_job_status *status = take_status(crew_job(&crew));
+    ck_assert_uint_eq(status->worker_count, 1);
+    ck_assert_str_eq(status->workers[0].name, "first");
+    crn_status_free(status);
+    crew_close_member(&crew, 2); /* whose leaving is nobody's loss */
+    cairn_checkpoint_info info = CAIRN_CHECKPOINT_INFO_INIT;
+    crew_write(&crew, 1);
+    ck_ok(crew_checkpoint(&crew, false, &info, reterr));
+    ck_assert_int_eq(cairn_job_get_state(crew_job(&crew)), CAIRN_JOB_RUNNING);
+    crew_close(&crew);
+    cairn_store_close(gate);
+}
+END_TEST
+
+/* Though it looks at the store once a minute only. */
+START_TEST(a_worker_that_waits_can_be_closed)
+{
+    crew.members[0].f.options.worker_count = 2;
+    crew.members[1].f.options.requests_per_minute = 1;
+    crew.members[1].f.options.join_timeout_ms = 300000;
+    ck_assert_int_eq(crew_open(&crew, 0), 0);
+    ck_assert_int_eq(crew_open(&crew, 1), 0);
+    begin_start(1);
+    await_workers(1);
+    const uint64_t began_us = crn_now_us();
+    crew_close_member(&crew, 1);
+    ck_assert_int_eq(end_start(1), CAIRN_ECLOSED);
+    ck_assert_uint_lt(crn_now_us() - began_us, 5000000);
+}
+END_TEST
+
+/* ------------------------------------------------------------------------------------------ *
+ * Posts that nobody would make
+ * ------------------------------------------------------------------------------------------ */
+
+static struct crn_board board(void)
+{
+    return (struct crn_board){crew.f.store, "job", cairn_job_epoch(crew_job(&crew))};
+}
+
+static uint64_t next_number(void)
+{
+    const struct crn_board b = board();
+    for (uint64_t number = 3;; number++) {
+        CRN_AUTO_POST struct crn_post post = {0};
+        if (crn_board_read_post(&b, number, &post, NULL) == CAIRN_ENOTFOUND)
+            return number;
+    }
+}
+
+static void post(enum crn_post_kind kind, uint64_t id)
+{
+    const struct crn_board b = board();
+    static char text[] = "nobody";
+    struct crn_post made = {.kind = kind,
+                            .number = next_number(),
+                            .id = id,
+                            .text = kind == CRN_POST_STOPPED ? text : NULL};
+    ck_ok(crn_board_post(&b, &made, reterr));
+}
+
+/* The worker's task has not polled: there is nothing that could be complete. */
+static uint64_t begin_checkpoint(void)
+{
+    ck_ok(cairn_job_trigger(crew_job(&crew), NULL, reterr));
+    struct crn_job_status *status = take_in_phase(crew.members[1].job, 0, CRN_PART_WAITING);
+    const uint64_t id = status->in_flight[0].id;
+    crn_status_free(status);
+    return id;
+}
+
+static void check_nothing_complete(void)
+{
+    struct crn_job_status *status = take_status(crew.members[1].job);
+    ck_assert_uint_eq(status->counts.completed + status->counts.savepoints_completed, 0);
+    crn_status_free(status);
+}
+
+START_TEST(told_of_what_it_did_not_acknowledge)
+{
+    static const enum crn_post_kind kinds[] = {CRN_POST_COMPLETE, CRN_POST_SAVEPOINT,
+                                               CRN_POST_STOPPED};
+    crew_must_start(&crew);
+    post(kinds[_i], begin_checkpoint());
+    crn_sleep_us(100000);
+    check_nothing_complete();
+    const int state = cairn_job_get_state(crew.members[1].job);
+    ck_assert_int_eq(state, kinds[_i] == CRN_POST_STOPPED ? CAIRN_JOB_STOPPED : CAIRN_JOB_RUNNING);
+}
+END_TEST
+
+/* It acknowledged a checkpoint, and is told of a savepoint of that id. */
+START_TEST(told_of_a_checkpoint_as_something_else)
+{
+    static const enum crn_post_kind kinds[] = {CRN_POST_SAVEPOINT, CRN_POST_STOPPED};
+    static const atomic_bool never;
+    cairn_store *gate = gate_store_open(crew.members[0].f.store);
+    crew.members[0].f.options.store = gate;
+    crew.members[1].f.options.heartbeat_ms = 2500;
+    crew_must_start(&crew);
+    crew_write(&crew, 1);
+    const uint64_t id = begin_checkpoint();
+    gate_stop_at(gate, CRN_FAULT_GET, 1, GATE_BEFORE); /* of its acknowledgement */
+    ck_assert_int_eq(crew_await_event(&crew, 1, CAIRN_EVENT_BARRIER), (int64_t)id);
+    ck_assert(gate_wait_stopped(gate, &never));
+    post(kinds[_i], id);
+    crn_sleep_us(100000);
+    check_nothing_complete();
+    gate_let_go(gate);
+    crew_close(&crew);
+    cairn_store_close(gate);
+}
+END_TEST
+
+/* It cannot go on; its coordinator need not wait until it is found silent. */
+START_TEST(a_post_that_cannot_be_read)
+{
+    char key[100];
+    crew.members[0].f.options.worker_timeout_ms = 60000;
+    crew_must_start(&crew);
+    (void)snprintf(key, sizeof key, "job/cluster/e%d/post-%d",
+                   (int)cairn_job_epoch(crew_job(&crew)), (int)next_number());
+    store_put_text(crew.f.store, key, "this is no post");
+    ck_assert_int_eq(crew_await_error(&crew, 1), CAIRN_EFAILED);
+    ck_assert_ptr_nonnull(strstr(crew.members[1].message, "cannot go on"));
+    for (int i = 0; cairn_job_get_state(crew_job(&crew)) != CAIRN_JOB_FAILED; i++) {
+        ck_assert_int_lt(i, 2000);
+        crn_sleep_us(2000);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("cluster_moments");
+    TCase *tcase = tcase_create("all");
+    tcase_set_timeout(tcase, 30);
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_test(tcase, who_joins_as_the_job_starts);
+    tcase_add_test(tcase, a_worker_that_waits_can_be_closed);
+    tcase_add_loop_test(tcase, told_of_what_it_did_not_acknowledge, 0, 3);
+    tcase_add_loop_test(tcase, told_of_a_checkpoint_as_something_else, 0, 2);
+    tcase_add_test(tcase, a_post_that_cannot_be_read);
+    suite_add_tcase(suite, tcase);
+    return crn_test_run(suite);
+}
