@@ -123,6 +123,11 @@ goes_on_with_other_numbers()
     ended && whole "$1"
 }
 
+survives_unaligned()
+{
+    CAIRN_CHECKPOINT_UNALIGNED=true survives "$1"
+}
+
 survives()
 {
     local i who victim
@@ -161,5 +166,8 @@ check()
 
 check runs_to_the_end
 check goes_on_with_other_numbers
-[ "$kills" -eq 0 ] || check survives
+if [ "$kills" -gt 0 ]; then
+    check survives
+    check survives_unaligned
+fi
 echo "1..$n"
