@@ -6,11 +6,13 @@
  * leaves nothing behind (P2, P5, P6). Method: a proxy of our own in front of a server of our own;
  * test_s3_storm.c does the same with a real one.
  */
+#include "tests/support/oracle.h"
 #include "tests/support/s3/fake_kit.h"
 #include "tests/support/s3/proxy.h"
 #include "tests/support/s3/storm.h"
 
 #include "backends/storage/storage.h"
+#include "cairn/inspect.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -280,18 +282,140 @@ END_TEST
 START_TEST(a_job_goes_on)
 {
     cairn_store *hasty;
-    ck_assert_int_eq(open_through("&retry_ms=3000&request_timeout_ms=300", &hasty, NULL), 0);
+    /* The second time so much goes wrong, and so little is tried again, that checkpoints fail. */
+    const bool is_worse = _i;
+    ck_assert_int_eq(open_through(is_worse ? "&retry_ms=120&request_timeout_ms=100"
+                                           : "&retry_ms=3000&request_timeout_ms=300",
+                                  &hasty, NULL),
+                     0);
     const char *seed = getenv("CAIRN_SEED");
     const struct storm storm = {
         .proxy = proxy,
         .store = hasty,
         .direct = store,
         .seed = seed != NULL ? strtoull(seed, NULL, 10) : (uint64_t)_i + 1,
-        .of_thousand = 100,
+        .of_thousand = is_worse ? 300 : 100,
         .checkpoints = 16,
         .on_disk = false,
     };
     storm_run(&storm);
+    hasty->ops->close(hasty);
+}
+END_TEST
+
+/* ---- ghosts in a job's log ---- */
+
+struct small_job {
+    struct fixture f;
+    struct subject s;
+    struct oracle oracle;
+    uint64_t random;
+};
+
+static void small_job_init(struct small_job *job, cairn_store *to)
+{
+    *job = (struct small_job){.random = 11};
+    fixture_init(&job->f, false);
+    job->f.options.store = to;
+    job->f.options.tolerable_failures = 0; /* any number */
+    job->f.options.checkpoint_timeout_ms = 1500;
+    oracle_init(&job->oracle);
+    ck_ok(subject_open(&job->f, "job", &job->s, reterr));
+}
+
+static int small_job_checkpoint(struct small_job *job)
+{
+    oracle_mutate(&job->oracle, &job->s, &job->random, 15);
+    return subject_checkpoint(&job->s, false, NULL, NULL);
+}
+
+static void small_job_reopen(struct small_job *job)
+{
+    subject_close(&job->s);
+    ck_ok(subject_open(&job->f, "job", &job->s, reterr));
+    const char *why = oracle_compare(&job->oracle, &job->s);
+    ck_assert_msg(why == NULL, "%s", why);
+}
+
+static void small_job_end(struct small_job *job)
+{
+    ck_assert_int_eq(small_job_checkpoint(job), 0);
+    small_job_reopen(job);
+    subject_close(&job->s);
+    ck_ok(cairn_gc(store, "job", NULL, NULL, reterr));
+    store_check_tidy(store, "job");
+    fixture_done(&job->f);
+}
+
+/* Everything that was ever put is put once more, when most of it has been removed: manifests that
+ * were subsumed, and what they referenced. */
+START_TEST(a_log_that_comes_again_is_ignored)
+{
+    struct small_job job;
+    small_job_init(&job, through);
+    proxy_add(proxy, &(struct proxy_rule){.method = "PUT",
+                                          .in = "/job/",
+                                          .times = 10000,
+                                          .what = PROXY_REPLAY,
+                                          .at = PROXY_LATER});
+    for (int i = 0; i < 6; i++)
+        ck_assert_int_eq(small_job_checkpoint(&job), 0);
+    const size_t before = store_count(store, "job/");
+    proxy_clear(proxy);
+    proxy_release(proxy);
+    ck_assert(store_has(store, "job/MANIFEST-chk2"));
+    ck_assert_uint_gt(store_count(store, "job/"), before);
+    ck_assert_int_eq(small_job_checkpoint(&job), 0);
+    small_job_reopen(&job);
+    small_job_end(&job);
+    ck_assert(!store_has(store, "job/MANIFEST-chk2"));
+}
+END_TEST
+
+static void *release(void *arg)
+{
+    while (proxy_count(proxy, PROXY_DELAY) == 0)
+        crn_sleep_us(1000);
+    proxy_release(proxy);
+    return arg;
+}
+
+/* A commit is held back until its writer has given up and been replaced. If it comes before the
+ * successor's fence, it is a checkpoint, and the successor begins with it; if after, it is none. */
+START_TEST(a_commit_meets_the_next_writer)
+{
+    const bool is_first = _i;
+    struct small_job job;
+    struct oracle last;
+    pthread_t thread;
+    cairn_store *hasty;
+    ck_assert_int_eq(open_through("&retry_ms=400&request_timeout_ms=300", &hasty, NULL), 0);
+    small_job_init(&job, hasty);
+    ck_assert_int_eq(small_job_checkpoint(&job), 0);
+    last = job.oracle;
+    /* the newest id is 2: the fence was 1 */
+    proxy_add(proxy, &(struct proxy_rule){.method = "PUT",
+                                          .in = "MANIFEST-chk3",
+                                          .times = 10000,
+                                          .what = PROXY_HOLD,
+                                          .at = PROXY_LATER});
+    ck_assert_int_lt(small_job_checkpoint(&job), 0);
+    subject_close(&job.s);
+    proxy_clear(proxy);
+    ck_assert(!store_has(store, "job/MANIFEST-chk3"));
+    if (is_first) {
+        ONCE(.method = "PUT", .in = "MANIFEST-chk3", .what = PROXY_DELAY, .at = 200);
+        ck_assert_int_eq(crn_thread_start(&thread, "release", release, NULL, NULL), 0);
+    }
+    ck_ok(subject_open(&job.f, "job", &job.s, reterr));
+    if (is_first)
+        ck_assert_int_eq(pthread_join(thread, NULL), 0);
+    else
+        job.oracle = last;
+    const char *why = oracle_compare(&job.oracle, &job.s);
+    ck_assert_msg(why == NULL, "%s", why);
+    proxy_release(proxy);
+    small_job_end(&job);
     hasty->ops->close(hasty);
 }
 END_TEST
@@ -311,6 +435,8 @@ int main(void)
     tcase_add_test(tcase, half_a_head_is_no_answer);
     tcase_add_test(tcase, connections_that_are_gone_are_made_anew);
     tcase_add_test(tcase, parts_come_whole_through_all_of_it);
+    tcase_add_test(tcase, a_log_that_comes_again_is_ignored);
+    tcase_add_loop_test(tcase, a_commit_meets_the_next_writer, 0, 2);
     tcase_add_loop_test(tcase, a_job_goes_on, 0, 2);
     suite_add_tcase(suite, tcase);
     return crn_test_run(suite);
