@@ -7,6 +7,7 @@
  */
 #include "backends/storage/s3/methods.h"
 
+#include <openssl/crypto.h>
 #include <stdlib.h>
 
 static pthread_once_t curl_once = PTHREAD_ONCE_INIT;
@@ -15,6 +16,9 @@ static CURLcode curl_result;
 static void set_up_curl(void)
 {
     curl_result = curl_global_init(CURL_GLOBAL_DEFAULT);
+    /* Whoever ends the process while a request is under way must not have OpenSSL taken down under
+     * it by what it registers for exit(). */
+    (void)OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL);
 }
 
 static void s3_close(cairn_store *store)
