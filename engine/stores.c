@@ -17,9 +17,11 @@
 #include "engine/log/joblog.h"
 #include "engine/options.h"
 #include "engine/stores.h"
+#include <ctype.h>
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
+#include <unistd.h>
 
 struct location {
     const struct scheme *scheme;
@@ -252,6 +254,14 @@ static int find_object(void *context, const char *key, const cairn_object_stat *
     return *found ? STOP_LISTING : 0;
 }
 
+static int find_any(void *context, const char *key, const cairn_object_stat *stat)
+{
+    bool *found = context;
+    (void)key, (void)stat;
+    *found = true;
+    return STOP_LISTING;
+}
+
 static int find_mark_or_manifest(void *context, const char *key, const cairn_object_stat *stat)
 {
     bool *found = context;
@@ -269,23 +279,6 @@ static int is_jobs_directory(cairn_store *store, bool *ret_found, cairn_error **
     for (size_t i = 0; i < CRN_COUNT(places) && r == 0; i++)
         r = store->ops->list(store, places[i], find_object, ret_found, reterr);
     return r == STOP_LISTING ? 0 : r;
-}
-
-int crn_store_check_is_root(cairn_store *store, cairn_error **reterr)
-{
-    bool is_job = false;
-    int r = store->ops->list_segments(store, "", find_mark_or_manifest, &is_job, reterr);
-    if (r < 0 || !is_job)
-        return r;
-    const char *root = crn_posix_store_root(store);
-    const char *slash = root != NULL ? strrchr(root, '/') : NULL;
-    if (slash == NULL || slash == root)
-        return crn_err_fail(reterr, CAIRN_EINVAL, root,
-                            "this store is the directory of a job or a savepoint: name the store "
-                            "that it is in");
-    return crn_err_fail(reterr, CAIRN_EINVAL, root,
-                        "'%s' is the directory of job or savepoint '%s': the store is '%.*s'", root,
-                        slash + 1, (int)(slash - root), root);
 }
 
 /* Links in the path are resolved, so that the last segment is the directory's own name. */
@@ -328,18 +321,33 @@ static uint64_t strip_manifest(struct location *location)
 }
 
 /* Splits "/stores/a/job" into the store "/stores/a" and the name "job". */
-static int split_job(struct location *location, char **ret_job, cairn_error **reterr)
+static int split_name(struct location *location, char **ret_name, cairn_error **reterr)
 {
     char *slash = strrchr(location->path, '/');
-    if (slash == NULL || slash < first_segment(location) || !crn_text_is_job_name(slash + 1))
-        return crn_err_fail(reterr, CAIRN_EINVAL, location->path,
-                            "'%s' holds a job's files, but its last part is not a job's name",
-                            location->path);
-    *ret_job = strdup(slash + 1);
-    if (*ret_job == NULL)
+    CRN_AUTO_FREE char *name =
+        slash != NULL && slash >= first_segment(location) ? strdup(slash + 1) : strdup("");
+    if (name == NULL)
         return crn_err_nomem(reterr);
+    /* A directory's path was decoded where it was a URI's. */
+    const bool is_decoded = location->scheme->place == DIRECTORY || crn_text_percent_decode(name);
+    if (!is_decoded || !crn_text_is_job_name(name))
+        return crn_err_fail(reterr, CAIRN_EINVAL, location->path,
+                            "the last part of '%s' is not the name of a job or savepoint",
+                            location->path);
+    *ret_name = CRN_TAKE(name);
     slash[slash == location->path ? 1 : 0] = 0; /* "/job" is in the store "/" */
     return 0;
+}
+
+/* A bucket has no directories: where there is no object there is nothing. */
+static int check_is_there(const struct location *location, cairn_store *store, cairn_error **reterr)
+{
+    bool found = location->scheme->place == DIRECTORY;
+    int r = found ? 0 : store->ops->list_segments(store, "", find_any, &found, reterr);
+    if (r < 0 || found)
+        return r < 0 ? r : 0;
+    return crn_err_fail(reterr, CAIRN_ENOTFOUND, location->path, "there is no store 's3:%s'",
+                        location->path);
 }
 
 int cairn_store_open_existing(const char *uri, cairn_store **ret_store, char **ret_job,
@@ -352,20 +360,130 @@ int cairn_store_open_existing(const char *uri, cairn_store **ret_store, char **r
     uint64_t id = 0;
 
     CRN_TRY(parse_uri(uri, &location, reterr));
+    /* A link may lead to a manifest; and one that is gone was one nevertheless. */
+    if (location.scheme->place == DIRECTORY && access(location.path, F_OK) < 0)
+        id = strip_manifest(&location);
     if (location.scheme->place == DIRECTORY)
         CRN_TRY(resolve(&location, reterr));
-    if (location.scheme->place != NO_PLACE)
+    if (location.scheme->place != NO_PLACE && id == 0)
         id = strip_manifest(&location);
     CRN_TRY(location.scheme->open(&location, false, &store, reterr));
     CRN_TRY(is_jobs_directory(store, &is_job, reterr));
     if (is_job) {
-        CRN_TRY(split_job(&location, &job, reterr));
+        CRN_TRY(split_name(&location, &job, reterr));
         cairn_store_close(CRN_TAKE(store));
         CRN_TRY(location.scheme->open(&location, false, &store, reterr));
+    } else {
+        CRN_TRY(check_is_there(&location, store, reterr));
     }
     *ret_store = CRN_TAKE(store);
     *ret_job = CRN_TAKE(job);
     if (ret_id != NULL)
         *ret_id = id;
     return 0;
+}
+
+/* --- places --- */
+
+const char *crn_store_root(const cairn_store *store)
+{
+    const char *root = crn_posix_store_root(store);
+    return root != NULL ? root : crn_s3_store_root(store);
+}
+
+/* A directory's root is a path, not a URI: nothing in it is coded. */
+static int parse_root(const cairn_store *store, struct location *ret, cairn_error **reterr)
+{
+    const char *root = crn_posix_store_root(store);
+    if (root == NULL)
+        return parse_uri(crn_s3_store_root(store), ret, reterr);
+    ret->scheme = &schemes[0];
+    ret->path = strdup(root);
+    return ret->path != NULL ? 0 : crn_err_nomem(reterr);
+}
+
+int crn_store_check_is_root(cairn_store *store, cairn_error **reterr)
+{
+    CRN_CLEANUP(location_done) struct location location = {0};
+    CRN_AUTO_FREE char *name = NULL;
+    bool is_job = false;
+    int r = store->ops->list_segments(store, "", find_mark_or_manifest, &is_job, reterr);
+    if (r < 0 || !is_job)
+        return r;
+    const char *root = crn_store_root(store);
+    if (parse_root(store, &location, NULL) < 0 || split_name(&location, &name, NULL) < 0)
+        return crn_err_fail(reterr, CAIRN_EINVAL, root,
+                            "this store is the directory of a job or a savepoint: name the store "
+                            "that it is in");
+    return crn_err_fail(reterr, CAIRN_EINVAL, root,
+                        "'%s' is the directory of job or savepoint '%s': the store is '%s%s%s'",
+                        root, name, location.query != NULL ? "s3:" : "", location.path,
+                        location.query != NULL ? location.query : "");
+}
+
+int crn_store_open_parent(const char *uri, cairn_store **ret_store, char **ret_name,
+                          cairn_error **reterr)
+{
+    CRN_CLEANUP(location_done) struct location location = {0};
+    CRN_AUTO_FREE char *name = NULL;
+    CRN_TRY(parse_uri(uri, &location, reterr));
+    if (location.scheme->place == NO_PLACE)
+        return crn_err_fail(reterr, CAIRN_EINVAL, uri, "'%s' is no place in a store", uri);
+    CRN_TRY(split_name(&location, &name, reterr));
+    if (location.scheme->place == DIRECTORY)
+        CRN_TRY(resolve(&location, reterr));
+    CRN_TRY(location.scheme->open(&location, false, ret_store, reterr));
+    *ret_name = CRN_TAKE(name);
+    return 0;
+}
+
+int crn_store_strip_uri(const char *uri, char **ret, cairn_error **reterr)
+{
+    CRN_CLEANUP(location_done) struct location location = {0};
+    CRN_TRY(parse_uri(uri, &location, reterr));
+    if (location.scheme->place != BUCKET)
+        return crn_str_printf(ret, reterr, "%s", uri);
+    (void)strip_manifest(&location);
+    return crn_str_printf(ret, reterr, "s3:%s%s", location.path, location.query);
+}
+
+/* With every byte as %XX that means something in a URI, or is none of a text's. */
+static int append_coded(struct cairn_buffer *out, const char *text, bool keep_slash)
+{
+    int r = 0;
+    for (const char *p = text; r == 0 && *p != 0; p++)
+        r = isalnum((unsigned char)*p) || strchr("-_.~", *p) != NULL || (keep_slash && *p == '/')
+                ? crn_buf_append(out, p, 1)
+                : crn_buf_printf(out, "%%%02X", (unsigned char)*p);
+    return r;
+}
+
+int crn_store_path_uri(const char *path, char **ret, cairn_error **reterr)
+{
+    CRN_AUTO_BUFFER struct cairn_buffer uri = {0};
+    if (strchr(path, '?') == NULL && crn_text_is_clean(path, strlen(path)))
+        return crn_str_printf(ret, reterr, "%s", path);
+    int r = crn_buf_append(&uri, "file://", strlen("file://"));
+    if (r == 0)
+        r = append_coded(&uri, path, true);
+    *ret = r == 0 ? crn_buf_take_text(&uri) : NULL;
+    return *ret == NULL ? crn_err_nomem(reterr) : 0;
+}
+
+int crn_store_join_uri(const char *root, const char *name, char **ret, cairn_error **reterr)
+{
+    CRN_AUTO_FREE char *path = NULL;
+    CRN_AUTO_BUFFER struct cairn_buffer coded = {0};
+    const bool is_path = root[0] == '/';
+    const char *query = is_path ? root + strlen(root) : strchrnul(root, '?');
+    size_t n = (size_t)(query - root);
+    while (n > 0 && root[n - 1] == '/')
+        n--;
+    if (is_path) {
+        CRN_TRY(crn_str_printf(&path, reterr, "%.*s/%s", (int)n, root, name));
+        return crn_store_path_uri(path, ret, reterr);
+    }
+    if (append_coded(&coded, name, false) < 0 || crn_buf_append(&coded, "", 1) < 0)
+        return crn_err_nomem(reterr);
+    return crn_str_printf(ret, reterr, "%.*s/%s%s", (int)n, root, (const char *)coded.data, query);
 }

@@ -21,6 +21,7 @@
 #include "backends/storage/storage.h"
 #include "engine/log/claimed.h"
 #include "engine/savepoint/create.h"
+#include "engine/stores.h"
 
 #include <string.h>
 
@@ -57,7 +58,7 @@ static bool is_ours(const struct cairn_job *job, const struct crn_mark *mark)
         if (log->entries[i].id == mark->fence_id && log->entries[i].record != NULL)
             return memcmp(log->entries[i].record->info.uuid, mark->fence_uuid,
                           sizeof mark->fence_uuid) == 0;
-    const char *root = crn_posix_store_root(job->store);
+    const char *root = crn_store_root(job->store);
     return mark->fence_id < log->head_id && strcmp(mark->location, root != NULL ? root : "") == 0;
 }
 
@@ -189,7 +190,7 @@ static int note_manifest(void *context, const char *key, const cairn_object_stat
 static int make_mark(struct cairn_job *job, bool *ret_made, cairn_error **reterr)
 {
     const struct crn_record *fence = job->joblog.entries[job->joblog.count - 1].record;
-    const char *root = crn_posix_store_root(job->store);
+    const char *root = crn_store_root(job->store);
     CRN_AUTO_BUFFER struct cairn_buffer bytes = {0};
     CRN_AUTO_FREE char *key = NULL;
     CRN_AUTO_ERROR cairn_error *error = NULL;

@@ -9,7 +9,7 @@
 #include "engine/restore/source.h"
 
 #include "base/text.h"
-#include "cairn/inspect.h"
+#include "engine/stores.h"
 
 #include <string.h>
 
@@ -22,29 +22,22 @@ void crn_place_done(struct crn_place *place)
 int crn_place_find(const struct cairn_job *job, const char *location, struct crn_place *ret,
                    cairn_error **reterr)
 {
-    CRN_AUTO_FREE char *parent = strdup(location);
-    CRN_AUTO_FREE char *nested = NULL;
-    if (parent == NULL)
-        return crn_err_nomem(reterr);
-    char *slash = strrchr(parent, '/');
-    ret->name = strdup(slash != NULL ? slash + 1 : location);
-    if (ret->name == NULL)
-        return crn_err_nomem(reterr);
-    if (!crn_text_is_job_name(ret->name))
-        return 0;
-    if (slash == NULL) {
-        ret->store = job->options.restore_store != NULL ? job->options.restore_store : job->store;
-        return 1;
-    }
-    slash[slash == parent ? 1 : 0] = '\0';
     CRN_AUTO_ERROR cairn_error *error = NULL;
-    int r = cairn_store_open_existing(parent, &ret->owned, &nested, NULL, &error);
-    if (r == CAIRN_ENOTFOUND)
-        return 0;
-    if (r < 0)
-        return crn_err_move(reterr, &error, r);
+    if (strchr(location, '/') == NULL) { /* a name in a store that was lent */
+        ret->name = strdup(location);
+        if (ret->name == NULL)
+            return crn_err_nomem(reterr);
+        ret->store = job->options.restore_store != NULL ? job->options.restore_store : job->store;
+        return crn_text_is_job_name(ret->name);
+    }
+    int r = crn_store_open_parent(location, &ret->owned, &ret->name, &error);
     ret->store = ret->owned;
-    return nested == NULL; /* else `parent` is itself a snapshot's directory */
+    if (r == 0)
+        r = crn_store_check_is_root(ret->store,
+                                    &error); /* else it is itself a snapshot's directory */
+    if (r == CAIRN_ENOTFOUND || r == CAIRN_EINVAL)
+        return 0;
+    return r < 0 ? crn_err_move(reterr, &error, r) : 1;
 }
 
 static bool is_taken_over(const struct crn_record *record)

@@ -12,6 +12,7 @@
 
 #include "backends/storage/storage.h"
 #include "base/file.h"
+#include "engine/stores.h"
 
 #include <string.h>
 #include <sys/stat.h>
@@ -50,7 +51,10 @@ static bool is_own(const struct cairn_job *job, cairn_store *store, const char *
     const char *other = crn_posix_store_root(store);
     if (root != NULL && other != NULL)
         return is_same_directory(root, job->name, other, name);
-    return store == job->store && strcmp(name, job->name) == 0;
+    const char *own = crn_store_root(job->store), *place = crn_store_root(store);
+    const bool is_same =
+        own != NULL && place != NULL ? strcmp(own, place) == 0 : store == job->store;
+    return is_same && strcmp(name, job->name) == 0;
 }
 
 /* For people, and to find it again when its removal was cut short. */
@@ -58,9 +62,9 @@ static int describe(struct crn_restore_source *source, const char *uri, cairn_er
 {
     const char *root = crn_posix_store_root(source->store);
     if (root != NULL)
-        return crn_str_printf(&source->location, reterr, "%s/%s",
-                              strcmp(root, "/") == 0 ? "" : root, source->name);
-    return crn_str_printf(&source->location, reterr, "%s", uri != NULL ? uri : source->name);
+        return crn_store_join_uri(root, source->name, &source->location, reterr);
+    return uri != NULL ? crn_store_strip_uri(uri, &source->location, reterr)
+                       : crn_str_printf(&source->location, reterr, "%s", source->name);
 }
 
 /* A relative path says little in a log: the working directory is not known there. */

@@ -11,11 +11,11 @@
  */
 #include "engine/savepoint/savepoint.h"
 
+#include "backends/storage/s3/s3.h"
 #include "backends/storage/storage.h"
 #include "base/text.h"
 #include "engine/stores.h"
 
-#include <ctype.h>
 #include <string.h>
 
 void crn_savepoint_target_close(struct crn_savepoint_target *target)
@@ -26,32 +26,11 @@ void crn_savepoint_target_close(struct crn_savepoint_target *target)
     *target = (struct crn_savepoint_target){0};
 }
 
-/* A plain path opens a store, unless something in it would be taken for a query or is not text. */
-static int root_of_path(const char *path, char **ret, cairn_error **reterr)
-{
-    CRN_AUTO_BUFFER struct cairn_buffer uri = {0};
-    bool is_plain = strchr(path, '?') == NULL && crn_text_is_clean(path, strlen(path));
-    int r = crn_buf_printf(&uri, "%s", is_plain ? path : "file://");
-    for (const char *p = path; !is_plain && r == 0 && *p != '\0'; p++)
-        r = isalnum((unsigned char)*p) || strchr("/-_.~", *p) != NULL
-                ? crn_buf_append(&uri, p, 1)
-                : crn_buf_printf(&uri, "%%%02X", (unsigned char)*p);
-    *ret = r == 0 ? crn_buf_take_text(&uri) : NULL;
-    return *ret == NULL ? crn_err_nomem(reterr) : 0;
-}
-
 int crn_savepoint_location(const struct crn_savepoint_target *target, const char *name,
                            char **ret_location, cairn_error **reterr)
 {
-    const char *root = target->root;
-    if (root == NULL)
-        return crn_str_printf(ret_location, reterr, "%s", name);
-    const char *query = strncmp(root, "/", 1) == 0 ? NULL : strchr(root, '?');
-    size_t n = query != NULL ? (size_t)(query - root) : strlen(root);
-    while (n > 1 && root[n - 1] == '/')
-        n--;
-    return crn_str_printf(ret_location, reterr, "%.*s/%s%s", (int)n, root, name,
-                          query != NULL ? query : "");
+    return target->root != NULL ? crn_store_join_uri(target->root, name, ret_location, reterr)
+                                : crn_str_printf(ret_location, reterr, "%s", name);
 }
 
 static bool is_within(const char *path, const char *directory)
@@ -82,16 +61,30 @@ static int refuse_within(const struct crn_savepoint_target *target, char *path,
     return CAIRN_EINVAL;
 }
 
-static int look_at_directory(const struct cairn_job *job, struct crn_savepoint_target *target,
-                             cairn_error **reterr)
+/* In a bucket names are all there is: whoever opens one bucket by two names is not found out. */
+static int look_at_bucket(const struct cairn_job *job, struct crn_savepoint_target *target,
+                          cairn_error **reterr)
+{
+    const char *root = crn_store_root(target->store), *job_root = crn_store_root(job->store);
+    target->is_beside |= root != NULL && job_root != NULL && strcmp(root, job_root) == 0;
+    if (!crn_s3_store_is_within(target->store, job->store, job->name))
+        return 0;
+    return crn_err_fail(reterr, CAIRN_EINVAL, root,
+                        "a savepoint cannot go to '%s', which is within the job's own directory: "
+                        "choose a place outside of it",
+                        root);
+}
+
+static int look_at_place(const struct cairn_job *job, struct crn_savepoint_target *target,
+                         cairn_error **reterr)
 {
     const char *root = crn_posix_store_root(target->store);
     const char *job_root = crn_posix_store_root(job->store);
     if (root == NULL)
-        return 0;
+        return look_at_bucket(job, target, reterr);
     CRN_AUTO_FREE char *real = realpath(root, NULL);
     if (real == NULL) /* it was opened just now: let the first put tell */
-        return root_of_path(root, &target->root, reterr);
+        return crn_store_path_uri(root, &target->root, reterr);
     CRN_TRY(refuse_within(target, real, job->local_dir, "the job's local_dir", reterr));
     if (job_root != NULL) {
         CRN_AUTO_FREE char *directory = NULL;
@@ -100,7 +93,7 @@ static int look_at_directory(const struct cairn_job *job, struct crn_savepoint_t
         CRN_TRY(refuse_within(target, real, directory, "the job's own directory", reterr));
         target->is_beside |= real_job_root != NULL && strcmp(real, real_job_root) == 0;
     }
-    return root_of_path(real, &target->root, reterr);
+    return crn_store_path_uri(real, &target->root, reterr);
 }
 
 static int open_uri(const char *uri, struct crn_savepoint_target *target, cairn_error **reterr)
@@ -146,7 +139,7 @@ static int resolve(struct cairn_job *job, const cairn_savepoint_options *o,
                             "job's savepoint_uri or savepoint_store",
                             job->name);
     target->is_beside = target->store == job->store;
-    return look_at_directory(job, target, reterr);
+    return look_at_place(job, target, reterr);
 }
 
 /* A store that does not answer now may do so when the savepoint begins. */

@@ -5,6 +5,7 @@
  */
 #include "backends/storage/s3/credentials.h"
 
+#include "backends/storage/s3/sign.h"
 #include "base/text.h"
 
 #include <stdlib.h>
@@ -18,8 +19,9 @@
 
 void crn_s3_config_done(struct crn_s3_config *config)
 {
-    char *texts[] = {config->bucket, config->prefix,     config->scheme,        config->host,
-                     config->region, config->access_key, config->session_token, config->ca_file};
+    char *texts[] = {config->bucket,        config->prefix,  config->scheme,
+                     config->host,          config->region,  config->access_key,
+                     config->session_token, config->ca_file, config->root};
     for (size_t i = 0; i < CRN_COUNT(texts); i++)
         free(texts[i]);
     if (config->secret_key != NULL)
@@ -99,6 +101,17 @@ static int find_endpoint(struct crn_s3_config *config, const cairn_s3_options *o
     return crn_str_printf(&config->host, reterr, "s3.%s.amazonaws.com", config->region);
 }
 
+static int name_root(struct crn_s3_config *config, cairn_error **reterr)
+{
+    CRN_AUTO_BUFFER struct cairn_buffer prefix = {0};
+    if (crn_s3_encode(&prefix, config->prefix, true) < 0)
+        return crn_err_nomem(reterr);
+    const int n = prefix.size > 0 ? (int)prefix.size - 1 : 0; /* without its final '/' */
+    return crn_str_printf(&config->root, reterr, "s3://%s%s%.*s?endpoint=%s://%s", config->bucket,
+                          n > 0 ? "/" : "", n, n > 0 ? (const char *)prefix.data : "",
+                          config->scheme, config->host);
+}
+
 static int check_numbers(const struct crn_s3_config *config, cairn_error **reterr)
 {
     if (config->max_connections > 256)
@@ -139,6 +152,7 @@ int crn_s3_config_from_options(const cairn_s3_options *o, struct crn_s3_config *
     CRN_TRY(copy(&config.ca_file, o->ca_file, reterr));
     CRN_TRY(crn_s3_find_credentials(&config, o->profile, reterr));
     CRN_TRY(find_endpoint(&config, o, reterr));
+    CRN_TRY(name_root(&config, reterr));
     config.max_connections = o->max_connections != 0 ? o->max_connections : 16;
     config.part_bytes = o->part_bytes != 0 ? o->part_bytes : 16 * MIB;
     /* Tables are a little larger than 64 MiB: each takes one request, not eight. */

@@ -9,16 +9,17 @@
 
 #include <openssl/crypto.h>
 #include <stdlib.h>
+#include <string.h>
 
 static pthread_once_t curl_once = PTHREAD_ONCE_INIT;
 static CURLcode curl_result;
 
 static void set_up_curl(void)
 {
-    curl_result = curl_global_init(CURL_GLOBAL_DEFAULT);
     /* Whoever ends the process while a request is under way must not have OpenSSL taken down under
      * it by what it registers for exit(). */
     (void)OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL);
+    curl_result = curl_global_init(CURL_GLOBAL_DEFAULT);
 }
 
 static void s3_close(cairn_store *store)
@@ -62,6 +63,28 @@ static const cairn_store_ops ops = {
     .range_bytes = s3_range_bytes,
     .caveat = s3_caveat,
 };
+
+static const struct crn_s3_config *config_of(const cairn_store *store)
+{
+    return store->ops == &ops ? &((const struct crn_s3 *)store)->config : NULL;
+}
+
+const char *crn_s3_store_root(const cairn_store *store)
+{
+    const struct crn_s3_config *config = config_of(store);
+    return config != NULL ? config->root : NULL;
+}
+
+bool crn_s3_store_is_within(const cairn_store *store, const cairn_store *other, const char *name)
+{
+    const struct crn_s3_config *in = config_of(store), *out = config_of(other);
+    if (in == NULL || out == NULL || strcmp(in->host, out->host) != 0 ||
+        strcmp(in->bucket, out->bucket) != 0)
+        return false;
+    const size_t n = strlen(out->prefix), m = strlen(name);
+    return strncmp(in->prefix, out->prefix, n) == 0 && strncmp(in->prefix + n, name, m) == 0 &&
+           in->prefix[n + m] == '/';
+}
 
 int crn_s3_store_open_config(struct crn_s3_config *config, bool probe, cairn_store **ret_store,
                              cairn_error **reterr)

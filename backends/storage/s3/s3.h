@@ -46,6 +46,7 @@ struct crn_s3_config {
     char *region;
     char *access_key, *secret_key, *session_token; /* NULL token: none */
     char *ca_file;
+    char *root; /* see crn_s3_store_root() */
     uint32_t max_connections;
     uint64_t part_bytes, multipart_bytes, request_timeout_ms, retry_ms;
     bool unsigned_payload, single_writer_unsafe;
@@ -56,6 +57,12 @@ int crn_s3_config_from_options(const cairn_s3_options *options, struct crn_s3_co
 int crn_s3_config_from_uri(const char *rest, const char *uri, struct crn_s3_config *ret,
                            cairn_error **reterr);
 void crn_s3_config_done(struct crn_s3_config *config);
+
+/* What tells one place from another, and opens it again where keys, region and certificates are the
+ * same: "s3://bucket/prefix?endpoint=http://host:port". NULL: it is no bucket. */
+const char *crn_s3_store_root(const cairn_store *store);
+/* Is the store's root the directory `name` of the other one, or below it? */
+bool crn_s3_store_is_within(const cairn_store *store, const cairn_store *other, const char *name);
 
 int crn_s3_store_open_config(struct crn_s3_config *config /* taken */, bool probe,
                              cairn_store **ret_store, cairn_error **reterr);
