@@ -9,11 +9,20 @@
 #include <stdlib.h>
 
 #define FAKE_RULES_MAX 16
-#define FAKE_CONNECTIONS_MAX 4096 /* in one test */
+#define FAKE_CONNECTIONS_MAX 4096 /* at once */
 #define FAKE_OBJECTS_MAX 4096
 #define FAKE_PARTS_MAX 16
 
-enum { H_LENGTH, H_IF_NONE_MATCH, H_RANGE, H_DATE, H_EXPECT, H_COPY_SOURCE, H_COUNT };
+enum {
+    H_LENGTH,
+    H_IF_NONE_MATCH,
+    H_RANGE,
+    H_DATE,
+    H_EXPECT,
+    H_COPY_SOURCE,
+    H_AUTHORIZATION,
+    H_COUNT
+};
 
 struct message {
     struct cairn_buffer head, body;
@@ -56,6 +65,8 @@ struct fake {
     struct crn_mutex lock;
     bool is_over, is_lying, has_hosts;
     char *last_head;
+    const char *bucket, *credential; /* NULL: any */
+    const char *directory;           /* of fake_directory.c; constant */
     unsigned requests, page_keys;
     int64_t ahead_ms;
     struct fake_rule rules[FAKE_RULES_MAX];
@@ -78,5 +89,19 @@ struct fake {
 void fake_do(struct fake *fake, struct message *message, struct answer *answer);
 void fake_say_error(struct answer *answer, unsigned status, const char *code);
 void fake_objects_done(struct fake *fake);
+
+/* Where the objects are: fake_memory.c, or fake_directory.c; with the lock. */
+struct fake_kept {
+    struct cairn_buffer bytes;
+    int64_t modified_ms;
+};
+bool fake_keep_get(struct fake *fake, const char *key, struct fake_kept *ret);
+bool fake_keep_put(struct fake *fake, const char *key, const void *data, size_t n);
+void fake_keep_drop(struct fake *fake, const char *key);
+/* By key, until fn returns false. */
+typedef bool (*fake_each_fn)(void *context, const char *key, uint64_t size, int64_t modified_ms);
+void fake_keep_each(struct fake *fake, fake_each_fn fn, void *context);
+void fake_keep_done(struct fake *fake);
+bool fake_keep_is_closed(const struct fake *fake); /* nobody may do anything */
 
 #endif

@@ -55,7 +55,8 @@ static bool read_more(struct connection *c, void *to, size_t n)
 static void take_header(struct message *m, char *line)
 {
     static const char *const names[] = {"content-length", "if-none-match", "range",
-                                        "x-amz-date",     "expect",        "x-amz-copy-source"};
+                                        "x-amz-date",     "expect",        "x-amz-copy-source",
+                                        "authorization"};
     char *colon = strchr(line, ':');
     if (colon == NULL)
         return;
@@ -265,13 +266,25 @@ static void *serve_connection(void *arg)
     return NULL;
 }
 
+/* One that is over is joined: its thread has no more to do than to end. */
+static struct connection *free_connection(struct fake *fake)
+{
+    for (size_t i = 0; i < fake->connection_count; i++)
+        if (fake->connections[i].fd < 0) {
+            fake_must(pthread_join(fake->connections[i].thread, NULL) == 0);
+            return &fake->connections[i];
+        }
+    fake_must(fake->connection_count < FAKE_CONNECTIONS_MAX);
+    return &fake->connections[fake->connection_count++];
+}
+
 static void *accept_all(void *arg)
 {
     struct fake *fake = arg;
     for (int fd; (fd = accept4(fake->fd, NULL, NULL, SOCK_CLOEXEC)) >= 0;) {
         crn_mutex_lock(&fake->lock);
-        fake_must(fake->connection_count < FAKE_CONNECTIONS_MAX && !fake->is_over);
-        struct connection *c = &fake->connections[fake->connection_count++];
+        fake_must(!fake->is_over);
+        struct connection *c = free_connection(fake);
         *c = (struct connection){.fake = fake, .fd = fd};
         fake_must(crn_thread_start(&c->thread, "fake", serve_connection, c, NULL) == 0);
         crn_mutex_unlock(&fake->lock);
@@ -372,6 +385,14 @@ char *fake_last_head(struct fake *fake)
     fake->last_head = NULL;
     crn_mutex_unlock(&fake->lock);
     return head;
+}
+
+void fake_set_owner(struct fake *fake, const char *bucket, const char *credential)
+{
+    crn_mutex_lock(&fake->lock);
+    fake->bucket = bucket;
+    fake->credential = credential;
+    crn_mutex_unlock(&fake->lock);
 }
 
 unsigned fake_requests(struct fake *fake)

@@ -44,6 +44,9 @@ void fake_set_clock(struct fake *fake, int64_t ahead_ms);
 void fake_set_page(struct fake *fake, unsigned keys);
 /* Where it ignores If-None-Match, as some servers do. */
 void fake_set_lying(struct fake *fake, bool is_lying);
+/* Refuse any other bucket, and requests that are not signed with this access key. The texts must
+ * stay. */
+void fake_set_owner(struct fake *fake, const char *bucket, const char *credential);
 
 /* Where the bucket is in the host's name, not in the path. */
 void fake_set_hosts(struct fake *fake, bool has_hosts);
