@@ -33,5 +33,5 @@ echo '{"cairn": "snapshot", "version": 1}' >empty.jsonl
 run cairn import empty.jsonl --to x
 TMPDIR=$WORK/tmp
 touch file
-run cairn convert $SP --to file/x
+in_files run cairn convert $SP --to file/x
 run ls x

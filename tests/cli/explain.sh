@@ -25,7 +25,8 @@ run cairn explain store ../tiny
 make_store two tiny
 cp -r lost/shop two
 run cairn explain two "two/shop/$clicks"
-run cairn explain "file://$PWD/two/shop" "$PWD/two/shop/../shop/$clicks"
+run cairn explain "file://$PWD/two/shop" "$PWD/two/shop/$clicks"
+in_files run cairn explain "file://$PWD/two/shop" "$PWD/two/shop/../shop/$clicks"
 rm "two/shop/$clicks"
 run cairn explain two "two/shop/$clicks"
 run cairn explain two "shop/$clicks"

@@ -40,7 +40,7 @@ supervised()
 # A new store; with "7": the job has checkpoints of its own.
 anew()
 {
-    rm -rf store local-* snapshot source
+    rm -rf store local-* snapshot source .closed
     CAIRN_STORE=source "$SERVICE" source +100 checkpoint >/dev/null
     cairn convert --to snapshot source >/dev/null
     [ "${1:-}" != 7 ] || orders +3 checkpoint +4 checkpoint >/dev/null
@@ -110,6 +110,10 @@ wait $earlier 2>/dev/null
 anew 7
 hide='mv store hidden; echo x >store'
 show='rm store; mv hidden store'
+if [ -n "${S3_SERVE:-}" ]; then
+    hide='touch .closed' # see fake_directory.c
+    show='rm .closed'
+fi
 supervised --store store --restart 2 -s snapshot -- "$hide; exit 6" 'echo never'
 # It is asked again: how often is for the clock to say.
 anew 7

@@ -7,10 +7,10 @@ run ls out out/orders-0
 run cairn restore store --to out
 run cairn restore store 3 --to old --link --threads 2
 links=$(find old -links +1 -name '*.sst' | wc -l)
-run test "$links" -gt 0
+in_files run test "$links" -gt 0
 json 'd["job"], d["id"], d["directory"], d["files"]' restore store 4 --to third
-run cairn restore store --to store/shop/databases
-run cairn restore store/shop --to store/databases
+in_files run cairn restore store --to store/shop/databases
+in_files run cairn restore store/shop --to store/databases
 run ls store
 mkdir -p elsewhere && mv store/shop elsewhere/moved
 run cairn restore elsewhere/moved --to fourth
@@ -20,8 +20,13 @@ find elsewhere/moved/shared -type f -name 'e1-c2-*' -delete
 "$CAIRN" restore elsewhere --to fifth 2>/dev/null
 run test $? -eq 4
 run ls
+# A URI is no directory of this machine.
+run cairn restore elsewhere --to "file://$PWD/uri"
+run cairn restore elsewhere --to 's3://bucket/databases?endpoint=http://127.0.0.1:1'
+run cairn export elsewhere --to 's3://bucket/entries'
+run ls file: s3:
 # Beside a savepoint is not within it.
 make_store kept saved
-run cairn restore kept.saved/savepoint-saved-4 --to kept.saved/savepoint-saved-4/databases
+in_files run cairn restore kept.saved/savepoint-saved-4 --to kept.saved/savepoint-saved-4/databases
 run cairn restore kept.saved/savepoint-saved-4 --to kept.saved/databases
 run test -d kept.saved/databases

@@ -5,6 +5,10 @@
 # <NAME>.out and what went to stderr with <NAME>.err (none: nothing may). What varies from run to run
 # (times, sizes, uuids, hosts) is replaced by placeholders first.
 #
+# With S3_SERVE (serve.c) in the environment the stores are in a bucket: the same commands, whose paths on_s3.sh
+# turns into URIs, must say the same; only places are called otherwise, and <NAME>.s3.diff has what cannot be the
+# same.
+#
 # REFRESH=1 writes the expectations anew: look at the difference before it is committed.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
@@ -13,8 +17,31 @@ CAIRN=$(realpath "$2")
 MAKE_STORE=$(realpath "$3")
 SERVICE=$(realpath "${4:-$3}")
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+trap 'exec 9>&-; rm -rf "$work"' EXIT
 mkdir "$work/in" "$work/tmp"
+# A transcript whose places are in a bucket anyhow is of the server that is there, or of one of our own.
+kind=
+[ "$name" != bucket ] || kind=bucket
+if [ -n "${CAIRN_TEST_S3:-}" ]; then
+    export S3_PLACE="${CAIRN_TEST_S3%%\?*}" S3_QUERY="${CAIRN_TEST_S3#*\?}"
+elif [ -n "${S3_SERVE:-}" ]; then
+    mkfifo "$work/serve"
+    "$S3_SERVE" "$work/in" <"$work/serve" >"$work/port" &
+    exec 9>"$work/serve" # the server's standard input: it ends with us
+    until [ -s "$work/port" ]; do sleep 0.01; done
+    export S3_PLACE=s3://cairn/t
+    if [ -z "$kind" ]; then
+        mkdir "$work/bin"
+        for program in "$CAIRN" "$MAKE_STORE" "$SERVICE"; do
+            printf '#!/bin/sh\nexec %s/on_s3.sh %s "$@"\n' "$here" "$program" >"$work/bin/${program##*/}"
+        done
+        chmod +x "$work"/bin/*
+        CAIRN=$work/bin/${CAIRN##*/} MAKE_STORE=$work/bin/${MAKE_STORE##*/} SERVICE=$work/bin/${SERVICE##*/}
+    fi
+    unset AWS_PROFILE AWS_REGION AWS_DEFAULT_REGION AWS_SESSION_TOKEN HTTP_PROXY http_proxy
+    export IN="$work/in" S3_QUERY="endpoint=http://127.0.0.1:$(cat "$work/port")"
+    export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=testsecret
+fi
 unset NO_COLOR
 WORK=$work
 GOLDEN=$(realpath "$here/../golden-snapshots")
@@ -43,6 +70,12 @@ s/crc32c is [0-9a-f]{8}, the manifest says [0-9a-f]{8}/crc32c is <x>, the manife
 s/bytes, the manifest says [0-9]+/bytes, the manifest says <n>/
 s/"host": "[^"]*"/"host": "<host>"/
 END
+if [ -n "${S3_PLACE:-}" ]; then
+    printf '%s\n' 's/(HTTP status [0-9]+, [A-Za-z]+)[^;]*;/\1;/' >>"$work/normalise.sed"
+fi
+if [ -n "$kind" ]; then
+    printf '%s\n' "s#(endpoint=http://|at ')127[.]0[.]0[.]1:[0-9][0-9]+#\\1<host>#g" >>"$work/normalise.sed"
+fi
 normalise()
 {
     sed -E -f "$WORK/normalise.sed" "$@"
@@ -72,10 +105,15 @@ cairn()
 {
     "$CAIRN" "$@"
 }
+# What only directories can do: leave it out where the stores are in a bucket.
+in_files()
+{
+    [ -n "${S3_SERVE:-}" ] || "$@"
+}
 make_store()
 {
     "$MAKE_STORE" "$@" || exit 99
-    rm -rf "$1.local"
+    rm -rf "$1.local" "$TMPDIR/make_store.local"
 }
 # json EXPRESSION VERB...: what a Python expression makes of the document `d` that the verb prints. A
 # document that does not parse ends the script.
@@ -129,19 +167,48 @@ if [ $status -ge 98 ]; then
     cat "$work/err.raw"
     exit 1
 fi
-normalise "$work/out.raw" >"$work/out"
+# What is called by its URI, or by its full path, is called by its path.
+without_places()
+{
+    if [ -n "${S3_SERVE:-}" ] && [ -z "$kind" ]; then
+        sed -E "s#(^|  )'(s3://cairn/[^']*)'#\\1\\2#g
+            s#s3://cairn/?([^?' \"]*)\?endpoint=http://127[.]0[.]0[.]1:[0-9]+#\\1#g; s#s3://cairn/?##g
+            s#127[.]0[.]0[.]1:[0-9]+#HOST#g
+            s#its (crc32c|xxh3) is (<x>|<hex>), the manifest says (<y>|<hex>)#its sum is <x>, the manifest says <y>#
+            s#(file://)?DIR/##g; s#HERE/##g; s#%20# #g; /^  hint: /s#'##g" "$@"
+    else
+        cat "$@"
+    fi
+}
+normalise "$work/out.raw" | without_places >"$work/out"
 # A command's line without a complaint after it is left out.
 normalise "$work/err.raw" | awk '/^\$ /{line=$0; next} {if (line != "") print line; line=""; print}' \
-    >"$work/err"
+    >"$work/err.own"
+without_places "$work/err.own" >"$work/err"
 
-if [ "${REFRESH:-}" = 1 ]; then
+if [ "${REFRESH:-}" = 1 ] && { [ -z "${S3_SERVE:-}" ] || [ -n "$kind" ]; }; then
     cp "$work/out" "$here/$name.out"
     if [ -s "$work/err" ]; then cp "$work/err" "$here/$name.err"; else rm -f "$here/$name.err"; fi
 fi
 expected=/dev/null
 [ -f "$here/$name.err" ] && expected=$here/$name.err
-diff -u "$here/$name.out" "$work/out" || status=1
-diff -u "$expected" "$work/err" || status=1
+without_places "$here/$name.out" >"$work/expected.out"
+without_places "$expected" >"$work/expected.err"
+# What must be otherwise in a bucket, for one reason or another, is written down as a difference.
+if [ -n "${S3_SERVE:-}" ] && [ -z "$kind" ] && [ "${REFRESH:-}" = 1 ]; then
+    for stream in out err; do
+        diff -U1 --label $stream --label $stream "$work/expected.$stream" "$work/$stream"
+    done >"$work/s3.diff"
+    if [ -s "$work/s3.diff" ]; then cp "$work/s3.diff" "$here/$name.s3.diff"; else rm -f "$here/$name.s3.diff"; fi
+fi
+if [ -n "${S3_SERVE:-}" ] && [ -f "$here/$name.s3.diff" ]; then
+    mkdir "$work/expected"
+    for stream in out err; do mv "$work/expected.$stream" "$work/expected/$stream"; done
+    patch -s -p0 -d "$work/expected" <"$here/$name.s3.diff" || status=1
+    for stream in out err; do mv "$work/expected/$stream" "$work/expected.$stream"; done
+fi
+diff -u "$work/expected.out" "$work/out" || status=1
+diff -u "$work/expected.err" "$work/err" || status=1
 leftovers=$(ls -A "$work/tmp")
 if [ -n "$leftovers" ]; then
     echo "left in TMPDIR: $leftovers"

@@ -51,7 +51,7 @@ until cairn savepoint --status "$trigger" | grep -q complete; do sleep 0.05; don
 json 'd["type"], d["state"], d["snapshot"]["kind"]' savepoint --status "$trigger"
 json '[(r["id"], r["format"]) for j in d["jobs"] for r in j["records"]]' ls data/savepoints
 echo 'not a directory' >file
-run cairn savepoint "$PWD/file"
+in_files run cairn savepoint "$PWD/file"
 run cairn savepoint --type avro
 run cairn savepoint --status 99-99
 run cairn savepoint --status '../job'

@@ -3,9 +3,10 @@
 /*
  * cli_service DIRECTORY [NAME [stuck|coordinator|worker-0|worker-1]]: a small service for the tests
  * of the verbs for running jobs. Job NAME ("orders") with two operators, one of them with two
- * subtasks, all in one thread; its control endpoint is a socket in $CAIRN_RUN_DIR. It counts on
- * until it is stopped, cancelled, or killed, says how that came about, and prints "ready" once the
- * endpoint is there.
+ * subtasks, all in one thread; its control endpoint is a socket in $CAIRN_RUN_DIR; its store is
+ * DIRECTORY/store, or $CLI_SERVICE_STORE, savepoints go to DIRECTORY/savepoints, or
+ * $CLI_SERVICE_SAVEPOINTS. It counts on until it is stopped, cancelled, or killed, says how that
+ * came about, and prints "ready" once the endpoint is there.
  *
  * stuck: its last task never polls. coordinator: only the last task is here, and the other two are
  * each in a process of their own, worker-0 and worker-1.
@@ -90,6 +91,13 @@ static const struct part *find_part(const char *word)
     return NULL;
 }
 
+static void say_caveat(void *context, const cairn_log_line *line)
+{
+    (void)context;
+    if (line->level == CAIRN_LOG_WARNING && strstr(line->message, "single_writer") != NULL)
+        fprintf(stderr, "%s\n", line->message);
+}
+
 int main(int argc, char **argv)
 {
     char store[512], savepoints[512], local[512];
@@ -107,9 +115,11 @@ int main(int argc, char **argv)
     snprintf(savepoints, sizeof savepoints, "%s/savepoints", argv[1]);
     snprintf(local, sizeof local, "%s/local-%s%s", argv[1], name, part->word);
     cairn_job_options options = CAIRN_JOB_OPTIONS_INIT;
-    options.store_uri = store;
+    const char *store_uri = getenv("CLI_SERVICE_STORE");
+    const char *savepoint_uri = getenv("CLI_SERVICE_SAVEPOINTS");
+    options.store_uri = store_uri ? store_uri : store;
     options.local_dir = local;
-    options.savepoint_uri = savepoints;
+    options.savepoint_uri = savepoint_uri ? savepoint_uri : savepoints;
     options.checkpoint_timeout_ms = part->awake < part->end ? 1000 : 0;
     options.control = "unix";
     options.role = part->role;
@@ -118,6 +128,7 @@ int main(int argc, char **argv)
     options.poll_interval_ms = 10;
     options.heartbeat_ms = 200;
     options.worker_timeout_ms = 10000;
+    options.log = say_caveat;
     if (cairn_job_open(name, &options, &job, &error) < 0)
         return die("open", error);
     for (int i = part->first; i < part->end; i++) {

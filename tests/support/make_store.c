@@ -324,8 +324,15 @@ static int make_job(const char *store, const char *name)
     char local[4096], saved[4096];
     cairn_job *job;
     cairn_job_options options = CAIRN_JOB_OPTIONS_INIT;
-    if (snprintf(local, sizeof(local), "%s.local", store) >= (int)sizeof(local) ||
-        snprintf(saved, sizeof(saved), "%s.saved", store) >= (int)sizeof(saved))
+    /* A bucket's URI: behind the path stand the options. */
+    const bool is_bucket = strncmp(store, "s3:", 3) == 0;
+    const char *end = is_bucket ? strchrnul(store, '?') : store + strlen(store);
+    const int n = (int)(end - store);
+    const char *scratch = getenv("TMPDIR");
+    if (snprintf(saved, sizeof(saved), "%.*s.saved%s", n, store, end) >= (int)sizeof(saved) ||
+        (is_bucket
+             ? snprintf(local, sizeof(local), "%s/make_store.local", scratch ? scratch : "/tmp")
+             : snprintf(local, sizeof(local), "%s.local", store)) >= (int)sizeof(local))
         return 2;
     options.store_uri = store;
     options.local_dir = local;

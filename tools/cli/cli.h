@@ -11,8 +11,8 @@
 /*
  * What the verbs of the `cairn` tool share. A verb is one function: it returns 0, or a negative
  * code of the library with *reterr filled, and main() tells the user and turns the code's class
- * into the exit status; a positive number is the exit status itself. Data goes to stdout, everything
- * else to stderr.
+ * into the exit status; a positive number is the exit status itself. Data goes to stdout,
+ * everything else to stderr.
  *
  * Nothing that comes from a store or the command line is trusted: whatever is printed for people
  * goes through cli_text_*() first, so that no name can drive their terminal.
@@ -263,6 +263,35 @@ struct cli_short cli_time(int64_t unix_ms); /* local, ISO 8601 with zone; "-" fo
 struct cli_short cli_age(int64_t unix_ms);  /* "3 min 20 s ago" */
 const char *cli_plural(uint64_t n, const char *one, const char *many);
 
+/* As a word of a command line for a shell: in single quotes, if anything in it means something
+ * there. malloc'ed. NULL: it holds what is not safe for a terminal. */
+char *cli_text_shell(const char *text);
+
+/* --- place.c: paths and URIs, as people name places --- */
+
+bool cli_place_is_bucket(const char *place);
+bool cli_place_is_uri(const char *place);
+/* Takes "/a/b" or "s3://a/b?c=d" apart: "/a" or "s3://a?c=d", and the name "b". false: it has no
+ * last part that is a name. Both are malloc'ed. */
+bool cli_place_split(const char *place, char **ret_parent, char **ret_name);
+/* What `below`, a path or URI, is called from `place`. malloc'ed. NULL: it is not below. */
+char *cli_place_below(const char *place, const char *below);
+/* CAIRN_EINVAL if the --to of a verb that writes files is a URI. */
+int cli_place_check_local(const char *verb, const char *place, cairn_error **reterr);
+/* As it is shown, so that it can be copied into a shell. malloc'ed. */
+char *cli_place_text(const char *place);
+
+/* --- caveat.c: what the users of a store have to know --- */
+
+struct cli_service;
+/* Each warns on stderr, the first time that there is anything to say. */
+void cli_caveat(const char *text); /* NULL or "": nothing */
+void cli_caveat_store(cairn_store *store);
+void cli_caveat_service(const struct cli_args *args, struct cli_service *service);
+const char *cli_caveat_text(void); /* NULL: nothing was said */
+/* As the first member of a JSON object that is printed piece by piece; or "". malloc'ed. */
+char *cli_caveat_member(void);
+
 /* --- table.c: columns --- */
 
 enum cli_style { CLI_PLAIN, CLI_GOOD, CLI_WARN, CLI_BAD, CLI_DIM, CLI_BOLD };
@@ -279,8 +308,8 @@ struct cli_table *cli_table_new(const struct cli_column *columns, size_t count);
 /* The next cell, left to right; what is in it must be safe already. */
 void cli_table_cell(struct cli_table *table, enum cli_style style, const char *format, ...)
     CLI_PRINTF(3, 4);
-/* Leave out columns from the right until the table is at most `width` wide: a number that is cut off
- * would be another number. */
+/* Leave out columns from the right until the table is at most `width` wide: a number that is cut
+ * off would be another number. */
 void cli_table_fit(struct cli_table *table, size_t width);
 /* Print with an indentation, unless it has no rows, and release. */
 void cli_table_print(struct cli_table *table, int indent);

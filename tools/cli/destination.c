@@ -27,20 +27,16 @@ int cli_destination_open(const struct cli_args *args, const char *verb, struct c
     int r = find_format(args, &ret->format, reterr);
     if (r < 0)
         return r;
-    CLI_AUTO_FREE char *path = cli_printf("%s", args->to);
-    size_t n = strlen(path);
-    while (n > 1 && path[n - 1] == '/')
-        path[--n] = '\0';
-    char *slash = strrchr(path, '/');
-    const char *name = path + (slash ? slash - path + 1 : 0);
-    if (!*name || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+    CLI_AUTO_FREE char *parent = NULL;
+    if (!cli_place_split(args->to, &parent, &ret->name))
         return cli_raise(reterr, CAIRN_EINVAL, "--to '%s' does not name a new directory", args->to);
-    ret->name = cli_printf("%s", name);
-    if (slash)
-        slash[slash == path ? 1 : 0] = '\0';
-    r = cairn_store_open(slash ? path : ".", &ret->store, reterr);
+    r = cairn_store_open(parent, &ret->store, reterr);
     if (r < 0)
-        cli_hint("give --to a place where you may make a directory");
+        cli_hint(cli_place_is_bucket(parent)
+                     ? "give --to a place in a bucket that is there, and whose keys you have"
+                     : "give --to a place where you may make a directory");
+    if (r == 0)
+        cli_caveat_store(ret->store);
     return r;
 }
 
@@ -86,7 +82,7 @@ int cli_destination_commit(const struct cli_args *args, cairn_writer *writer,
     int r = cairn_writer_commit(writer, destination->store, &options, NULL, reterr);
     if (r == CAIRN_EEXIST)
         cli_hint("give --to a directory that does not exist yet");
-    if (r == CAIRN_EACCES || r == CAIRN_EUNAVAIL)
+    if ((r == CAIRN_EACCES || r == CAIRN_EUNAVAIL) && !cli_place_is_bucket(args->to))
         cli_hint("give --to a place where you may make a directory, and see that you may read what "
                  "it is made from");
     if (r == 0)

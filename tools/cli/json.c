@@ -185,6 +185,8 @@ struct json_object *cli_json_file(const cairn_file_info *file, const cairn_opera
 
 void cli_json_print(struct json_object *document)
 {
+    if (cli_caveat_text())
+        cli_json_put_text(document, "store_caveat", cli_caveat_text());
     puts(json_object_to_json_string_ext(document, JSON_C_TO_STRING_PRETTY |
                                                       JSON_C_TO_STRING_SPACED |
                                                       JSON_C_TO_STRING_NOSLASHESCAPE));

@@ -104,6 +104,8 @@ static int list_jobs(const struct cli_recovery *recovery, cairn_store **ret_stor
     int r = cairn_store_open_existing(recovery->store, &store, &job, NULL, &error);
     if (r == CAIRN_ENOTFOUND)
         return 0;
+    if (r == 0)
+        cli_caveat_store(store);
     if (r == 0 && job)
         return cli_raise(reterr, CAIRN_EINVAL,
                          "'%s' is no store but the directory of job or savepoint '%s' in one",
@@ -344,6 +346,7 @@ static int read_snapshot(const char *path, struct cli_recovery *recovery, cairn_
     int r = cairn_store_open_existing(path, &store, &job, &id, reterr);
     if (r < 0)
         return r;
+    cli_caveat_store(store);
     if (!job) {
         cli_hint("`cairn jobs` lists the jobs and savepoints of a store");
         return cli_raise(reterr, CAIRN_EINVAL,

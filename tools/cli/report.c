@@ -85,7 +85,17 @@ static const char *find_running_hint(int code)
     }
 }
 
-static const char *find_hint(const struct cli_verb *verb, int code, const cairn_error *error)
+static bool is_about_bucket(const struct cli_args *args)
+{
+    const char *places[] = {args ? args->words[0] : NULL, args ? args->to : NULL};
+    for (size_t i = 0; i < CLI_COUNT(places); i++)
+        if (places[i] && cli_place_is_bucket(places[i]))
+            return true;
+    return false;
+}
+
+static const char *find_hint(const struct cli_verb *verb, const struct cli_args *args, int code,
+                             const cairn_error *error)
 {
     if (cairn_error_class_of(code) == CAIRN_CLASS_LOCAL && is_scratch(error))
         return "set TMPDIR to a directory with room that you may write to";
@@ -94,6 +104,8 @@ static const char *find_hint(const struct cli_verb *verb, int code, const cairn_
     const char *hint = verb && (verb->options & CLI_RUN_DIR) ? find_running_hint(code) : NULL;
     if (hint)
         return hint;
+    if (code == CAIRN_EACCES && is_about_bucket(args))
+        return "look at the keys and what they may do: docs/operations.md, \"A store in a bucket\"";
     for (size_t i = 0; i < CLI_COUNT(hints); i++) {
         if (hints[i].code == code)
             return hints[i].hint;
@@ -101,26 +113,20 @@ static const char *find_hint(const struct cli_verb *verb, int code, const cairn_
     return NULL;
 }
 
-/* May stand in a command that is copied into a shell. */
-static bool is_shell_word(const char *text)
-{
-    static const char safe[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-                               "/._-:+,@%";
-    return *text && *text != '-' && strspn(text, safe) == strlen(text);
-}
-
 /* The hint with PATH and OBJECT replaced by what they are, so that its commands can be copied. */
 static void print_hint(const char *hint, const struct cli_args *args, const char *object)
 {
-    const char *path = args && args->words[0] ? args->words[0] : "";
-    const char *job = args ? args->job : NULL;
+    CLI_AUTO_FREE char *path = args && args->words[0] ? cli_text_shell(args->words[0]) : NULL;
+    CLI_AUTO_FREE char *job = args && args->job ? cli_text_shell(args->job) : NULL;
+    CLI_AUTO_FREE char *thing = cli_text_shell(object);
+    const bool knows_path = path && (job || !args->job);
     fputs("  hint: ", stderr);
     while (*hint) {
-        if (strncmp(hint, "PATH", 4) == 0 && is_shell_word(path) && (!job || is_shell_word(job))) {
+        if (strncmp(hint, "PATH", 4) == 0 && knows_path) {
             fprintf(stderr, "%s%s%s", path, job ? " -j " : "", job ? job : "");
             hint += 4;
-        } else if (strncmp(hint, "OBJECT", 6) == 0 && is_shell_word(object)) {
-            fputs(object, stderr);
+        } else if (strncmp(hint, "OBJECT", 6) == 0 && thing && *object) {
+            fputs(thing, stderr);
             hint += 6;
         } else {
             fputc(*hint++, stderr);
@@ -141,7 +147,7 @@ int cli_report(const struct cli_verb *verb, const struct cli_args *args, int cod
     CLI_AUTO_FREE char *safe = cli_text_safe(message);
     (void)fflush(stdout);
     fprintf(stderr, "cairn: %s\n", safe);
-    const char *hint = find_hint(verb, code, error);
+    const char *hint = find_hint(verb, args, code, error);
     if (hint)
         print_hint(hint, args, cairn_error_object(error));
     else if (code == CAIRN_EINVAL)

@@ -99,8 +99,9 @@ static int has_job(cairn_store *store, const char *job, cairn_error **reterr)
 static int open_path(const char *path, struct cli_target *ret, cairn_error **reterr)
 {
     int r = cairn_store_open_existing(path, &ret->store, &ret->job, &ret->id, reterr);
-    bool is_bucket = strncmp(path, "s3:", 3) == 0;
-    if ((r == CAIRN_ENOTFOUND || r == CAIRN_EINVAL) && is_bucket)
+    if (r == 0)
+        cli_caveat_store(ret->store);
+    if (r == CAIRN_EINVAL && cli_place_is_bucket(path))
         cli_hint("a store in a bucket is s3://bucket/prefix?endpoint=...: docs/operations.md, \"A "
                  "store in a bucket\"");
     else if (r == CAIRN_ENOTFOUND || r == CAIRN_EINVAL)

@@ -267,3 +267,26 @@ const char *cli_plural(uint64_t n, const char *one, const char *many)
 {
     return n == 1 ? one : many;
 }
+
+static bool is_shell_word(const char *text)
+{
+    static const char safe[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                               "/._-:+,@%";
+    return *text && *text != '-' && strspn(text, safe) == strlen(text);
+}
+
+char *cli_text_shell(const char *text)
+{
+    if (is_shell_word(text))
+        return cli_printf("%s", text);
+    if (*text == '-' || !cli_text_is_plain(text, strlen(text)))
+        return NULL;
+    char *word = cli_alloc(4 * strlen(text) + 3), *to = word;
+    *to++ = '\'';
+    for (const char *p = text; *p; p++) {
+        const char *piece = *p == '\'' ? "'\\''" : NULL;
+        to = piece ? stpcpy(to, piece) : (*to = *p, to + 1);
+    }
+    *to = '\'';
+    return word;
+}

@@ -70,7 +70,8 @@ int cli_cat(const struct cli_args *args, cairn_error **reterr)
     if (args->json) {
         CLI_AUTO_FREE char *job = cli_printf("%s", target.job);
         struct json_object *name = cli_json_text(job, strlen(job));
-        printf("{\n  \"job\": %s,\n  \"id\": %" PRIu64 ",\n  \"entries\": [",
+        CLI_AUTO_FREE char *caveat = cli_caveat_member();
+        printf("{\n  %s\"job\": %s,\n  \"id\": %" PRIu64 ",\n  \"entries\": [", caveat,
                json_object_to_json_string_ext(name, JSON_C_TO_STRING_NOSLASHESCAPE),
                cairn_snapshot_record(snapshot)->id);
         json_object_put(name);

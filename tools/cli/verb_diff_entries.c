@@ -111,8 +111,9 @@ int cli_diff_entries(const struct cli_args *args, cairn_error **reterr)
         cli_hint(CLI_HINT_INSPECT);
     if (r < 0)
         return r;
+    CLI_AUTO_FREE char *caveat = cli_caveat_member();
     if (args->json)
-        printf("{\n  \"entries\": [");
+        printf("{\n  %s\"entries\": [", caveat);
     r = print_all(args, &first, &second, differ, counts, reterr);
     cairn_entry_diff_close(differ);
     if (r < 0)

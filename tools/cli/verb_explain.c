@@ -3,33 +3,14 @@
 /* cairn explain: who needs an object, since when, and what would happen without it. */
 
 #include "tools/cli/cli.h"
-#include <stdlib.h>
 #include <string.h>
-
-/* Where a file is, without links; the file itself may be missing. NULL: that is nowhere. */
-static char *real_place(const char *file)
-{
-    char *real = realpath(file, NULL);
-    const char *slash = strrchr(file, '/');
-    if (real || !slash || slash == file || !slash[1])
-        return real;
-    CLI_AUTO_FREE char *parent = cli_printf("%.*s", (int)(slash - file), file);
-    CLI_AUTO_FREE char *real_parent = realpath(parent, NULL);
-    return real_parent ? cli_printf("%s%s", real_parent, slash) : NULL;
-}
 
 /* A person may point at the object as a file below PATH: what it is called from there. Else as it
  * is written. */
 static char *name_from_path(const char *path, const char *object)
 {
-    static const char scheme[] = "file://";
-    size_t skip = strncmp(path, scheme, sizeof(scheme) - 1) == 0 ? sizeof(scheme) - 1 : 0;
-    CLI_AUTO_FREE char *plain = cli_printf("%.*s", (int)strcspn(path + skip, "?"), path + skip);
-    CLI_AUTO_FREE char *root = realpath(plain, NULL);
-    CLI_AUTO_FREE char *file = real_place(object);
-    size_t n = root ? strlen(root) : 0;
-    bool below = root && file && strncmp(file, root, n) == 0 && file[n] == '/';
-    return cli_printf("%s", below ? file + n + 1 : object);
+    char *name = cli_place_below(path, object);
+    return name ? name : cli_printf("%s", object);
 }
 
 /* Errors name objects with the job in front; the library wants them without. */

@@ -196,6 +196,9 @@ int cli_export(const struct cli_args *args, cairn_error **reterr)
                          args->format);
     if (!args->to)
         return export_to(args, &out, reterr);
+    int r = cli_place_check_local("export", args->to, reterr);
+    if (r < 0)
+        return r;
 
     CLI_AUTO_FREE char *partial = cli_printf("%s.partial", args->to);
     if (access(args->to, F_OK) == 0) {
@@ -205,7 +208,7 @@ int cli_export(const struct cli_args *args, cairn_error **reterr)
     out.file = fopen(partial, "we");
     if (!out.file)
         return fail_file(partial, reterr);
-    int r = export_to(args, &out, reterr);
+    r = export_to(args, &out, reterr);
     if (r == 0 && ferror(out.file))
         r = cli_raise(reterr, CAIRN_EIO, "file '%s' could not be written", partial);
     if (r == 0 && (fflush(out.file) != 0 || fsync(fileno(out.file)) != 0))

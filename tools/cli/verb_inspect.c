@@ -60,7 +60,7 @@ static void print_record(const cairn_snapshot *snapshot, const char *directory,
         printf("  restored  from checkpoint %" PRIu64 " when its process began\n",
                record->restored_id);
     if (*record->source_location) {
-        CLI_AUTO_FREE char *location = cli_text_safe(record->source_location);
+        CLI_AUTO_FREE char *location = cli_place_text(record->source_location);
         printf("  started   from %s (%s)\n", location, cli_claim_name(record->source_mode));
     }
     cli_print_claim(log, "  claimed   ");

@@ -125,6 +125,8 @@ int cli_jobs(const struct cli_args *args, cairn_error **reterr)
     size_t count = 0, bad = 0;
     int first = 0;
     int r = cairn_store_open_existing(args->words[0], &target.store, &target.job, NULL, reterr);
+    if (r == 0)
+        cli_caveat_store(target.store);
     if (r == CAIRN_ENOTFOUND || r == CAIRN_EINVAL)
         cli_hint("give the directory of a store");
     if (r == 0 && target.job)

@@ -78,6 +78,8 @@ int cli_list(const struct cli_args *args, cairn_error **reterr)
     int r = cli_services_list(args, &services, reterr);
     if (r < 0)
         return r;
+    for (size_t i = 0; i < services.count; i++)
+        cli_caveat(cli_answer_text(services.items[i].about, "store_caveat"));
     if (args->json)
         print_json(&services, directory);
     else

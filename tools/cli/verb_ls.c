@@ -62,7 +62,7 @@ static void add_row(struct cli_table *table, const cairn_record_info *record)
             cli_table_cell(table, dim, "-");
     }
     if (record->state == CAIRN_STATE_SAVEPOINT) {
-        CLI_AUTO_FREE char *location = cli_text_safe(record->location);
+        CLI_AUTO_FREE char *location = cli_place_text(record->location);
         cli_table_cell(table, CLI_PLAIN, "%s%s", location,
                        record->is_stop ? " (the job was stopped with it)" : "");
     } else {
@@ -81,7 +81,7 @@ static void print_source(const cairn_log *log)
     }
     if (!record || !*record->source_location)
         return;
-    CLI_AUTO_FREE char *location = cli_text_safe(record->source_location);
+    CLI_AUTO_FREE char *location = cli_place_text(record->source_location);
     printf("started from %s (%s)", location, cli_claim_name(record->source_mode));
     if (record->source_mode == CAIRN_CLAIM)
         puts(", which is this job's own");

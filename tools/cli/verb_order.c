@@ -104,7 +104,7 @@ static void print_end(struct json_object *trigger, const char *job)
     struct json_object *snapshot = cli_answer_member(trigger, "snapshot");
     const char *type = cli_answer_text(trigger, "type");
     CLI_AUTO_FREE char *kind = cli_text_safe(cli_answer_text(snapshot, "kind"));
-    CLI_AUTO_FREE char *location = cli_text_safe(cli_answer_text(snapshot, "location"));
+    CLI_AUTO_FREE char *location = cli_place_text(cli_answer_text(snapshot, "location"));
     CLI_AUTO_FREE char *quoted = cli_text_quote(job, strlen(job));
     /* Who was named by an address was not asked for his name. */
     CLI_AUTO_FREE char *name = *job ? cli_printf("job %s", quoted) : cli_printf("the job");
@@ -146,11 +146,12 @@ static int report(const struct cli_args *args, struct json_object *trigger, cons
     return 0;
 }
 
-static int order(const struct cli_args *args, const struct cli_service *service, const char *path,
+static int order(const struct cli_args *args, struct cli_service *service, const char *path,
                  struct json_object *body, const char *what, cairn_error **reterr)
 {
     CLI_AUTO_JSON struct json_object *answer = NULL, *trigger = NULL, *request = body;
     const char *id = "", *location = "";
+    cli_caveat_service(args, service);
     int r = cli_request(args, service, "POST", path, request, &answer, reterr);
     if (r == 0)
         r = read_trigger(answer, &id, &location, reterr);
@@ -219,7 +220,7 @@ static int put_target(const struct cli_args *args, const struct cli_service *ser
     return 0;
 }
 
-static int ask_status(const struct cli_args *args, const struct cli_service *service,
+static int ask_status(const struct cli_args *args, struct cli_service *service,
                       cairn_error **reterr)
 {
     CLI_AUTO_JSON struct json_object *trigger = NULL;
@@ -227,6 +228,7 @@ static int ask_status(const struct cli_args *args, const struct cli_service *ser
     if (strspn(args->status, safe) != strlen(args->status) || !*args->status)
         return cli_raise(reterr, CAIRN_EINVAL, "--status '%s' is not a trigger's id", args->status);
     CLI_AUTO_FREE char *path = cli_printf("/v1/triggers/%s", args->status);
+    cli_caveat_service(args, service);
     int r = cli_request(args, service, "GET", path, NULL, &trigger, reterr);
     return r < 0 ? r : report(args, trigger, service->job ? service->job : "", reterr);
 }

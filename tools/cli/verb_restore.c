@@ -13,7 +13,10 @@ int cli_restore(const struct cli_args *args, cairn_error **reterr)
     cairn_restore_report report = CAIRN_RESTORE_REPORT_INIT;
     if (!args->to)
         return cli_raise(reterr, CAIRN_EINVAL, "'restore' needs --to DIR");
-    int r = args->words[1] ? cli_args_id(args->words[1], &options.id, reterr) : 0;
+    int r = cli_place_check_local("restore", args->to, reterr);
+    if (r < 0)
+        return r;
+    r = args->words[1] ? cli_args_id(args->words[1], &options.id, reterr) : 0;
     if (r == 0)
         r = cli_target_open(args, &target, reterr);
     if (r == 0)

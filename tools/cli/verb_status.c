@@ -35,9 +35,9 @@ static void print_job(const struct cli_service *service, struct json_object *job
     CLI_AUTO_FREE char *state = cli_text_safe(cli_answer_text(job, "state"));
     CLI_AUTO_FREE char *reason = cli_text_safe(cli_answer_text(job, "reason"));
     CLI_AUTO_FREE char *host = cli_text_safe(cli_answer_text(job, "host"));
-    CLI_AUTO_FREE char *store = cli_text_safe(cli_answer_text(job, "store"));
+    CLI_AUTO_FREE char *store = cli_place_text(cli_answer_text(job, "store"));
     CLI_AUTO_FREE char *address = cli_text_safe(service->address);
-    CLI_AUTO_FREE char *from = cli_text_safe(cli_answer_text(restored, "location"));
+    CLI_AUTO_FREE char *from = cli_place_text(cli_answer_text(restored, "location"));
     CLI_AUTO_FREE char *role = cli_role_text(job);
     enum cli_style style = cli_job_state_style(state);
     printf("job %s: %s%s%s%s%s\n", name, cli_style_on(style), state, cli_style_off(style),
@@ -184,7 +184,8 @@ static void print_history(struct json_object *answer)
         CLI_AUTO_FREE char *kind = cli_text_safe(cli_answer_text(one, "kind"));
         CLI_AUTO_FREE char *outcome = cli_text_safe(cli_answer_text(one, "outcome"));
         const char *more = cli_answer_text(one, "reason");
-        CLI_AUTO_FREE char *note = cli_text_safe(*more ? more : cli_answer_text(one, "location"));
+        CLI_AUTO_FREE char *note =
+            *more ? cli_text_safe(more) : cli_place_text(cli_answer_text(one, "location"));
         bool fence = strcmp(kind, "fence") == 0; /* a start of the job */
         bool complete = !fence && strcmp(outcome, "complete") == 0;
         cli_table_cell(table, CLI_PLAIN, "%" PRIu64, cli_answer_u64(one, "id"));
@@ -226,6 +227,7 @@ int cli_status(const struct cli_args *args, cairn_error **reterr)
         r = cli_request_oldest(args, &service, checkpoints, &oldest, reterr);
     if (r < 0)
         return r;
+    cli_caveat(cli_answer_text(job, "store_caveat"));
     if (args->json) {
         struct json_object *document = cli_json_object();
         cli_json_put_text(document, "address", service.address);

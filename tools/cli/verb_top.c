@@ -190,9 +190,11 @@ static void print_head(const struct look *now)
     CLI_AUTO_FREE char *name = cli_text_safe(cli_answer_text(job, "name"));
     CLI_AUTO_FREE char *state = cli_text_safe(cli_answer_text(job, "state"));
     enum cli_style style = cli_job_state_style(state);
-    printf("%s%s%s  %s%s%s  epoch %" PRIu64 "  process %" PRIu64 "  started %s\n",
+    const bool has_caveat = *cli_answer_text(job, "store_caveat") != '\0';
+    printf("%s%s%s  %s%s%s%s%s%s  epoch %" PRIu64 "  process %" PRIu64 "  started %s\n",
            cli_style_on(CLI_BOLD), name, cli_style_off(CLI_BOLD), cli_style_on(style), state,
-           cli_style_off(style), cli_answer_u64(job, "epoch"), cli_answer_u64(job, "pid"),
+           cli_style_off(style), cli_style_on(CLI_BAD), has_caveat ? "  unsafe store" : "",
+           cli_style_off(CLI_BAD), cli_answer_u64(job, "epoch"), cli_answer_u64(job, "pid"),
            cli_age((int64_t)cli_answer_u64(job, "start_time_ms")).text);
     print_role(now);
     printf("%" PRIu64 " checkpoints complete, %" PRIu64 " failed",
@@ -334,6 +336,7 @@ static int watch(const struct cli_args *args, const struct cli_service *service,
             break;
     }
     cli_screen_leave();
+    cli_caveat(cli_answer_text(before->job, "store_caveat"));
     return r;
 }
 
@@ -354,7 +357,9 @@ int cli_top(const struct cli_args *args, cairn_error **reterr)
     (void)poll(NULL, 0, (int)interval_ms);
     r = look_at(args, &service, &now, reterr);
     const struct room room = {SIZE_MAX, SIZE_MAX, LAST_CHECKPOINTS};
-    if (r == 0)
-        print_look(&before, &now, &room);
-    return r;
+    if (r < 0)
+        return r;
+    print_look(&before, &now, &room);
+    cli_caveat(cli_answer_text(now.job, "store_caveat"));
+    return 0;
 }
