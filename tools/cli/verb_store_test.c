@@ -89,7 +89,7 @@ int cli_store_test(const struct cli_args *args, cairn_error **reterr)
         cli_hint("docs/operations.md says which stores can be used");
     if (r < 0)
         return r;
-    cli_caveat_store(store);
+    cli_caveat_store(stores.first);
     if (args->json)
         trials.list = cli_json_array();
     else

@@ -18,6 +18,8 @@ static int tell(const struct crn_s3 *s3, const struct crn_s3_request *request,
                 const char *error_text, cairn_error **reterr)
 {
     const char *key = request->key != NULL ? request->key : "";
+    const bool has_key = *key != 0; /* else it is about the bucket */
+    const char *before = has_key ? "'" : "", *after = has_key ? "' in " : "";
     const char *advice_sep = verdict->advice != NULL ? "; " : "";
     const char *advice = verdict->advice != NULL ? verdict->advice : "";
     /* Worth telling only if it is not the one that we use. */
@@ -25,14 +27,14 @@ static int tell(const struct crn_s3 *s3, const struct crn_s3_request *request,
         strcmp(request->bucket_region, s3->config.region) != 0 ? request->bucket_region : "";
     const char *region_sep = *region != 0 ? "; the bucket is in region '" : "";
     if (reply->transport != CURLE_OK)
-        return crn_err_fail(reterr, verdict->code, key, "%s of '%s' in bucket '%s' at '%s': %s%s%s",
-                            request->method, key, s3->config.bucket, s3->config.host,
+        return crn_err_fail(reterr, verdict->code, key, "%s of %s%s%sbucket '%s' at '%s': %s%s%s",
+                            request->method, before, key, after, s3->config.bucket, s3->config.host,
                             *error_text != 0 ? error_text : curl_easy_strerror(reply->transport),
                             advice_sep, advice);
     return crn_err_fail(reterr, verdict->code, key,
-                        "%s of '%s' in bucket '%s' at '%s': HTTP status %ld%s%s%s%s%s%s%s%s%s",
-                        request->method, key, s3->config.bucket, s3->config.host, reply->status,
-                        *reply->code != 0 ? ", " : "", reply->code,
+                        "%s of %s%s%sbucket '%s' at '%s': HTTP status %ld%s%s%s%s%s%s%s%s%s",
+                        request->method, before, key, after, s3->config.bucket, s3->config.host,
+                        reply->status, *reply->code != 0 ? ", " : "", reply->code,
                         *reply->message != 0 ? ": " : "", reply->message, advice_sep, advice,
                         region_sep, region, *region != 0 ? "'" : "");
 }
