@@ -116,7 +116,8 @@ static int sink_write(cairn_sink *sink, uint64_t offset, const void *data, size_
         at += taken;
         n -= taken;
         pack->position += taken;
-        skip_settled(pack);
+        if (current_member(pack)->settled) /* else more of it comes in the next piece */
+            skip_settled(pack);
     }
     pack->position += n; /* behind the last one: nobody's */
     return 0;
