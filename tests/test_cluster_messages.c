@@ -368,7 +368,6 @@ END_TEST
 START_TEST(what_is_too_large_is_refused)
 {
     CRN_AUTO_BUFFER struct cairn_buffer bytes = {0};
-    CRN_AUTO_ERROR cairn_error *error = NULL;
     ck_assert_int_eq(crn_buf_reserve(&bytes, CRN_LIMIT_POST + 1), 0);
     memset(bytes.data, 0, CRN_LIMIT_POST + 1);
     ck_assert_int_eq(decode("cluster/e7/post-1", false, bytes.data, CRN_LIMIT_POST + 1, NULL),
