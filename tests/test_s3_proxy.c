@@ -437,7 +437,11 @@ int main(void)
     tcase_add_test(tcase, parts_come_whole_through_all_of_it);
     tcase_add_test(tcase, a_log_that_comes_again_is_ignored);
     tcase_add_loop_test(tcase, a_commit_meets_the_next_writer, 0, 2);
-    tcase_add_loop_test(tcase, a_job_goes_on, 0, 2);
     suite_add_tcase(suite, tcase);
+    TCase *storm = tcase_create("storm");
+    tcase_set_timeout(storm, 60);
+    tcase_add_checked_fixture(storm, setup, teardown);
+    tcase_add_loop_test(storm, a_job_goes_on, 0, 2);
+    suite_add_tcase(suite, storm);
     return crn_test_run(suite);
 }
