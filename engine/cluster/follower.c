@@ -283,7 +283,9 @@ void crn_follower_leave(struct cairn_job *job)
  * What came of attempts
  * ------------------------------------------------------------------------------------------ */
 
-/* The record of all parts here; it stays in the attempt until the outcome is known. */
+/* The record of all parts here; it stays in the attempt until the outcome is known. It takes what
+ * the parts have, so that a failure is for good: what is left of them is no part of a checkpoint
+ * (P2). */
 static int build_record(struct crn_attempt *attempt, cairn_error **reterr)
 {
     const struct cairn_job *job = attempt->job;
@@ -372,10 +374,11 @@ static bool tell(struct crn_follower *follower, struct crn_attempt *attempt, enu
     cairn_error *error = NULL;
     int r = fact == FACT_WHOLE ? send_ack(follower, attempt, &error)
                                : send_decline(follower, attempt, &error);
+    const bool may_pass = cairn_error_class_of(r) == CAIRN_CLASS_RETRY ||
+                          (r == CAIRN_ENOMEM && attempt->record != NULL);
     if (r == 0) {
         follower->tell_failures = 0;
-    } else if (fact == FACT_WHOLE && cairn_error_class_of(r) != CAIRN_CLASS_RETRY &&
-               r != CAIRN_ENOMEM) {
+    } else if (fact == FACT_WHOLE && !may_pass) {
         crn_mutex_lock(&follower->job->lock);
         crn_attempt_decline_locked(attempt, NULL, r, &error);
         crn_mutex_unlock(&follower->job->lock);
