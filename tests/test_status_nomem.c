@@ -8,7 +8,7 @@
  * through. With a sanitizer, which has an allocator of its own, there is nothing to run.
  */
 #include "engine/status/status.h"
-#include "tests/support/job_fixture.h"
+#include "tests/support/cluster_kit.h"
 
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) ||                         \
@@ -85,11 +85,34 @@ static int look(cairn_job *job, size_t *ret_tasks, size_t *ret_ended)
     return r;
 }
 
+/* How often it failed. */
+static long look_without_memory(cairn_job *job, size_t tasks_there, size_t ended_there)
+{
+    size_t tasks = 0, ended = 0;
+    long failures = 0;
+    for (long n = 0;; n++) {
+        long before = allocated;
+        allocations_left = n;
+        int r = look(job, &tasks, &ended);
+        bool fired = allocations_left < 0;
+        allocations_left = -1;
+        ck_assert_int_eq(allocated, before);
+        ck_assert(r == 0 || r == CAIRN_ENOMEM);
+        if (r == 0) {
+            ck_assert_uint_eq(tasks, tasks_there);
+            ck_assert_uint_eq(ended, ended_there);
+        }
+        failures += r < 0;
+        if (!fired)
+            break;
+    }
+    return failures;
+}
+
 START_TEST(every_allocation_of_a_look)
 {
     struct fixture f;
     struct subject s;
-    size_t tasks = 0, ended = 0;
     fixture_init(&f, false);
     ck_ok(subject_open(&f, "job", &s, reterr));
     ck_ok(subject_checkpoint(&s, false, NULL, reterr));
@@ -100,26 +123,28 @@ START_TEST(every_allocation_of_a_look)
         r = (int)status->in_flight_count;
         crn_status_free(status);
     }
-    long failures = 0;
-    for (long n = 0;; n++) {
-        long before = allocated;
-        allocations_left = n;
-        int r = look(s.job, &tasks, &ended);
-        bool fired = allocations_left < 0;
-        allocations_left = -1;
-        ck_assert_int_eq(allocated, before);
-        ck_assert(r == 0 || r == CAIRN_ENOMEM);
-        if (r == 0) {
-            ck_assert_uint_eq(tasks, SUBJECT_TASKS);
-            ck_assert_uint_eq(ended, 1);
-        }
-        failures += r < 0;
-        if (!fired)
-            break;
-    }
-    ck_assert_int_gt(failures, 50);
+    ck_assert_int_gt(look_without_memory(s.job, SUBJECT_TASKS, 1), 50);
     subject_close(&s);
     fixture_done(&f);
+}
+END_TEST
+
+/* A coordinator has the tasks of its workers, and one of them is waited for. */
+START_TEST(every_allocation_of_a_look_at_a_coordinator)
+{
+    static struct crew crew;
+    crew_init(&crew, 2);
+    crew_must_start(&crew);
+    ck_ok(crew_checkpoint(&crew, false, NULL, reterr));
+    ck_ok(cairn_job_trigger(crew_job(&crew), NULL, reterr));
+    for (int r = 0; r == 0;) {
+        struct crn_job_status *status = NULL;
+        ck_ok(crn_status_take(crew_job(&crew), &status, reterr));
+        r = (int)status->in_flight_count;
+        crn_status_free(status);
+    }
+    ck_assert_int_gt(look_without_memory(crew_job(&crew), 2, 1), 50);
+    crew_done(&crew);
 }
 END_TEST
 
@@ -132,6 +157,7 @@ int main(void)
     TCase *tcase = tcase_create("all");
     tcase_set_timeout(tcase, 30);
     tcase_add_test(tcase, every_allocation_of_a_look);
+    tcase_add_test(tcase, every_allocation_of_a_look_at_a_coordinator);
     suite_add_tcase(suite, tcase);
 #endif
     return crn_test_run(suite);
