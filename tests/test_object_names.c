@@ -101,7 +101,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("names");
+    Suite *suite = suite_create("object_names");
     TCase *tcase = tcase_create("names");
     tcase_set_timeout(tcase, 30);
     tcase_add_test(tcase, finds_nothing_in_nothing);
