@@ -4,6 +4,7 @@
  * comes after it; and that what is not in it is not found. By names of all lengths, as many as make
  * it grow many times, against the order of their coming.
  */
+#include "base/cleanup.h"
 #include "engine/inspect/names.h"
 #include "tests/support/tap.h"
 
