@@ -207,16 +207,20 @@ static int restore_database(struct cairn_task *task, const struct crn_operator *
         .threads = job->options.transfer_threads,
         .downloads = &job->downloads,
     };
+    uint64_t begin_us = crn_now_us();
     CRN_TRY(crn_restore_database(&request, &restored, reterr));
     task->db = restored.db;
     runtime->restored_files = restored.files;
     runtime->base = job->source.is_foreign ? NULL : restored.files;
     crn_log_write(&job->log, CAIRN_LOG_DEBUG, "restore",
-                  "operator '%s' subtask %u: %s, %llu bytes read, %llu bytes of entries loaded",
+                  "operator '%s' subtask %u: %s, %llu bytes read, %llu bytes of entries loaded, in "
+                  "%llu ms, of which files took %llu",
                   task->uid, task->options.subtask,
                   restored.is_same ? "files as they were" : "key groups dealt out anew",
                   (unsigned long long)restored.bytes_read,
-                  (unsigned long long)restored.bytes_loaded);
+                  (unsigned long long)restored.bytes_loaded,
+                  (unsigned long long)(crn_now_us() - begin_us) / 1000,
+                  (unsigned long long)restored.fetch_us / 1000);
     return 0;
 }
 

@@ -69,7 +69,9 @@ int crn_restore_fetch(struct crn_restore_run *run, const struct crn_subtask *sub
         .progress = request->progress != NULL ? fetch_progress : NULL,
         .progress_context = run,
     };
+    uint64_t begin_us = crn_now_us();
     CRN_TRY(crn_fetch(&fetch, &bytes, reterr));
+    run->fetch_us += crn_now_us() - begin_us;
     run->done_bytes += bytes;
     run->bytes_read += bytes;
     return 0;
@@ -203,6 +205,7 @@ int crn_restore_database(const struct crn_restore_request *request, struct crn_r
         .is_same = run.plan.is_same,
         .bytes_read = run.bytes_read,
         .bytes_loaded = run.bytes_loaded,
+        .fetch_us = run.fetch_us,
     };
     ret->db = CRN_TAKE(run.db);
     ret->files = CRN_TAKE(run.files);

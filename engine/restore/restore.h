@@ -38,6 +38,7 @@ struct crn_restored {
         *files;   /* see crn_task_runtime.restored_files; NULL: none of its files is stored */
     bool is_same; /* native, same range: nothing but links or copies */
     uint64_t bytes_read, bytes_loaded;
+    uint64_t fetch_us; /* the time that native files took to come and be verified */
 };
 /* CAIRN_EUNSUPPORTED: native files of another backend. On failure the caller removes `directory`.
  */

@@ -46,6 +46,7 @@ struct crn_restore_run {
     struct crn_state_db *db; /* open, or being built */
     struct crn_subtask *files;
     uint64_t bytes_read, bytes_loaded;
+    uint64_t fetch_us;
     uint64_t done_bytes, total_bytes; /* of progress */
 };
 
