@@ -299,7 +299,7 @@ START_TEST(several_by_chance)
     char name[32];
     (void)snprintf(name, sizeof name, "chance-%d", _i);
     seed += (uint64_t)_i;
-    struct cluster *c = begin(name, 800);
+    struct cluster *c = begin(name, 500);
     for (unsigned i = 0; i < 6; i++) {
         const struct schedule *s = &schedules[cluster_random(c, SCHEDULES)];
         printf("# %s: %s\n", name, s->name);
@@ -369,16 +369,16 @@ int main(void)
     fflush(stdout);
     Suite *suite = suite_create("cluster_crash");
     TCase *chance = tcase_create("chance"), *start = tcase_create("start");
-    tcase_set_timeout(chance, 180);
-    tcase_set_timeout(start, 90);
+    tcase_set_timeout(chance, 300);
+    tcase_set_timeout(start, 150);
     for (size_t i = 0; i < SCHEDULES; i++) {
         TCase *alone = tcase_create(schedules[i].name);
-        tcase_set_timeout(alone, 90);
+        tcase_set_timeout(alone, 150);
         if (!is_s3 || schedules[i].on_s3)
             tcase_add_loop_test(alone, each_alone, (int)i, (int)i + 1);
         suite_add_tcase(suite, alone);
     }
-    tcase_add_loop_test(chance, several_by_chance, 0, is_s3 ? 1 : 3);
+    tcase_add_loop_test(chance, several_by_chance, 0, is_s3 ? 1 : 2);
     tcase_add_test(start, other_numbers_of_workers);
     tcase_add_test(start, a_worker_that_never_comes);
     tcase_add_test(start, a_coordinator_that_never_comes);

@@ -11,7 +11,7 @@
 #define CLUSTER_PROCESSES 64u
 #define CLUSTER_POLL_MS 20u
 #define CLUSTER_HEARTBEAT_MS 200u
-#define CLUSTER_TIMEOUT_MS 2000u
+#define CLUSTER_TIMEOUT_MS 3000u
 
 struct cluster_process {
     pid_t pid;
