@@ -368,10 +368,20 @@ static void fail_in_doubt(struct crn_attempt *attempt)
     end_failed(attempt->job, run->handle, CAIRN_EUNKNOWN, error);
 }
 
+/* What workers have put there, they remove, if they live to do it: so the next collection looks,
+ * too. */
+static void keep_intent(struct crn_attempt *attempt)
+{
+    attempt->job->gc_wanted |= attempt->savepoint->intent != NULL;
+}
+
 void crn_savepoint_discard(struct crn_attempt *attempt, bool is_resolved)
 {
-    if (!attempt->in_doubt && crn_savepoint_make_room(attempt) == 0 && is_resolved)
+    const bool is_gone = !attempt->in_doubt && crn_savepoint_make_room(attempt) == 0;
+    if (is_gone && is_resolved && attempt->remote_count == 0)
         drop_intent(attempt);
+    else if (attempt->remote_count > 0)
+        keep_intent(attempt);
     if (attempt->in_doubt && !attempt->job->fenced) {
         fail_in_doubt(attempt);
         return;

@@ -61,8 +61,7 @@ static int new_handle(struct cairn_job *job, const cairn_savepoint_options *o,
     handle->info.struct_size = sizeof handle->info;
     handle->info.format = handle->format;
     int r = crn_savepoint_target_open(job, o, &handle->target, reterr);
-    if (r == 0 && crn_leader_worker_count(job) > 0 && handle->target.root == NULL &&
-        !handle->target.is_beside)
+    if (r == 0 && job->leader != NULL && handle->target.root == NULL && !handle->target.is_beside)
         r = crn_err_fail(reterr, CAIRN_EUNSUPPORTED, NULL,
                          "job '%s': its workers cannot open a store that was lent to this process: "
                          "name the savepoint's target by a URI",
