@@ -157,12 +157,20 @@ static uint64_t begin_checkpoint(void)
     struct crn_job_status *status = take_in_phase(crew.members[1].job, 0, CRN_PART_WAITING);
     const uint64_t id = status->in_flight[0].id;
     crn_status_free(status);
+    crn_sleep_us(50000); /* it is done with that post */
     return id;
 }
 
-static void check_nothing_complete(void)
+/* Once the worker has read a post after this moment. */
+static void check_nothing_complete(uint64_t since_us)
 {
     struct crn_job_status *status = take_status(crew.members[1].job);
+    for (int i = 0; crn_now_us() - status->post_age_us <= since_us; i++) {
+        ck_assert_int_lt(i, 2000);
+        crn_status_free(status);
+        crn_sleep_us(2000);
+        status = take_status(crew.members[1].job);
+    }
     ck_assert_uint_eq(status->counts.completed + status->counts.savepoints_completed, 0);
     crn_status_free(status);
 }
@@ -172,9 +180,9 @@ START_TEST(told_of_what_it_did_not_acknowledge)
     static const enum crn_post_kind kinds[] = {CRN_POST_COMPLETE, CRN_POST_SAVEPOINT,
                                                CRN_POST_STOPPED};
     crew_must_start(&crew);
-    post(kinds[_i], begin_checkpoint());
-    crn_sleep_us(100000);
-    check_nothing_complete();
+    const uint64_t id = begin_checkpoint(), began_us = crn_now_us();
+    post(kinds[_i], id);
+    check_nothing_complete(began_us);
     const int state = cairn_job_get_state(crew.members[1].job);
     ck_assert_int_eq(state, kinds[_i] == CRN_POST_STOPPED ? CAIRN_JOB_STOPPED : CAIRN_JOB_RUNNING);
 }
@@ -194,9 +202,9 @@ START_TEST(told_of_a_checkpoint_as_something_else)
     gate_stop_at(gate, CRN_FAULT_GET, 1, GATE_BEFORE); /* of its acknowledgement */
     ck_assert_int_eq(crew_await_event(&crew, 1, CAIRN_EVENT_BARRIER), (int64_t)id);
     ck_assert(gate_wait_stopped(gate, &never));
+    const uint64_t began_us = crn_now_us();
     post(kinds[_i], id);
-    crn_sleep_us(100000);
-    check_nothing_complete();
+    check_nothing_complete(began_us);
     gate_let_go(gate);
     crew_close(&crew);
     cairn_store_close(gate);
@@ -221,6 +229,57 @@ START_TEST(a_post_that_cannot_be_read)
 }
 END_TEST
 
+/* ------------------------------------------------------------------------------------------ *
+ * Leaving
+ * ------------------------------------------------------------------------------------------ */
+
+static size_t files_in(const char *directory)
+{
+    cairn_store *store;
+    if (access(directory, F_OK) != 0)
+        return 0;
+    ck_ok(cairn_store_open(directory, &store, reterr));
+    const size_t count = store_count(store, "");
+    cairn_store_close(store);
+    return count;
+}
+
+/* What it put there is gone after the next start and collection (P6), though it removed nothing. */
+START_TEST(a_worker_leaves_in_the_middle_of_a_savepoint)
+{
+    cairn_savepoint_options options = CAIRN_SAVEPOINT_OPTIONS_INIT;
+    cairn_savepoint_handle *handle;
+    crew.workers = 2;
+    crew.members[2].f.options.worker_name = "the other one";
+    crew_must_start(&crew);
+    crew_write(&crew, 1);
+    options.target_uri = crew.savepoints;
+    options.format = CAIRN_NATIVE;
+    ck_ok(cairn_savepoint_begin(crew_job(&crew), &options, &handle, reterr));
+    ck_assert_int_gt(crew_await_event(&crew, 1, CAIRN_EVENT_BARRIER), 0);
+    for (int i = 0; files_in(crew.savepoints) == 0; i++) {
+        ck_assert_int_lt(i, 2000);
+        crn_sleep_us(2000);
+    }
+    struct crn_job_status *status = take_status(crew_job(&crew));
+    while (status->in_flight_count > 0 && status->in_flight[0].workers_acked == 0) {
+        crn_status_free(status);
+        crn_sleep_us(2000);
+        status = take_status(crew_job(&crew));
+    }
+    crn_status_free(status);
+    crew_close_member(&crew, 1);
+    ck_assert_int_lt(cairn_savepoint_wait(handle, UINT64_MAX, NULL, NULL), 0);
+    cairn_savepoint_close(handle);
+    crew_close(&crew);
+    crew_must_start(&crew);
+    cairn_checkpoint_info info = CAIRN_CHECKPOINT_INFO_INIT;
+    ck_ok(crew_checkpoint(&crew, false, &info, reterr));
+    crew_close(&crew);
+    ck_assert_uint_eq(files_in(crew.savepoints), 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("cluster_moments");
@@ -232,6 +291,7 @@ int main(void)
     tcase_add_loop_test(tcase, told_of_what_it_did_not_acknowledge, 0, 3);
     tcase_add_loop_test(tcase, told_of_a_checkpoint_as_something_else, 0, 2);
     tcase_add_test(tcase, a_post_that_cannot_be_read);
+    tcase_add_test(tcase, a_worker_leaves_in_the_middle_of_a_savepoint);
     suite_add_tcase(suite, tcase);
     return crn_test_run(suite);
 }
