@@ -35,8 +35,8 @@ static void ip(const char *words)
 static void host_uri(char uri[256], const char *path, int host)
 {
     (void)snprintf(uri, 256,
-                   "s3://cairn/t/%s?endpoint=http://10.77.%d.1:%u&request_timeout_ms=1000&"
-                   "retry_ms=3000",
+                   "s3://cairn/t/%s?endpoint=http://10.77.%d.1:%u&request_timeout_ms=3000&"
+                   "retry_ms=9000",
                    path, host, real_port("CAIRN_TEST_S3"));
 }
 
