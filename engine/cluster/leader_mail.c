@@ -361,6 +361,8 @@ static int read_due(struct letters *letters, cairn_error **reterr)
         .work = read_letter,
         .context = letters,
     };
+    if (letters->count == 0)
+        return 0;
     qsort(letters->items, letters->count, sizeof *letters->items, compare_letters);
     choose_due(letters);
     size_t due = 0;
