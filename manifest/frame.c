@@ -96,23 +96,41 @@ int crn_frame_write(const void *payload, size_t size, uint32_t incompatible,
     return crn_buf_append(out, checksum, sizeof checksum);
 }
 
+/* What an object is called that should have been read from this key. */
+static const char *noun(const char *object)
+{
+    switch (crn_key_parse(object).type) {
+    case CRN_KEY_POST:
+        return "post";
+    case CRN_KEY_MAIL:
+        return "mail";
+    case CRN_KEY_MANIFEST:
+    case CRN_KEY_OBJECT:
+    case CRN_KEY_MARK:
+    case CRN_KEY_FOREIGN:
+        break;
+    }
+    return "manifest";
+}
+
 /* Magic and checksum: are these the bytes that some writer once wrote? */
 static int check_whole(const char *object, const uint8_t *data, size_t size, cairn_error **reterr)
 {
     if (size < sizeof magic || memcmp(data, magic, sizeof magic) != 0)
-        return crn_err_fail(reterr, CAIRN_ECORRUPT, object, "'%s' is not a Cairn manifest", object);
+        return crn_err_fail(reterr, CAIRN_ECORRUPT, object, "'%s' is not a Cairn %s", object,
+                            noun(object));
     /* The version field must be there before it can be believed. */
     if (size < OFFSET_VERSION + 4 + CRN_FRAME_CHECKSUM_SIZE)
-        return crn_err_fail(reterr, CAIRN_ECORRUPT, object,
-                            "manifest '%s' is cut off after %zu bytes", object, size);
+        return crn_err_fail(reterr, CAIRN_ECORRUPT, object, "%s '%s' is cut off after %zu bytes",
+                            noun(object), object, size);
     if (size > CRN_LIMIT_MANIFEST)
         return crn_err_fail(reterr, CAIRN_ECORRUPT, object,
-                            "manifest '%s' has %zu bytes, the limit is %u", object, size,
+                            "%s '%s' has %zu bytes, the limit is %u", noun(object), object, size,
                             CRN_LIMIT_MANIFEST);
     const size_t body = size - CRN_FRAME_CHECKSUM_SIZE;
     if (get_le(data + body, CRN_FRAME_CHECKSUM_SIZE) != crn_hash64_of(data, body))
         return crn_err_fail(reterr, CAIRN_ECORRUPT, object,
-                            "manifest '%s' does not match its checksum: damaged or cut off",
+                            "%s '%s' does not match its checksum: damaged or cut off", noun(object),
                             object);
     return 0;
 }
@@ -123,21 +141,21 @@ static int check_version(const char *object, const uint8_t *data, size_t size, c
     const uint32_t version = (uint32_t)get_le(data + OFFSET_VERSION, 4);
     if (version > CRN_FRAME_VERSION)
         return crn_err_fail(reterr, CAIRN_EVERSION, object,
-                            "manifest '%s' has format version %u, this library reads up to %u: "
+                            "%s '%s' has format version %u, this library reads up to %u: "
                             "use a newer one",
-                            object, version, CRN_FRAME_VERSION);
+                            noun(object), object, version, CRN_FRAME_VERSION);
     if (version == 0 || size < CRN_FRAME_HEADER_SIZE + CRN_FRAME_CHECKSUM_SIZE)
         return crn_err_fail(reterr, CAIRN_ECORRUPT, object,
-                            "manifest '%s' has %zu bytes of format version %u, which is not "
+                            "%s '%s' has %zu bytes of format version %u, which is not "
                             "possible",
-                            object, size, version);
+                            noun(object), object, size, version);
     const uint32_t unknown =
         (uint32_t)get_le(data + OFFSET_INCOMPATIBLE, 4) & ~(uint32_t)KNOWN_INCOMPATIBLE;
     if (unknown != 0)
         return crn_err_fail(reterr, CAIRN_EVERSION, object,
-                            "manifest '%s' uses features (bits 0x%x) that this library does not "
+                            "%s '%s' uses features (bits 0x%x) that this library does not "
                             "know: use a newer one",
-                            object, unknown);
+                            noun(object), object, unknown);
     return 0;
 }
 
@@ -146,7 +164,7 @@ static int unpack(const char *object, const uint8_t *stored, size_t stored_size,
 {
     if (raw_size > CRN_LIMIT_MANIFEST || raw_size > LZ4_RATIO_MAX * (uint64_t)stored_size)
         return crn_err_fail(reterr, CAIRN_ECORRUPT, object,
-                            "manifest '%s' claims that %zu bytes unpack to %llu", object,
+                            "%s '%s' claims that %zu bytes unpack to %llu", noun(object), object,
                             stored_size, (unsigned long long)raw_size);
     frame->owned = malloc(raw_size > 0 ? raw_size : 1);
     if (frame->owned == NULL)
@@ -155,8 +173,8 @@ static int unpack(const char *object, const uint8_t *stored, size_t stored_size,
                                 (int)raw_size);
     if (n < 0 || (uint64_t)n != raw_size)
         return crn_err_fail(reterr, CAIRN_ECORRUPT, object,
-                            "manifest '%s' does not unpack to the %llu bytes that it claims",
-                            object, (unsigned long long)raw_size);
+                            "%s '%s' does not unpack to the %llu bytes that it claims",
+                            noun(object), object, (unsigned long long)raw_size);
     frame->payload = frame->owned;
     frame->payload_size = raw_size;
     return 0;
@@ -176,8 +194,8 @@ int crn_frame_read(const char *object, const void *data, size_t size, struct crn
     if (header_size < CRN_FRAME_HEADER_SIZE || header_size > body ||
         stored_size != body - header_size)
         return crn_err_fail(reterr, CAIRN_ECORRUPT, object,
-                            "manifest '%s' has %zu bytes, its header describes others", object,
-                            size);
+                            "%s '%s' has %zu bytes, its header describes others", noun(object),
+                            object, size);
 
     CRN_AUTO_FRAME struct crn_frame frame = {
         .version = (uint32_t)get_le(bytes + OFFSET_VERSION, 4),
@@ -190,7 +208,8 @@ int crn_frame_read(const char *object, const void *data, size_t size, struct crn
         CRN_TRY(unpack(object, frame.payload, stored_size, raw_size, &frame, reterr));
     else if (raw_size != stored_size)
         return crn_err_fail(reterr, CAIRN_ECORRUPT, object,
-                            "manifest '%s' is not packed but has two different lengths", object);
+                            "%s '%s' is not packed but has two different lengths", noun(object),
+                            object);
     *ret = frame;
     frame = (struct crn_frame){0};
     return 0;

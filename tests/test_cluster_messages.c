@@ -68,6 +68,8 @@ static int decode(const char *key, bool is_mail, const void *data, size_t size, 
         ck_assert_str_eq(cairn_error_object(error), key);
         ck_assert_msg(strstr(cairn_error_message(error), key) != NULL, "%s",
                       cairn_error_message(error));
+        /* It is called what it should have been. */
+        ck_assert(is_mail || strstr(cairn_error_message(error), "manifest") == NULL);
         ck_assert(memcmp(&message, &nothing, sizeof message) == 0);
     }
     if (ret != NULL) {
