@@ -42,6 +42,7 @@ void crn_leader_free(struct crn_leader *leader)
         leader->outbox = next;
     }
     cairn_error_free(leader->error);
+    cairn_error_free(leader->loss);
     crn_cond_done(&leader->wake);
     crn_cond_done(&leader->changed);
     free(leader);
@@ -79,10 +80,35 @@ void crn_leader_lose_locked(struct crn_leader *leader, struct crn_remote_worker 
                        "and open it again in every process, and it goes on from its newest "
                        "checkpoint",
                        job->name, worker->name, (unsigned long long)worker->pid, worker->host, why);
-    (void)crn_ending_begin_locked(job, CRN_ENDING_LOST, error);
-    crn_tell(&job->log, CAIRN_LOG_ERROR, "job",
-             CRN_FACTS(.told = CRN_TOLD_JOB_FAILED, .error = error), "%s",
-             cairn_error_message(error));
+    if (crn_ending_begin_locked(job, CRN_ENDING_LOST, error))
+        leader->loss = CRN_TAKE(error);
+}
+
+/* The log's lines are written without the lock. */
+static void tell_news(struct crn_leader *leader)
+{
+    struct cairn_job *job = leader->job;
+    crn_mutex_lock(&job->lock);
+    CRN_AUTO_ERROR cairn_error *loss = CRN_TAKE(leader->loss);
+    for (size_t i = 0; i < leader->worker_count; i++) {
+        struct crn_worker_view worker;
+        if (leader->workers[i]->is_told)
+            continue;
+        leader->workers[i]->is_told = true;
+        crn_leader_hold_locked(job, i, &worker);
+        crn_mutex_unlock(&job->lock);
+        crn_log_write(&job->log, CAIRN_LOG_INFO, "cluster",
+                      "job '%s': worker '%s' (process %llu on '%s') has come, with %zu subtasks",
+                      job->name, worker.name, (unsigned long long)worker.pid, worker.host,
+                      worker.subtask_count);
+        crn_leader_let_go(&worker);
+        crn_mutex_lock(&job->lock); /* who has moved meanwhile is told of the next time */
+    }
+    crn_mutex_unlock(&job->lock);
+    if (loss != NULL)
+        crn_tell(&job->log, CAIRN_LOG_ERROR, "job",
+                 CRN_FACTS(.told = CRN_TOLD_JOB_FAILED, .error = loss), "%s",
+                 cairn_error_message(loss));
 }
 
 /* As of the last listing that succeeded: while nobody could be heard, and while this very process
@@ -218,6 +244,7 @@ static void *leader_main(void *arg)
         look_for_successor(leader);
         looked_us = crn_now_us();
         check_silence(leader);
+        tell_news(leader);
         crn_mutex_lock(&job->lock);
         crn_cond_broadcast(&leader->changed);
         crn_mutex_unlock(&job->lock);

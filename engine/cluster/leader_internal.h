@@ -20,6 +20,7 @@ struct crn_remote_worker {
     uint64_t seen;      /* newest post that it has read */
     uint64_t heard_us;
     bool is_lost;
+    bool is_told; /* the log has a line about it */
 };
 
 struct crn_outgoing {
@@ -39,6 +40,7 @@ struct crn_leader {
     size_t worker_count;
     bool gathering, started, stopping, replaced, over;
     cairn_error *error; /* why nothing can be posted any more; set with replaced */
+    cairn_error *loss;  /* of a worker, with which the job ended; until the log has it */
     struct crn_outgoing *outbox;
     bool is_posting;
     /* The thread's own. */

@@ -154,10 +154,6 @@ static int take_join_locked(struct crn_leader *leader, struct crn_mail *mail)
     worker->heard_us = crn_now_us();
     forget_namesake_locked(leader, worker->name);
     workers[leader->worker_count++] = worker;
-    crn_log_write(&leader->job->log, CAIRN_LOG_INFO, "cluster",
-                  "job '%s': worker '%s' (process %llu on '%s') has come, with %zu subtasks",
-                  leader->job->name, worker->name, (unsigned long long)worker->pid, worker->host,
-                  worker->subtask_count);
     return 0;
 }
 
