@@ -523,6 +523,31 @@ START_TEST(servers_that_cannot_keep_writers_apart_are_refused)
 }
 END_TEST
 
+/* A process that dies while it tries a store out leaves an object, which belongs to no job. */
+START_TEST(what_a_probe_left_is_reaped)
+{
+#define NAME "probe-0123456789abcdef0123456789abcdef"
+    static const char *const others[] = {"probe-x", NAME "0", NAME "/x", "job/" NAME,
+                                         "probe-0123456789ABCDEF0123456789abcdef"};
+    uint64_t count = 0;
+    fake_put(fake, "t/" NAME, "the first");
+    for (size_t i = 0; i < CRN_COUNT(others); i++) {
+        char key[80];
+        (void)snprintf(key, sizeof key, "t/%s", others[i]);
+        fake_put(fake, key, "theirs");
+    }
+    /* it may be in use */
+    ck_assert_int_eq(store->ops->reap(store, "job/", UINT64_MAX, &count, NULL), 0);
+    ck_assert_uint_eq(count, 0);
+    expect_stored(NAME, "the first");
+    ck_assert_int_eq(store->ops->reap(store, "job/", 3600000, &count, NULL), 0);
+    ck_assert_uint_eq(count, 1);
+    expect_stored(NAME, NULL);
+    for (size_t i = 0; i < CRN_COUNT(others); i++)
+        expect_stored(others[i], "theirs");
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("s3_hostile");
@@ -552,6 +577,7 @@ int main(void)
     tcase_add_test(tcase, refusals_say_what_to_check);
     tcase_add_test(tcase, a_removal_that_failed_in_part_is_a_failure);
     tcase_add_test(tcase, servers_that_cannot_keep_writers_apart_are_refused);
+    tcase_add_test(tcase, what_a_probe_left_is_reaped);
     suite_add_tcase(suite, tcase);
     return crn_test_run(suite);
 }

@@ -42,5 +42,7 @@ int crn_s3_reap(cairn_store *store, const char *prefix, uint64_t min_age_ms, uin
 
 /* probe.c: can it create at most once? 0, or CAIRN_EUNSUPPORTED and what the matter is. */
 int crn_s3_probe(struct crn_s3 *s3, cairn_error **reterr);
+/* Removes what probes have left that were there before this time, and adds how many to *count. */
+int crn_s3_reap_probes(struct crn_s3 *s3, int64_t before_ms, uint64_t *count, cairn_error **reterr);
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Removing: up to a thousand keys in one request, and unfinished multipart uploads. Both may be
- * repeated: what is gone already is success.
+ * Removing: up to a thousand keys in one request; and what interrupted calls left: unfinished
+ * multipart uploads, and objects of probes. All of it may be repeated: what is gone already is
+ * success.
  */
 #include "backends/storage/s3/methods.h"
 
@@ -148,6 +149,8 @@ int crn_s3_reap(cairn_store *store, const char *prefix, uint64_t min_age_ms, uin
     } while (r == 0 && page.is_truncated);
     crn_buf_done(&page.key_marker);
     crn_buf_done(&page.id_marker);
+    if (r == 0)
+        r = crn_s3_reap_probes(s3, reaping.before_ms, &reaping.count, reterr);
     if (r == 0 && ret_count != NULL)
         *ret_count = reaping.count;
     return r;
