@@ -428,7 +428,6 @@ void cairn_job_close(cairn_job *job)
 {
     if (job == NULL)
         return;
-    crn_control_leave(job->control);
     crn_mutex_lock(&job->lock);
     job->closing = true;
     if (job->ending == CRN_ENDING_NONE)
@@ -438,6 +437,7 @@ void cairn_job_close(cairn_job *job)
     while (job->starting) /* it waits for other processes, and has heard of this */
         crn_cond_wait(&job->wake_waiters, &job->lock);
     crn_mutex_unlock(&job->lock);
+    crn_control_leave(job->control);
     const bool has_run = job->driver_running;
     crn_downloads_cancel(&job->downloads);
     crn_driver_stop(job);

@@ -242,8 +242,6 @@ int cairn_job_start(cairn_job *job, cairn_error **reterr)
     crn_mutex_lock(&job->lock);
     if (r == 0)
         r = start_locked(job, &lost, reterr);
-    job->starting = false;
-    crn_cond_broadcast(&job->wake_waiters); /* who closes waits for that */
     crn_mutex_unlock(&job->lock);
     if (r == 0) {
         crn_job_remove_kept(job);
@@ -252,6 +250,10 @@ int cairn_job_start(cairn_job *job, cairn_error **reterr)
         crn_control_leave(job->control);
         crn_control_stop(job->control);
     }
+    crn_mutex_lock(&job->lock);
+    job->starting = false; /* from here on the endpoint is of whoever closes */
+    crn_cond_broadcast(&job->wake_waiters);
+    crn_mutex_unlock(&job->lock);
     if (r == 0 && lost.size > 0)
         crn_tell(&job->log, CAIRN_LOG_WARNING, "job",
                  CRN_FACTS(.told = CRN_TOLD_STATE_DROPPED, .reason = (const char *)lost.data),
