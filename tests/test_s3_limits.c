@@ -208,7 +208,7 @@ END_TEST
 
 /* ---- slow down ---- */
 
-enum { CLIENTS = 16, PUTS = 12, BYTES = 100000 };
+enum { CLIENTS = 16, PUTS = 40, BYTES = 100000 };
 
 struct client {
     pthread_t thread;
@@ -250,6 +250,10 @@ START_TEST(a_server_that_asks_for_fewer_requests_is_heard)
         ck_assert_int_eq(
             crn_thread_start(&clients[i].thread, "client", put_some, &clients[i], NULL), 0);
     }
+    /* and for a while nothing is answered at all: what hangs ends by its own timeout */
+    real_signal("gateway-b", SIGSTOP);
+    crn_sleep_us(4000000);
+    real_signal("gateway-b", SIGCONT);
     run_start(&run, real_store(B, "slow", options));
     for (int i = 0; i < 3; i++)
         ck_ok(run_checkpoint(&run, reterr));
@@ -266,6 +270,7 @@ START_TEST(a_server_that_asks_for_fewer_requests_is_heard)
     const double seconds = (double)(crn_now_us() - start_us) / 1e6;
     /* It was needed, and it was no storm: a handful of tries for each. */
     ck_assert_uint_gt(repeated, 0);
+    ck_assert_uint_ge(slowest_us, 3000000);
     ck_assert_uint_lt(requests, CLIENTS * (PUTS + 4) * 5);
     ck_assert(seconds < 60);
     run_end(&run);
