@@ -2,6 +2,7 @@
 #ifndef CRN_BASE_METER_H
 #define CRN_BASE_METER_H
 
+#include "base/cleanup.h"
 #include <stdatomic.h>
 #include <stdint.h>
 
@@ -16,6 +17,12 @@ struct crn_meter {
  * account must stay until everybody has left it. */
 struct crn_meter *crn_meter_enter(struct crn_meter *meter);
 void crn_meter_leave(struct crn_meter *before);
+/* Of what crn_meter_enter() returned: left at the end of the scope. */
+static inline void crn_cleanup_meter(struct crn_meter **before)
+{
+    crn_meter_leave(*before);
+}
+#define CRN_AUTO_METER CRN_CLEANUP(crn_cleanup_meter)
 /* One request, with the sizes of its bodies. */
 void crn_meter_charge(uint64_t sent_bytes, uint64_t received_bytes);
 

@@ -306,6 +306,7 @@ static int build_record(struct crn_attempt *attempt, cairn_error **reterr)
     CRN_TRY(crn_publish_merge_parts(record, attempt, reterr));
     record->info.base_id = is_savepoint ? 0 : crn_publish_newest_base(attempt);
     record->info.is_full = !is_savepoint && record->info.base_id == 0;
+    crn_publish_note_cost(attempt, &record->info);
     crn_record_finish(record);
     attempt->record = CRN_TAKE(record);
     return 0;
@@ -325,6 +326,7 @@ static int send_fact(struct crn_follower *follower, struct crn_attempt *attempt,
 static int send_ack(struct crn_follower *follower, struct crn_attempt *attempt,
                     cairn_error **reterr)
 {
+    CRN_AUTO_METER struct crn_meter *before = crn_meter_enter(&attempt->meter);
     CRN_TRY(attempt->store->ops->flush(attempt->store, reterr));
     CRN_TRY(build_record(attempt, reterr));
     struct crn_mail mail = {.kind = CRN_MAIL_ACK, .id = attempt->id, .record = attempt->record};

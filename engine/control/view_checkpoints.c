@@ -66,6 +66,8 @@ static void put_ended(const struct crn_ended *ended, const char *key, struct crn
     crn_json_u64(out, "in_flight_bytes", ended->in_flight_bytes);
     crn_json_u64(out, "file_count", ended->file_count);
     crn_json_u64(out, "new_file_count", ended->new_file_count);
+    crn_json_u64(out, "requests", ended->requests);
+    crn_json_u64(out, "sent_bytes", ended->sent_bytes);
     crn_json_end(out, '}');
 }
 

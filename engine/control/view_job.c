@@ -63,6 +63,8 @@ static void put_last(const struct crn_job_status *status, struct crn_json_out *o
     crn_json_u64(out, "new_bytes", last->new_bytes);
     crn_json_u64(out, "file_count", last->file_count);
     crn_json_u64(out, "new_file_count", last->new_file_count);
+    crn_json_u64(out, "requests", last->requests);
+    crn_json_u64(out, "sent_bytes", last->sent_bytes);
     crn_json_end(out, '}');
 }
 

@@ -50,6 +50,7 @@ int crn_attempt_new_locked(struct cairn_job *job, const struct crn_action *actio
         return crn_err_nomem(reterr);
     }
     attempt->job = job;
+    attempt->meter.parent = &job->meter;
     attempt->id = action->id;
     attempt->full = action->full;
     attempt->store = job->store;

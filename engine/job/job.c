@@ -321,6 +321,7 @@ int crn_job_open(const char *name, const cairn_job_options *options,
     struct cairn_job *job = calloc(1, sizeof *job);
     if (job == NULL)
         return crn_err_nomem(reterr);
+    CRN_AUTO_METER struct crn_meter *before = crn_meter_enter(&job->meter);
     job->lock_fd = -1;
     job->backend = seams->backend;
     atomic_init(&job->refs, 1);

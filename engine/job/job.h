@@ -3,6 +3,7 @@
 #define CRN_ENGINE_JOB_H
 
 #include "base/log.h"
+#include "base/meter.h"
 #include "base/rate.h"
 #include "base/thread.h"
 #include "cairn/store.h"
@@ -143,6 +144,7 @@ struct crn_attempt {
     bool aborted; /* in a worker: it is over, what it uploaded goes */
     /* For who watches, any thread. */
     atomic_uint_fast64_t done_bytes, total_bytes; /* of a checkpoint: sent, and to be sent */
+    struct crn_meter meter; /* what it costs: uploads, and what its record is made with */
 };
 
 struct crn_task_runtime {
@@ -249,6 +251,7 @@ struct cairn_job {
     atomic_uint_fast64_t next_object; /* running number of object names in this epoch */
     atomic_uint refs;                 /* the job itself and its tasks */
     struct crn_recorder *recorder;    /* what became of its snapshots: engine/status/ */
+    struct crn_meter meter;           /* all that is sent to its store */
 
     struct crn_rate upload_rate;
     struct crn_downloads downloads; /* what restores share; ends when the job closes */
@@ -408,6 +411,8 @@ void crn_outcome_settle_waiters(struct cairn_job *job, uint64_t after, uint64_t 
                                 const cairn_error *error);
 const char *crn_outcome_word(const struct crn_attempt *attempt); /* what it is */
 /* publish.c: the driver's dealings with the log. */
+/* What the attempt has cost so far, in all processes. */
+void crn_publish_note_cost(const struct crn_attempt *attempt, cairn_record_info *info);
 /* Move what the parts contribute into the record. */
 int crn_publish_merge_parts(struct crn_record *record, struct crn_attempt *attempt,
                             cairn_error **reterr);

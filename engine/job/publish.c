@@ -123,6 +123,8 @@ void crn_publish_info(const cairn_record_info *record, cairn_checkpoint_info *re
         .file_count = record->file_count,
         .new_file_count = record->new_file_count,
         .is_full = record->is_full,
+        .requests = record->requests,
+        .sent_bytes = record->sent_bytes,
     };
 }
 
@@ -308,6 +310,19 @@ uint64_t crn_publish_newest_base(const struct crn_attempt *attempt)
     return newest;
 }
 
+void crn_publish_note_cost(const struct crn_attempt *attempt, cairn_record_info *info)
+{
+    info->requests = atomic_load(&attempt->meter.requests);
+    info->sent_bytes = atomic_load(&attempt->meter.sent_bytes);
+    crn_mutex_lock(&attempt->job->lock); /* of one that failed, some may be on their way */
+    for (size_t i = 0; i < attempt->remote_count; i++) {
+        const struct crn_record *remote = attempt->remotes[i].record;
+        info->requests += remote != NULL ? remote->info.requests : 0;
+        info->sent_bytes += remote != NULL ? remote->info.sent_bytes : 0;
+    }
+    crn_mutex_unlock(&attempt->job->lock);
+}
+
 static int build_checkpoint(struct crn_attempt *attempt, cairn_error **reterr)
 {
     struct cairn_job *job = attempt->job;
@@ -321,6 +336,7 @@ static int build_checkpoint(struct crn_attempt *attempt, cairn_error **reterr)
     CRN_TRY(crn_publish_merge_parts(record, attempt, reterr));
     record->info.base_id = crn_publish_newest_base(attempt);
     record->info.is_full = record->info.base_id == 0; /* asked for, or nothing to share */
+    crn_publish_note_cost(attempt, &record->info);
     crn_record_finish(record);
     CRN_TRY(crn_record_validate(record, reterr));
     attempt->record = CRN_TAKE(record);
@@ -435,6 +451,7 @@ static enum crn_event_kind try_commit(struct crn_attempt *attempt, cairn_error *
 
 enum crn_event_kind crn_publish_commit(struct crn_attempt *attempt, cairn_error **reterr)
 {
+    CRN_AUTO_METER struct crn_meter *before = crn_meter_enter(&attempt->meter);
     enum crn_event_kind result = try_commit(attempt, reterr);
     if (result != CRN_EVENT_COMMIT_UNKNOWN)
         commit_is_settled(attempt->job);
@@ -452,6 +469,7 @@ enum crn_event_kind crn_publish_abort(struct crn_attempt *attempt, const char *r
     if (r == 0) {
         record->info.trigger_time_ms = attempt->trigger_time_ms;
         record->info.duration_us = crn_now_us() - attempt->started_us;
+        crn_publish_note_cost(attempt, &record->info);
         r = crn_record_set_text(&record->info.reason, reason);
     }
     if (r == 0)

@@ -230,6 +230,7 @@ int cairn_job_start(cairn_job *job, cairn_error **reterr)
 {
     if (job == NULL)
         return crn_err_fail(reterr, CAIRN_EINVAL, NULL, "job is NULL");
+    CRN_AUTO_METER struct crn_meter *before = crn_meter_enter(&job->meter);
     CRN_AUTO_BUFFER struct cairn_buffer lost = {0};
     crn_mutex_lock(&job->lock);
     int r = check_startable_locked(job, reterr);

@@ -390,6 +390,7 @@ int cairn_task_open(cairn_job *job, const char *uid, const cairn_task_options *o
         return crn_err_fail(reterr, CAIRN_EINVAL, NULL, "job or ret_task is NULL");
     CRN_TRY(crn_options_in(&o, sizeof o, options, "cairn_task_options", reterr));
     CRN_TRY(check_options(job, uid, &o, reterr));
+    CRN_AUTO_METER struct crn_meter *before = crn_meter_enter(&job->meter);
     struct cairn_task *task = new_task(job);
     if (task == NULL)
         return crn_err_nomem(reterr);

@@ -220,6 +220,7 @@ static void sign_file(const struct crn_attempt *attempt, struct crn_file *file)
 int crn_upload_bytes(struct crn_part *part, const void *data, struct crn_file *file,
                      cairn_error **reterr)
 {
+    CRN_AUTO_METER struct crn_meter *before = crn_meter_enter(&part->attempt->meter);
     sign_file(part->attempt, file);
     return send_files(part, &file, 1, data, reterr);
 }
@@ -241,6 +242,7 @@ int crn_upload_files(struct crn_part *part, struct crn_file *const *files, size_
                      const struct crn_origin *origin, cairn_error **reterr)
 {
     struct crn_attempt *attempt = part->attempt;
+    CRN_AUTO_METER struct crn_meter *before = crn_meter_enter(&attempt->meter);
     for (size_t i = 0; i < count; i++)
         sign_file(attempt, files[i]);
     if (count == 1 && origin != NULL && origin->file != NULL &&

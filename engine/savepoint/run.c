@@ -123,6 +123,8 @@ static int build_records(struct crn_attempt *attempt, cairn_error **reterr)
     CRN_TRY(crn_publish_merge_parts(whole, attempt, reterr));
     if (crn_record_set_text(&pointer->info.location, run->location) < 0)
         return crn_err_nomem(reterr);
+    crn_publish_note_cost(attempt, &whole->info);
+    crn_publish_note_cost(attempt, &pointer->info);
     crn_record_finish(whole);
     crn_record_finish(pointer);
     CRN_TRY(crn_record_validate(whole, reterr));

@@ -141,6 +141,8 @@ void crn_ended_of_info(const cairn_record_info *info, struct crn_ended *ret)
         .new_bytes = info->new_bytes,
         .file_count = info->file_count,
         .new_file_count = info->new_file_count,
+        .requests = info->requests,
+        .sent_bytes = info->sent_bytes,
     };
 }
 

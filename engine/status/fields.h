@@ -30,6 +30,8 @@
     X(FULL_BYTES, "full_bytes")                                                                    \
     X(IN_FLIGHT_BYTES, "in_flight_bytes")                                                          \
     X(LINKED_BYTES, "linked_bytes")                                                                \
+    X(REQUESTS, "requests")                                                                        \
+    X(SENT_BYTES, "sent_bytes")                                                                    \
     X(NEW_FILES, "new_files")                                                                      \
     X(FILES, "files")                                                                              \
     X(TASKS, "tasks")                                                                              \

@@ -68,6 +68,13 @@ static const struct figure job_figures[] = {
      STATUS(counts.savepoints_failed), UNIT_ONE},
     {"cairn_savepoints_waiting", "gauge", "Savepoints that were asked for and have not begun.",
      STATUS(savepoints_waiting), UNIT_ONE},
+    {"cairn_store_requests_total", "counter",
+     "Requests to the store by this process, repeated ones included; 0 if it is a directory.",
+     STATUS(store_requests), UNIT_ONE},
+    {"cairn_store_sent_bytes_total", "counter", "Bytes in the bodies of these requests.",
+     STATUS(store_sent_bytes), UNIT_ONE},
+    {"cairn_store_received_bytes_total", "counter", "Bytes in the bodies of the answers.",
+     STATUS(store_received_bytes), UNIT_ONE},
 };
 
 /* Only while there is a complete checkpoint. */
@@ -87,6 +94,11 @@ static const struct figure last_figures[] = {
     {"cairn_checkpoint_last_new_bytes", "gauge",
      "What the newest complete checkpoint added to the store.",
      STATUS(latest.new_bytes), UNIT_ONE},
+    {"cairn_checkpoint_last_requests", "gauge",
+     "Requests to the store that the newest complete checkpoint took.", STATUS(latest.requests),
+     UNIT_ONE},
+    {"cairn_checkpoint_last_sent_bytes", "gauge", "Bytes in the bodies of these requests.",
+     STATUS(latest.sent_bytes), UNIT_ONE},
     {"cairn_checkpoint_last_files", "gauge",
      "Files that the newest complete checkpoint references.", STATUS(latest.file_count), UNIT_ONE},
 };

@@ -169,6 +169,10 @@ static void set_end(struct crn_attempt *attempt, struct crn_ended *ended)
         attempt->end.at_us = crn_now_us();
         attempt->end.time_ms = job->options.now_ms(job->options.now_context);
     }
+    cairn_record_info cost;
+    crn_publish_note_cost(attempt, &cost);
+    ended->requests = cost.requests;
+    ended->sent_bytes = cost.sent_bytes;
     ended->end_time_ms = attempt->end.time_ms;
     ended->duration_us = attempt->end.at_us - attempt->started_us;
     if (attempt->commit_started_us != 0)
@@ -279,6 +283,8 @@ void crn_recorder_complete(struct crn_attempt *attempt, const struct crn_record 
     set_end(attempt, &ended);
     ended.outcome = CRN_OUTCOME_COMPLETE;
     ended.is_full = record->info.is_full != 0;
+    ended.requests = record->info.requests;
+    ended.sent_bytes = record->info.sent_bytes;
     (void)crn_ended_take_tasks(&ended, record, &tasks); /* without memory: no tasks */
     remember(attempt, &ended, true);
     const struct crn_savepoint_run *run = attempt->savepoint;

@@ -160,6 +160,7 @@ struct crn_ended {
     uint64_t commit_us; /* writing its record to the log, with all tries */
     uint64_t full_bytes, new_bytes, in_flight_bytes;
     uint64_t file_count, new_file_count;
+    uint64_t requests, sent_bytes;      /* until its record was written, or it failed */
     const struct crn_ended_task *tasks; /* large jobs: of the newest only */
     size_t task_count;
 };
@@ -234,6 +235,8 @@ struct crn_job_status {
     size_t ended_count;
     struct crn_status_counts counts;
     struct crn_status_histograms histograms;
+    /* To the store, by this process since the job was opened. */
+    uint64_t store_requests, store_sent_bytes, store_received_bytes;
 };
 #define CRN_STATUS_ENDED_MAX 64u
 

@@ -318,6 +318,9 @@ static int fill_job(struct crn_gathering *g, cairn_error **reterr)
     status->checkpoint_timeout_ms = job->options.checkpoint_timeout_ms;
     status->library_version = cairn_version();
     status->state_backend = job->backend->name;
+    status->store_requests = atomic_load(&job->meter.requests);
+    status->store_sent_bytes = atomic_load(&job->meter.sent_bytes);
+    status->store_received_bytes = atomic_load(&job->meter.received_bytes);
     memcpy(status->host, job->host, sizeof status->host);
     const char *why = g->stop_error != NULL ? cairn_error_message(g->stop_error) : "";
     if (crn_status_dup(&status->job, job->name) < 0 ||

@@ -51,6 +51,8 @@ static void add_figures(struct crn_fields *fields, const struct crn_ended *ended
     crn_fields_number(fields, CRN_FIELD_NEW_BYTES, ended->new_bytes);
     crn_fields_number(fields, CRN_FIELD_FULL_BYTES, ended->full_bytes);
     crn_fields_number(fields, CRN_FIELD_IN_FLIGHT_BYTES, ended->in_flight_bytes);
+    crn_fields_number(fields, CRN_FIELD_REQUESTS, ended->requests);
+    crn_fields_number(fields, CRN_FIELD_SENT_BYTES, ended->sent_bytes);
     crn_fields_number(fields, CRN_FIELD_NEW_FILES, ended->new_file_count);
     crn_fields_number(fields, CRN_FIELD_FILES, ended->file_count);
 }
@@ -71,7 +73,10 @@ static void tell_complete(const struct crn_log *log, const struct crn_ended *e, 
     crn_fields_number(&fields, CRN_FIELD_TASKS, tasks);
     if (is_savepoint)
         crn_fields_number(&fields, CRN_FIELD_LINKED_BYTES, linked_bytes);
-    char place[64] = "";
+    char place[64] = "", cost[80] = "";
+    if (e->requests > 0)
+        (void)snprintf(cost, sizeof cost, ", %" PRIu64 " requests with %" PRIu64 " bytes",
+                       e->requests, e->sent_bytes);
     if (is_savepoint)
         (void)snprintf(place, sizeof place, ", %" PRIu64 " bytes linked, in ", linked_bytes);
     crn_fields_write(
@@ -79,11 +84,11 @@ static void tell_complete(const struct crn_log *log, const struct crn_ended *e, 
         "job '%s': %s %" PRIu64 " complete (%s): stall %" PRIu64 " us, %" PRIu64
         " ms (start %" PRIu64 ", align %" PRIu64 ", flush %" PRIu64 ", capture %" PRIu64
         ", upload %" PRIu64 ", commit %" PRIu64 "), new %" PRIu64 " of %" PRIu64 " bytes, %" PRIu64
-        " of %" PRIu64 " files, %" PRIu64 " bytes in flight, %u tasks%s%s%s%s",
+        " of %" PRIu64 " files, %" PRIu64 " bytes in flight%s, %u tasks%s%s%s%s",
         log->job, word, e->id, crn_ended_type_word(e), e->stall_max_us, ms(e->duration_us),
         ms(e->start_delay_max_us), ms(e->align_max_us), ms(e->flush_max_us), ms(e->capture_max_us),
         ms(e->upload_max_us), ms(e->commit_us), e->new_bytes, e->full_bytes, e->new_file_count,
-        e->file_count, e->in_flight_bytes, tasks, place, is_savepoint ? "'" : "", e->location,
+        e->file_count, e->in_flight_bytes, cost, tasks, place, is_savepoint ? "'" : "", e->location,
         is_savepoint ? "'" : "");
 }
 

@@ -446,8 +446,10 @@ typedef struct cairn_checkpoint_info {
     uint64_t file_count;
     uint64_t new_file_count;
     uint8_t is_full;         /* 1: asked for as full, or there was nothing to build on */
+    uint64_t requests;       /* to the store, until its record was written; 0: it is not reached by requests */
+    uint64_t sent_bytes;     /* in their bodies */
 } cairn_checkpoint_info;
-#define CAIRN_CHECKPOINT_INFO_INIT {sizeof(cairn_checkpoint_info), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define CAIRN_CHECKPOINT_INFO_INIT {sizeof(cairn_checkpoint_info), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
 /** The checkpoint that the job was restored from. Its id is this job's; after CAIRN_NO_CLAIM it is
  * the source's, since the job has none yet.

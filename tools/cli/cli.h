@@ -325,6 +325,8 @@ const char *cli_state_kind_name(cairn_state_kind kind);
 const char *cli_type_name(cairn_type type);
 const char *cli_role_name(cairn_file_role role);
 const char *cli_status_name(cairn_object_status status);
+/* The object that a file is in, and where in it. To be freed. */
+char *cli_file_place(const cairn_file_info *file);
 /* The record itself was read; else it is known from the history that later ones carry. */
 bool cli_record_is_stored(const cairn_record_info *record);
 bool cli_state_is_operator_state(cairn_state_kind kind);

@@ -106,6 +106,8 @@ struct json_object *cli_json_record(const cairn_record_info *record)
     cli_json_put_u64(o, "new_bytes", record->new_bytes);
     cli_json_put_u64(o, "file_count", record->file_count);
     cli_json_put_u64(o, "new_file_count", record->new_file_count);
+    cli_json_put_u64(o, "requests", record->requests);
+    cli_json_put_u64(o, "sent_bytes", record->sent_bytes);
     cli_json_put_bool(o, "is_full", record->is_full);
     cli_json_put_text(o, "reason", record->reason);
     if (record->kind == CAIRN_RECORD_SAVEPOINT) {
@@ -163,6 +165,10 @@ struct json_object *cli_json_file(const cairn_file_info *file, const cairn_opera
     cli_json_put_text(o, "role", cli_role_name(file->role));
     cli_json_put_text(o, "name", file->name);
     cli_json_put_text(o, "object", file->object);
+    if (file->object_size > 0) {
+        cli_json_put_u64(o, "object_offset", file->object_offset);
+        cli_json_put_u64(o, "object_size", file->object_size);
+    }
     cli_json_put_u64(o, "size", file->size);
     cli_json_put(o, "xxh3", file->has_xxh3 ? cli_json_hex(file->xxh3, sizeof(file->xxh3)) : NULL);
     if (file->has_crc32c)

@@ -121,6 +121,14 @@ const char *cli_type_name(cairn_type type)
     return UNKNOWN;
 }
 
+char *cli_file_place(const cairn_file_info *file)
+{
+    CLI_AUTO_FREE char *object = cli_text_safe(file->object ? file->object : "(in the manifest)");
+    if (file->object_size == 0)
+        return cli_printf("%s", object);
+    return cli_printf("%s at %" PRIu64, object, file->object_offset);
+}
+
 const char *cli_role_name(cairn_file_role role)
 {
     switch (role) {

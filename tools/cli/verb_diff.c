@@ -34,7 +34,7 @@ static void add_row(struct cli_table *table, const cairn_diff_entry *entry)
     CLI_AUTO_FREE char *uid = cli_text_safe(entry->operator_uid);
     CLI_AUTO_FREE char *name = cli_text_safe(file->name);
     CLI_AUTO_FREE char *state = cli_text_safe(file->state ? file->state : "-");
-    CLI_AUTO_FREE char *object = cli_text_safe(file->object ? file->object : "(in the manifest)");
+    CLI_AUTO_FREE char *object = cli_file_place(file);
     bool is_table = file->role == CAIRN_FILE_TABLE;
     cli_table_cell(table, style, "%s", signs[entry->change + 1]);
     cli_table_cell(table, style, "%s", uid);

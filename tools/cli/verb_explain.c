@@ -127,6 +127,10 @@ static void print_text(const cairn_explanation *explanation, const cairn_log *lo
         CLI_AUTO_FREE char *name = cli_text_safe(file->name);
         CLI_AUTO_FREE char *uid = cli_text_quote(info->operator_uid, strlen(info->operator_uid));
         const cairn_record_info *record = find_record(log, file->checkpoint_id);
+        if (info->slice_count > 0)
+            printf("pack        %s %s in use, %s of %s\n", cli_count(info->slice_count).text,
+                   cli_plural(info->slice_count, "file", "files"), cli_size(info->slice_bytes).text,
+                   cli_size(file->object_size).text);
         printf("what        %s file %s of operator %s, subtask %u", cli_role_name(file->role), name,
                uid, info->subtask);
         if (file->role == CAIRN_FILE_TABLE) {
@@ -168,6 +172,10 @@ static void print_json(const char *job, const cairn_explanation *explanation)
     cli_json_put_u64(document, "size", info->size);
     cli_json_put_text(document, "problem", *info->problem ? info->problem : NULL);
     cli_json_put(document, "file", info->file ? cli_json_file(info->file, NULL, NULL) : NULL);
+    if (info->slice_count > 0) {
+        cli_json_put_u64(document, "slice_count", info->slice_count);
+        cli_json_put_u64(document, "slice_bytes", info->slice_bytes);
+    }
     cli_json_put_text(document, "operator_uid", info->file ? info->operator_uid : NULL);
     if (info->file)
         cli_json_put_u64(document, "subtask", info->subtask);

@@ -52,6 +52,10 @@ static void print_record(const cairn_snapshot *snapshot, const char *directory,
                cli_size(record->new_bytes).text, cli_count(record->new_file_count).text);
     else
         printf("; all of it new\n");
+    if (record->requests > 0)
+        printf("  cost      %s %s, %s sent\n", cli_count(record->requests).text,
+               cli_plural(record->requests, "request", "requests"),
+               cli_size(record->sent_bytes).text);
     printf("  manifest  %s, uuid ", cli_size(record->manifest_bytes).text);
     print_hex(record->uuid, sizeof(record->uuid));
     printf("\n  written   by host %s, process %" PRIu64 ", cairn %s, epoch %" PRIu64 "\n", host,
@@ -115,7 +119,7 @@ static void add_file(struct cli_table *table, const cairn_snapshot *snapshot, si
                      const cairn_file_info *file)
 {
     CLI_AUTO_FREE char *name = cli_text_safe(file->name);
-    CLI_AUTO_FREE char *object = cli_text_safe(file->object ? file->object : "(in the manifest)");
+    CLI_AUTO_FREE char *object = cli_file_place(file);
     cli_table_cell(table, CLI_PLAIN, "%s", name);
     cli_table_cell(table, CLI_PLAIN, "%s", cli_size(file->size).text);
     cli_table_cell(table, CLI_PLAIN, "%" PRIu64, file->checkpoint_id);

@@ -33,7 +33,7 @@ static bool has_files(const cairn_record_info *record)
     return record->state == CAIRN_STATE_COMPLETE || record->state == CAIRN_STATE_SUBSUMED;
 }
 
-static void add_row(struct cli_table *table, const cairn_record_info *record)
+static void add_row(struct cli_table *table, const cairn_record_info *record, bool has_costs)
 {
     CLI_AUTO_FREE char *reason = cli_text_safe(record->reason);
     bool unreadable = record->state == CAIRN_STATE_UNREADABLE;
@@ -60,6 +60,13 @@ static void add_row(struct cli_table *table, const cairn_record_info *record)
     } else {
         for (int i = 0; i < 5; i++)
             cli_table_cell(table, dim, "-");
+    }
+    if (has_costs && record->requests > 0) {
+        cli_table_cell(table, dim, "%s", cli_count(record->requests).text);
+        cli_table_cell(table, dim, "%s", cli_size(record->sent_bytes).text);
+    } else if (has_costs) {
+        cli_table_cell(table, dim, "-");
+        cli_table_cell(table, dim, "-");
     }
     if (record->state == CAIRN_STATE_SAVEPOINT) {
         CLI_AUTO_FREE char *location = cli_place_text(record->location);
@@ -91,18 +98,34 @@ static void print_source(const cairn_log *log)
         puts(", which is not needed any more");
 }
 
+/* A directory is not reached by requests. */
+static bool knows_costs(const struct cli_args *args, const cairn_log *log)
+{
+    for (size_t i = 0; i < cairn_log_size(log); i++)
+        if (is_shown(args, log, cairn_log_at(log, i)) && cairn_log_at(log, i)->requests > 0)
+            return true;
+    return false;
+}
+
 static void ls_table(const struct cli_args *args, const cairn_log *log)
 {
-    static const struct cli_column columns[] = {
+    static const struct cli_column plain[] = {
         {"ID", true},   {"STATE", false},    {"TYPE", false}, {"TIME", false},
         {"TOOK", true}, {"STALL", true},     {"FILES", true}, {"FULL", true},
         {"NEW", true},  {"EXCLUSIVE", true}, {"", false},
     };
-    struct cli_table *table = cli_table_new(columns, CLI_COUNT(columns));
+    static const struct cli_column with_costs[] = {
+        {"ID", true},       {"STATE", false}, {"TYPE", false}, {"TIME", false}, {"TOOK", true},
+        {"STALL", true},    {"FILES", true},  {"FULL", true},  {"NEW", true},   {"EXCLUSIVE", true},
+        {"REQUESTS", true}, {"SENT", true},   {"", false},
+    };
+    const bool has_costs = knows_costs(args, log);
+    struct cli_table *table = has_costs ? cli_table_new(with_costs, CLI_COUNT(with_costs))
+                                        : cli_table_new(plain, CLI_COUNT(plain));
     for (size_t i = 0; i < cairn_log_size(log); i++) {
         const cairn_record_info *record = cairn_log_at(log, i);
         if (is_shown(args, log, record))
-            add_row(table, record);
+            add_row(table, record, has_costs);
     }
     cli_table_print(table, 0);
     print_source(log);

@@ -19,11 +19,17 @@ static void print_checkpoint_line(struct json_object *last)
         printf("%snone yet%s\n", cli_style_on(CLI_WARN), cli_style_off(CLI_WARN));
         return;
     }
-    printf("%" PRIu64 ", %s, %s, %s new of %s\n", cli_answer_u64(last, "id"),
+    printf("%" PRIu64 ", %s, %s, %s new of %s", cli_answer_u64(last, "id"),
            cli_answer_bool(last, "is_full") ? "full" : "incremental",
            cli_age((int64_t)cli_answer_u64(last, "trigger_time_ms")).text,
            cli_size(cli_answer_u64(last, "new_bytes")).text,
            cli_size(cli_answer_u64(last, "full_bytes")).text);
+    uint64_t requests = cli_answer_u64(last, "requests");
+    if (requests > 0)
+        printf(", %s %s, %s sent", cli_count(requests).text,
+               cli_plural(requests, "request", "requests"),
+               cli_size(cli_answer_u64(last, "sent_bytes")).text);
+    putchar('\n');
 }
 
 static void print_job(const struct cli_service *service, struct json_object *job)
@@ -172,13 +178,37 @@ static enum cli_style outcome_style(const char *outcome)
     return strcmp(outcome, "failed") == 0 ? CLI_BAD : CLI_DIM;
 }
 
+/* A directory is not reached by requests. */
+static bool knows_costs(struct json_object *answer)
+{
+    for (size_t i = 0; i < cli_answer_length(answer, "history"); i++)
+        if (cli_answer_u64(cli_answer_item(answer, "history", i), "requests") > 0)
+            return true;
+    return false;
+}
+
+static void put_costs(struct cli_table *table, struct json_object *one)
+{
+    uint64_t requests = cli_answer_u64(one, "requests");
+    cli_table_cell(table, CLI_PLAIN, "%s", requests > 0 ? cli_count(requests).text : "-");
+    cli_table_cell(table, CLI_PLAIN, "%s",
+                   requests > 0 ? cli_size(cli_answer_u64(one, "sent_bytes")).text : "-");
+}
+
 static void print_history(struct json_object *answer)
 {
-    static const struct cli_column columns[] = {
+    static const struct cli_column plain[] = {
         {"ID", true},    {"KIND", false}, {"OUTCOME", false}, {"TAKEN", true}, {"DURATION", true},
         {"STALL", true}, {"FULL", true},  {"NEW", true},      {"", false},
     };
-    struct cli_table *table = cli_table_new(columns, CLI_COUNT(columns));
+    static const struct cli_column with_costs[] = {
+        {"ID", true},       {"KIND", false}, {"OUTCOME", false}, {"TAKEN", true},
+        {"DURATION", true}, {"STALL", true}, {"FULL", true},     {"NEW", true},
+        {"REQUESTS", true}, {"SENT", true},  {"", false},
+    };
+    const bool has_costs = knows_costs(answer);
+    struct cli_table *table = has_costs ? cli_table_new(with_costs, CLI_COUNT(with_costs))
+                                        : cli_table_new(plain, CLI_COUNT(plain));
     for (size_t i = 0; i < cli_answer_length(answer, "history"); i++) {
         struct json_object *one = cli_answer_item(answer, "history", i);
         CLI_AUTO_FREE char *kind = cli_text_safe(cli_answer_text(one, "kind"));
@@ -201,6 +231,8 @@ static void print_history(struct json_object *answer)
                        complete ? cli_size(cli_answer_u64(one, "full_bytes")).text : "-");
         cli_table_cell(table, CLI_PLAIN, "%s",
                        complete ? cli_size(cli_answer_u64(one, "new_bytes")).text : "-");
+        if (has_costs)
+            put_costs(table, one);
         cli_table_cell(table, CLI_PLAIN, "%s", note);
     }
     cli_table_print(table, 2);
