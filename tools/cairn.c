@@ -91,6 +91,8 @@ int main(int argc, char **argv)
         printf("cairn %s\n", cairn_version());
         return finish_output(NULL, 0);
     }
+    if (strcmp(word, "__complete") == 0)
+        return cli_complete(argc - 2, argv + 2);
     const struct cli_verb *verb = cli_verb_find(word);
     if (!verb)
         return usage_error(word[0] == '-' ? "option" : "verb", word);

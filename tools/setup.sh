@@ -14,8 +14,8 @@ packages=(
     libjson-c-dev libmicrohttpd-dev libyaml-dev libcurl4-openssl-dev
     libexpat1-dev libssl-dev
     # to test and to check
-    check clang clang-format cppcheck curl g++ libavro-dev libhiredis-dev mandoc prometheus
-    redis-server shellcheck
+    check clang clang-format cppcheck curl g++ libavro-dev libhiredis-dev mandoc patch prometheus
+    redis-server shellcheck zsh
     # to demonstrate and to measure
     ca-certificates git gnuplot-nox
 )

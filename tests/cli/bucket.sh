@@ -55,6 +55,21 @@ hint=$(cairn inspect "$S" 3 2>&1 | sed -n 's/.*`cairn \(.*\)`.*/\1/p')
 echo "$hint"
 eval "run cairn $hint"
 
+# Names of jobs and snapshots are completed; places in a bucket where the environment says the rest.
+run cairn __complete ls "$S" --job ''
+run cairn __complete inspect "$SP" ''
+run cairn __complete ls "$S&re"
+endpoint=${S3_QUERY#endpoint=}
+export AWS_ENDPOINT_URL_S3="$endpoint"
+run cairn __complete inspect "$S3_PLACE/made/"
+python3 "$TYPE" bash "$COMPLETION/cairn.bash" "cairn inspect $S3_PLACE/store.saved/sav<TAB>3" \
+    "cairn cat $S3_PLACE/made/a<TAB>" "cairn ls '$S' --job s<TAB>"
+if command -v zsh >/dev/null; then
+    python3 "$TYPE" zsh "$COMPLETION/_cairn" "cairn cat $S3_PLACE/made/a<TAB>" >said
+    grep -v 'a%20good%25%20one]' said
+fi
+unset AWS_ENDPOINT_URL_S3
+
 # Nothing but its user keeps two writers of a job apart there, and it is said so.
 U=$(at store '&single_writer=unsafe')
 echo '{"operators": []}' >none.json
@@ -81,6 +96,7 @@ until grep -q ready ready; do
     sleep 0.05
 done
 json '[j["store_caveat"] for j in d["jobs"]]' list
+run cairn __complete status o
 json 'd["job"]["store_caveat"] == d["store_caveat"]' status
 for verb in list status checkpoint 'top --once --interval 0.1' 'savepoint saved' cancel; do
     # shellcheck disable=SC2086

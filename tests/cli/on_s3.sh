@@ -39,6 +39,7 @@ shift
 case ${program##*/}:${1:-} in
 make_store:newer) exec "$program" "$@" ;;
 make_store:*)
+    export MAKE_STORE_UNPACKED=1 # files by files, as in a directory
     uri_of "$1"
     shift
     exec "$program" "$uri" "$@"

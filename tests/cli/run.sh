@@ -46,8 +46,10 @@ unset NO_COLOR
 WORK=$work
 GOLDEN=$(realpath "$here/../golden-snapshots")
 SCREEN=$here/screen.py
+TYPE=$here/type.py
+COMPLETION=$(realpath "$here/../../tools/completion")
 CAIRN_RUN_DIR=$work/run
-export CAIRN_RUN_DIR CAIRN MAKE_STORE SERVICE GOLDEN SCREEN WORK TZ=UTC LC_ALL=C TMPDIR="$work/tmp" TERM=xterm
+export CAIRN_RUN_DIR CAIRN MAKE_STORE SERVICE GOLDEN SCREEN TYPE COMPLETION WORK TZ=UTC LC_ALL=C TMPDIR="$work/tmp" TERM=xterm
 
 # Placeholders. Blanks are squeezed because columns are as wide as what varies.
 cat >"$work/normalise.sed" <<END

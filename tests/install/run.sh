@@ -63,6 +63,9 @@ result "use-static does not need libcairn.so" bash -c '! ldd use-static | grep -
 result "use-static runs without the shared library" ./use-static store-static local-static
 result "quickstart-static runs" ./quickstart-static quick-static
 result "the tool finds its library and looks at what they stored" "$prefix/bin/cairn" verify --full store-static
+result "completion for bash is where bash looks" \
+    bash -c ". '$prefix/share/bash-completion/completions/cairn' && complete -p cairn"
+result "completion for zsh is there" test -s "$prefix/share/zsh/site-functions/_cairn"
 result "the manual is there" test -s "$prefix/share/man/man1/cairn.1"
 result "nothing was written outside the prefix" \
     test -z "$(find "$work/root" -type f ! -path "$prefix/*")"

@@ -340,6 +340,8 @@ static int make_job(const char *store, const char *name)
     bool shop = strcmp(name, "shop") == 0, has_files = shop || strcmp(name, "saved") == 0;
     options.num_retained = has_files ? 3 : 1;
     options.inline_threshold_bytes = has_files ? 1 : 1 << 20;
+    if (getenv("MAKE_STORE_UNPACKED"))
+        options.pack_below_bytes = 1; /* none */
     options.on_cancel = CAIRN_DELETE;
     check(cairn_job_open(name, &options, &job, &error));
     if (shop)

@@ -172,6 +172,18 @@ void cli_args_print_options(const struct cli_verb *verb, FILE *to)
     fprintf(to, "  %-3s %-*s  %s\n", "-h,", (int)width, "--help", "this text");
 }
 
+bool cli_args_option(const struct cli_verb *verb, size_t i, struct cli_option *ret)
+{
+    for (size_t at = 0; at < CLI_COUNT(specs); at++) {
+        const struct option_spec *spec = &specs[at];
+        if (!(verb->options & spec->bit) || i-- > 0)
+            continue;
+        *ret = (struct cli_option){spec->name, spec->letter, spec->value, find_help(verb, spec)};
+        return true;
+    }
+    return false;
+}
+
 static int parse_number(const char *text, uint64_t max, uint64_t *ret)
 {
     char *end;

@@ -106,6 +106,14 @@ int cli_args_parse(const struct cli_verb *verb, int argc, char **argv, struct cl
                    cairn_error **reterr);
 /* The options that a verb takes, one per line. */
 void cli_args_print_options(const struct cli_verb *verb, FILE *to);
+/* The i-th option that a verb takes; false: it has no more. */
+struct cli_option {
+    const char *name;  /* without "--" */
+    char letter;       /* 0: none */
+    const char *value; /* NULL: it takes none */
+    const char *help;
+};
+bool cli_args_option(const struct cli_verb *verb, size_t i, struct cli_option *ret);
 /* A checkpoint id: a number, "chk-7" or "MANIFEST-chk7" as it stands in a store, or "latest" (0).
  */
 int cli_args_id(const char *word, uint64_t *ret_id, cairn_error **reterr);
@@ -144,6 +152,8 @@ int cli_stop(const struct cli_args *args, cairn_error **reterr);
 int cli_cancel(const struct cli_args *args, cairn_error **reterr);
 int cli_top(const struct cli_args *args, cairn_error **reterr);
 int cli_run(const struct cli_args *args, cairn_error **reterr);
+/* complete.c: `cairn __complete`, which no help names. Returns the exit status. */
+int cli_complete(int count, char **words);
 /* verb_diff_entries.c: `diff --entries` */
 int cli_diff_entries(const struct cli_args *args, cairn_error **reterr);
 
@@ -274,6 +284,8 @@ bool cli_place_is_uri(const char *place);
 /* Takes "/a/b" or "s3://a/b?c=d" apart: "/a" or "s3://a?c=d", and the name "b". false: it has no
  * last part that is a name. Both are malloc'ed. */
 bool cli_place_split(const char *place, char **ret_parent, char **ret_name);
+/* A name as part of a URI's path. malloc'ed. */
+char *cli_place_encode(const char *name);
 /* What `below`, a path or URI, is called from `place`. malloc'ed. NULL: it is not below. */
 char *cli_place_below(const char *place, const char *below);
 /* CAIRN_EINVAL if the --to of a verb that writes files is a URI. */

@@ -6,6 +6,7 @@
  */
 
 #include "tools/cli/cli.h"
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,6 +40,18 @@ static void decode(char *text)
         p += is_coded ? 2 : 0;
     }
     *to = '\0';
+}
+
+char *cli_place_encode(const char *name)
+{
+    char *coded = cli_alloc(3 * strlen(name) + 1), *to = coded;
+    for (const unsigned char *p = (const unsigned char *)name; *p; p++) {
+        if (isalnum(*p) || strchr("-_.~", *p))
+            *to++ = (char)*p;
+        else
+            to += sprintf(to, "%%%02X", *p);
+    }
+    return coded;
 }
 
 /* "s3://bucket/a/b/?x=y": *ret_path gets "s3://bucket/a/b"; returns the query, "?x=y". Of a path
