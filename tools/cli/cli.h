@@ -508,6 +508,11 @@ void cli_progress_start(struct cli_progress *progress, const char *what);
 int cli_progress_update(void *progress, uint64_t done_bytes, uint64_t total_bytes);
 void cli_progress_erase(struct cli_progress *progress);
 
+/* Around the opening of a store: somebody who waits at a terminal for one that does not answer is told
+ * what for. */
+void cli_wait_begin(void);
+void cli_wait_end(void);
+
 /* stdout is gone (a closed pipe): whoever prints much stops early. */
 bool cli_output_gone(void);
 /* Write out what is left. CAIRN_ENOSPC or CAIRN_EIO if it could not be; a closed pipe is no error.

@@ -30,7 +30,9 @@ int cli_destination_open(const struct cli_args *args, const char *verb, struct c
     CLI_AUTO_FREE char *parent = NULL;
     if (!cli_place_split(args->to, &parent, &ret->name))
         return cli_raise(reterr, CAIRN_EINVAL, "--to '%s' does not name a new directory", args->to);
+    cli_wait_begin();
     r = cairn_store_open(parent, &ret->store, reterr);
+    cli_wait_end();
     if (r < 0)
         cli_hint(cli_place_is_bucket(parent)
                      ? "give --to a place in a bucket that is there, and whose keys you have"

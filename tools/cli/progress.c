@@ -126,3 +126,33 @@ int cli_output_finish(cairn_error **reterr)
                      "standard output could not be written%s%s", os_errno ? ": " : "",
                      os_errno ? strerror(os_errno) : "");
 }
+
+#define WAIT_S 3
+static bool is_waiting; /* else an alarm is somebody else's */
+
+static void tell_wait(int signal)
+{
+    static const char text[] = "cairn: the store does not answer; it is tried again for up to two "
+                               "minutes (retry_ms= in its URI), or until ^C\n";
+    const int saved = errno;
+    (void)signal;
+    if (write(STDERR_FILENO, text, sizeof(text) - 1) < 0)
+        errno = saved; /* nobody to tell */
+    errno = saved;
+}
+
+void cli_wait_begin(void)
+{
+    struct sigaction action = {.sa_handler = tell_wait, .sa_flags = SA_RESTART};
+    if (!isatty(STDERR_FILENO) || sigaction(SIGALRM, &action, NULL) < 0)
+        return;
+    is_waiting = true;
+    (void)alarm(WAIT_S);
+}
+
+void cli_wait_end(void)
+{
+    if (is_waiting)
+        (void)alarm(0);
+    is_waiting = false;
+}

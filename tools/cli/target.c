@@ -98,7 +98,9 @@ static int has_job(cairn_store *store, const char *job, cairn_error **reterr)
 
 static int open_path(const char *path, struct cli_target *ret, cairn_error **reterr)
 {
+    cli_wait_begin();
     int r = cairn_store_open_existing(path, &ret->store, &ret->job, &ret->id, reterr);
+    cli_wait_end();
     if (r == 0)
         cli_caveat_store(ret->store);
     if (r == CAIRN_EINVAL && cli_place_is_bucket(path))

@@ -124,7 +124,9 @@ int cli_jobs(const struct cli_args *args, cairn_error **reterr)
     char **names = NULL;
     size_t count = 0, bad = 0;
     int first = 0;
+    cli_wait_begin();
     int r = cairn_store_open_existing(args->words[0], &target.store, &target.job, NULL, reterr);
+    cli_wait_end();
     if (r == 0)
         cli_caveat_store(target.store);
     if (r == CAIRN_ENOTFOUND || r == CAIRN_EINVAL)
