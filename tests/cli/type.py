@@ -48,14 +48,22 @@ def read_until(what, seconds=15.0, quiet=None):
         sys.exit(99)
 
 
-read_until(r"[$#%>] ", quiet=1.0)
+def read_answer():
+    """What comes of a tab: something, and then nothing more; or nothing at all."""
+    global text
+    if select.select([fd], [], [], 5.0)[0]:
+        text += os.read(fd, 65536).decode("utf-8", "replace")
+        read_until("", quiet=0.5)
+
+
+read_until(r"[$#%>] ", quiet=2.0)
 os.write(fd, (setup + "\n").encode())
-read_until("READY> ", quiet=1.0)
+read_until("READY> ", seconds=30.0)
 for line in lines:
     for part in re.split("(<TAB>)", line):
         os.write(fd, b"\t" if part == "<TAB>" else part.encode())
         text = ""
-        read_until("", quiet=0.2 if part != "<TAB>" else 0.8)
+        read_until("", quiet=0.2) if part != "<TAB>" else read_answer()
     text = ""
     os.write(fd, b"\n")
     read_until("READY> ")
