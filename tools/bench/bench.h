@@ -88,6 +88,7 @@ struct bench_options {
     const char *store_dir; /* parent of the stores; NULL: dir */
     const char *store;     /* URI of an object store */
     uint32_t subtasks, files;
+    uint32_t workers; /* processes; 0: all in this one */
     const char *backend;
     const char *csv;   /* NULL: none */
     const char *plots; /* NULL: none */

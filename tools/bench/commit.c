@@ -21,8 +21,14 @@
 #include "tools/bench/watch.h"
 #include "tools/bench/workload.h"
 
+#include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #define UID "many"
 #define NEVER_PACKED 1
@@ -38,6 +44,7 @@ enum {
     FILES,
     PUTS,
     CALLS,
+    REQUESTS,
     FIGURES
 };
 static const struct {
@@ -52,6 +59,7 @@ static const struct {
     {"new files", 0},
     {"puts", 0},
     {"other calls", 0},
+    {"requests, by the log", 0},
 };
 
 struct subtask {
@@ -74,17 +82,21 @@ static const struct way {
 struct run {
     const struct bench_options *options;
     const char *work;
-    double (*values)[FIGURES]; /* by way and round */
+    struct bench_watch_counts *counts; /* shared with worker processes */
+    double (*values)[FIGURES];         /* by way and round */
 };
 
 static void run_done(struct run *run)
 {
+    if (run->counts)
+        (void)munmap(run->counts, sizeof(*run->counts));
     free(run->values);
 }
 
 /* A job with its own place in the store. */
 struct many {
     const struct bench_options *options;
+    bool owns_place;           /* and empties it */
     bool in_memory;            /* the heap backend */
     uint32_t states, keys;     /* of each subtask */
     uint32_t value_size_bytes; /* of each entry */
@@ -92,6 +104,7 @@ struct many {
     cairn_store *store;
     struct bench_watch watch;
     cairn_job *job;
+    uint32_t first, end; /* the subtasks that this process has */
     struct subtask *subtasks;
     char *local_dir;
 };
@@ -107,7 +120,7 @@ static void many_done(struct many *many)
     }
     free(many->subtasks);
     free(many->value);
-    if (many->store && bench_empty_store(many->store, &error) < 0)
+    if (many->owns_place && bench_empty_store(many->store, &error) < 0)
         bench_note("the store is not empty: %s", cairn_error_message(error));
     cairn_store_close(many->store);
     if (many->local_dir)
@@ -184,37 +197,6 @@ static int open_subtask(struct many *many, uint32_t i, cairn_error **reterr)
     return 0;
 }
 
-static int many_open(struct many *many, const struct run *run, uint64_t pack_below_bytes,
-                     cairn_error **reterr)
-{
-    const struct bench_options *options = run->options;
-    BENCH_AUTO_FREE char *uri = NULL;
-    if (bench_is_s3(options->store))
-        BENCH_TRY(bench_object_uri(options->store, "cairn-bench-commit", NULL, &uri, reterr));
-    else
-        BENCH_TRY(bench_text(&uri, reterr, "%s", options->store));
-    BENCH_TRY(cairn_store_open(uri, &many->store, reterr));
-    bench_watch_init(&many->watch, many->store);
-    BENCH_TRY(bench_text(&many->local_dir, reterr, "%s/local", run->work));
-    BENCH_TRY(plan_entries(many, reterr));
-    find_keys(many);
-    cairn_job_options job = CAIRN_JOB_OPTIONS_INIT;
-    job.store = &many->watch.base;
-    job.local_dir = many->local_dir;
-    job.transfer_threads = options->threads;
-    job.state_backend = options->backend;
-    job.pack_below_bytes = pack_below_bytes;
-    job.inline_threshold_bytes = many->in_memory ? 1 : 0; /* every file is an object */
-    job.state_memory_bytes = 1024 * BENCH_MIB;
-    BENCH_TRY(cairn_job_open("many", &job, &many->job, reterr));
-    for (uint32_t i = 0; i < options->subtasks; i++) {
-        BENCH_TRY(bench_check_interrupt(reterr));
-        bench_progress("opening: %u of %u subtasks", i, options->subtasks);
-        BENCH_TRY(open_subtask(many, i, reterr));
-    }
-    return cairn_job_start(many->job, reterr);
-}
-
 static int put_entries(struct many *many, struct subtask *subtask, cairn_error **reterr)
 {
     for (uint32_t k = 0; k < many->keys; k++) {
@@ -228,17 +210,52 @@ static int put_entries(struct many *many, struct subtask *subtask, cairn_error *
     return 0;
 }
 
-static int put_all(struct many *many, cairn_error **reterr)
+/* role, and index of a worker: which part of the job this process is. */
+static int many_open(struct many *many, const struct run *run, const struct way *way,
+                     cairn_role role, uint32_t index, cairn_error **reterr)
 {
-    for (uint32_t i = 0; i < many->options->subtasks; i++)
+    const struct bench_options *options = run->options;
+    uint32_t workers = role == CAIRN_ALONE ? 1 : options->workers;
+    many->first = role == CAIRN_COORDINATOR ? 0 : options->subtasks * index / workers;
+    many->end = role == CAIRN_COORDINATOR ? 0 : options->subtasks * (index + 1) / workers;
+    BENCH_AUTO_FREE char *uri = NULL;
+    if (bench_is_s3(options->store))
+        BENCH_TRY(bench_object_uri(options->store, "cairn-bench-commit", NULL, &uri, reterr));
+    else
+        BENCH_TRY(bench_text(&uri, reterr, "%s", options->store));
+    BENCH_TRY(cairn_store_open(uri, &many->store, reterr));
+    many->owns_place = role != CAIRN_WORKER;
+    bench_watch_init(&many->watch, many->store, run->counts);
+    BENCH_TRY(bench_text(&many->local_dir, reterr, "%s/local-%d-%u", run->work, (int)role, index));
+    BENCH_TRY(plan_entries(many, reterr));
+    find_keys(many);
+    cairn_job_options job = CAIRN_JOB_OPTIONS_INIT;
+    job.store = &many->watch.base;
+    job.local_dir = many->local_dir;
+    job.transfer_threads = options->threads;
+    job.state_backend = options->backend;
+    job.role = role;
+    job.worker_count = role == CAIRN_COORDINATOR ? options->workers : 0;
+    job.pack_below_bytes = way->pack_below_bytes;
+    job.inline_threshold_bytes = many->in_memory ? 1 : 0; /* every file is an object */
+    job.state_memory_bytes = 1024 * BENCH_MIB;
+    BENCH_TRY(cairn_job_open("many", &job, &many->job, reterr));
+    for (uint32_t i = many->first; i < many->end; i++) {
+        BENCH_TRY(bench_check_interrupt(reterr));
+        bench_progress("opening: %u of %u subtasks", i, options->subtasks);
+        BENCH_TRY(open_subtask(many, i, reterr));
         BENCH_TRY(put_entries(many, &many->subtasks[i], reterr));
-    return 0;
+    }
+    return cairn_job_start(many->job, reterr);
 }
 
-/* Until every task has heard that it is complete. */
+/* Until every task has heard that it is complete; those of other processes hear of it by
+ * themselves. */
 static int take_checkpoint(struct many *many, cairn_checkpoint_info *ret, cairn_error **reterr)
 {
     uint32_t count = many->options->subtasks;
+    if (many->options->workers > 0)
+        return cairn_job_checkpoint(many->job, NULL, ret, reterr);
     BENCH_AUTO_FREE bool *done = calloc(count, sizeof(*done));
     if (!done)
         return bench_fail_nomem(reterr);
@@ -269,40 +286,117 @@ static double ms_between(uint64_t from_ns, uint64_t to_ns)
 
 static int measure(struct many *many, double *figures, cairn_error **reterr)
 {
-    struct bench_watch *watch = &many->watch;
+    struct bench_watch_counts *counts = many->watch.counts;
+    const struct bench_options *options = many->options;
     cairn_checkpoint_info info = CAIRN_CHECKPOINT_INFO_INIT;
     bool quiet = false;
-    BENCH_TRY(put_all(many, reterr));
     BENCH_TRY(bench_settle(&quiet, reterr));
-    bench_watch_reset(watch);
+    bench_watch_reset(counts);
     uint64_t start_ns = bench_now_ns();
     BENCH_TRY(take_checkpoint(many, &info, reterr));
-    uint64_t end_ns = bench_now_ns(), last_put_ns = atomic_load(&watch->last_put_ns);
+    uint64_t end_ns = bench_now_ns(), last_put_ns = atomic_load(&counts->last_put_ns);
     BENCH_TRY(bench_settle(&quiet, reterr));
     figures[WALL_MS] = ms_between(start_ns, end_ns);
-    figures[TO_MANIFEST_MS] = ms_between(last_put_ns, atomic_load(&watch->create_ns));
-    figures[TO_COMMIT_MS] = ms_between(last_put_ns, atomic_load(&watch->created_ns));
+    figures[TO_MANIFEST_MS] = ms_between(last_put_ns, atomic_load(&counts->create_ns));
+    figures[TO_COMMIT_MS] = ms_between(last_put_ns, atomic_load(&counts->created_ns));
     figures[TO_TASKS_MS] = ms_between(last_put_ns, end_ns);
-    figures[MANIFEST_KB] = (double)atomic_load(&watch->created_bytes) / 1e3;
+    figures[MANIFEST_KB] = (double)atomic_load(&counts->created_bytes) / 1e3;
     figures[FILES] = (double)info.new_file_count;
-    figures[PUTS] = (double)atomic_load(&watch->puts);
-    figures[CALLS] = (double)atomic_load(&watch->others);
-    if (info.new_file_count < (uint64_t)many->options->subtasks * many->options->files)
+    figures[PUTS] = (double)atomic_load(&counts->puts);
+    figures[CALLS] = (double)atomic_load(&counts->others);
+    BENCH_TRY(bench_requests_of(many->store, "many", info.id, &figures[REQUESTS], reterr));
+    if (info.new_file_count < (uint64_t)options->subtasks * options->files)
         return bench_fail(reterr, CAIRN_EINTERNAL, "only %" PRIu64 " new files",
                           info.new_file_count);
     return 0;
 }
 
-/* A job of its own for every checkpoint: a database keeps each of its tables open, and many of them
- * would be more files than a process may have. The first checkpoint, without tables, warms up. */
-static int run_round(struct run *run, size_t way, uint32_t round, cairn_error **reterr)
+/* ---- several processes ---- */
+
+/* Polls until the job is over. */
+static int work(struct many *many)
+{
+    for (;;) {
+        for (uint32_t i = many->first; i < many->end; i++) {
+            cairn_event event;
+            if (cairn_task_poll(many->subtasks[i].task, &event, NULL) < 0)
+                return 0;
+        }
+        bench_sleep_us(1000);
+    }
+}
+
+/* In a process of its own, which ends here. */
+static _Noreturn void be_worker(const struct run *run, const struct way *way, uint32_t index)
+{
+    struct many many = {.options = run->options};
+    cairn_error *error = NULL;
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* whatever becomes of the coordinator */
+    int r = many_open(&many, run, way, CAIRN_WORKER, index, &error);
+    if (r == 0)
+        r = work(&many);
+    else
+        bench_note("worker %u: %s", index, cairn_error_message(error));
+    many_done(&many);
+    _exit(r == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
+}
+
+/* Nothing is open yet in this process, whose threads a child would not have. */
+static int start_workers(const struct run *run, const struct way *way, pid_t *pids,
+                         cairn_error **reterr)
+{
+    for (uint32_t i = 0; i < run->options->workers; i++) {
+        (void)fflush(NULL);
+        pids[i] = fork();
+        if (pids[i] < 0)
+            return bench_fail_os(reterr, errno, "starting a worker");
+        if (pids[i] == 0)
+            be_worker(run, way, i);
+    }
+    return 0;
+}
+
+static int end_workers(const struct run *run, const pid_t *pids, cairn_error **reterr)
+{
+    bool failed = false;
+    for (uint32_t i = 0; i < run->options->workers; i++) {
+        int status = 0;
+        while (pids[i] > 0 && waitpid(pids[i], &status, 0) < 0 && errno == EINTR)
+            continue;
+        failed |= status != 0;
+    }
+    return failed ? bench_fail(reterr, CAIRN_EINTERNAL, "a worker failed") : 0;
+}
+
+/* ---- rounds ---- */
+
+/* Workers hear of the job's end through the store, which is emptied after them. */
+static int run_job(struct run *run, const struct way *way, const pid_t *pids, double *figures,
+                   cairn_error **reterr)
 {
     BENCH_CLEANUP(many_done) struct many many = {.options = run->options};
-    cairn_checkpoint_info info = CAIRN_CHECKPOINT_INFO_INIT;
-    BENCH_TRY(many_open(&many, run, ways[way].pack_below_bytes, reterr));
+    cairn_role role = run->options->workers > 0 ? CAIRN_COORDINATOR : CAIRN_ALONE;
+    BENCH_TRY(many_open(&many, run, way, role, 0, reterr));
+    BENCH_TRY(measure(&many, figures, reterr));
+    if (role == CAIRN_ALONE)
+        return 0;
+    BENCH_TRY(cairn_job_cancel(many.job, reterr));
+    return end_workers(run, pids, reterr);
+}
+
+/* A job of its own for every checkpoint: a database keeps each of its tables open, and many of them
+ * would be more files than a process may have. */
+static int run_round(struct run *run, size_t way, uint32_t round, cairn_error **reterr)
+{
+    pid_t pids[BENCH_TASKS_MAX] = {0};
     bench_progress("%s: round %u of %u", ways[way].title, round + 1, run->options->rounds);
-    BENCH_TRY(take_checkpoint(&many, &info, reterr));
-    return measure(&many, run->values[way * run->options->rounds + round], reterr);
+    int r = start_workers(run, &ways[way], pids, reterr);
+    if (r == 0)
+        r = run_job(run, &ways[way], pids, run->values[way * run->options->rounds + round], reterr);
+    for (uint32_t i = 0; r < 0 && i < run->options->workers; i++)
+        if (pids[i] > 0)
+            (void)kill(pids[i], SIGKILL);
+    return r;
 }
 
 static int write_csv(const struct run *run, cairn_error **reterr)
@@ -310,7 +404,7 @@ static int write_csv(const struct run *run, cairn_error **reterr)
     BENCH_CLEANUP(bench_table_done) struct bench_table table = {0};
     uint32_t rounds = run->options->rounds;
     bench_table_init(&table, "way|round|wall_ms|to_manifest_ms|to_commit_ms|to_tasks_ms|"
-                             "manifest_kb|files|puts|calls");
+                             "manifest_kb|files|puts|calls|requests");
     for (size_t i = 0; i < WAYS * rounds; i++) {
         bench_table_add(&table, "%s", ways[i / rounds].name);
         bench_table_add(&table, "%zu", i % rounds + 1);
@@ -342,10 +436,10 @@ static int report(const struct run *run, cairn_error **reterr)
             }
         }
     BENCH_TRY(bench_text(&heading, reterr,
-                         "Checkpoints of %u subtasks with %u new tables each, %u transfers at "
-                         "once, %u rounds (times in ms)",
-                         run->options->subtasks, run->options->files, run->options->threads,
-                         rounds));
+                         "Checkpoints of %u subtasks with %u new tables each in %u processes, %u "
+                         "transfers at once, %u rounds (times in ms)",
+                         run->options->subtasks, run->options->files, run->options->workers + 1,
+                         run->options->threads, rounds));
     BENCH_TRY(bench_table_print(&table, heading, reterr));
     puts("target: at most 2000 ms from the last put to the commit");
     return run->options->csv ? write_csv(run, reterr) : 0;
@@ -354,6 +448,13 @@ static int report(const struct run *run, cairn_error **reterr)
 int bench_run_commit(const struct bench_options *options, const char *work, cairn_error **reterr)
 {
     BENCH_CLEANUP(run_done) struct run run = {.options = options, .work = work};
+    if (options->workers > 0 && strcmp(options->backend, "heap") != 0)
+        return bench_fail(reterr, CAIRN_EINVAL, "--workers goes with --backend heap only");
+    void *shared =
+        mmap(NULL, sizeof(*run.counts), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (shared == MAP_FAILED)
+        return bench_fail_nomem(reterr);
+    run.counts = shared;
     run.values = calloc(WAYS * options->rounds, sizeof(*run.values));
     if (!run.values)
         return bench_fail_nomem(reterr);

@@ -9,6 +9,7 @@
 #include "tools/bench/object_side.h"
 #include "tools/bench/measure.h"
 
+#include "cairn/inspect.h"
 #include "cairn/store.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -84,6 +85,18 @@ int bench_empty_store(cairn_store *store, cairn_error **reterr)
             return 0;
         BENCH_TRY(store->ops->remove(store, (const char *const *)batch.keys, batch.count, reterr));
     }
+}
+
+int bench_requests_of(cairn_store *store, const char *job, uint64_t id, double *ret,
+                      cairn_error **reterr)
+{
+    cairn_log *log = NULL;
+    BENCH_TRY(cairn_log_open(store, job, &log, reterr));
+    for (size_t i = 0; i < cairn_log_size(log); i++)
+        if (cairn_log_at(log, i)->id == id)
+            *ret = (double)cairn_log_at(log, i)->requests;
+    cairn_log_close(log);
+    return 0;
 }
 
 /* ---- rclone ---- */

@@ -14,6 +14,10 @@ bool bench_is_s3(const char *uri);
 /* Remove everything in a store, which is then as before. */
 int bench_empty_store(cairn_store *store, cairn_error **reterr);
 
+/* Requests to the store that the job's log counts for a checkpoint. */
+int bench_requests_of(cairn_store *store, const char *job, uint64_t id, double *ret,
+                      cairn_error **reterr);
+
 /* What a child process took. */
 struct bench_child {
     double wall_ms, cpu_ms, peak_mb;

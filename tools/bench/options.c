@@ -52,6 +52,8 @@ static const struct option_row rows[] = {
     {"subtasks", "N", BENCH_COMMIT, KIND_U32, AT(subtasks), 1, 10000, "subtasks of the job (1000)"},
     {"files", "N", BENCH_COMMIT, KIND_U32, AT(files), 1, 100,
      "new files of each subtask in each checkpoint (10)"},
+    {"workers", "N", BENCH_COMMIT, KIND_U32, AT(workers), 0, BENCH_TASKS_MAX,
+     "worker processes, with --backend heap and a store that they share (0: one process)"},
     {"backend", "B", BENCH_COMMIT, KIND_TEXT, AT(backend), 0, 0,
      "of the state: rocksdb, or heap, which keeps no files open (rocksdb)"},
     {"memtable-mb", "M[,M...]", STATEFUL | BENCH_TRANSFER, KIND_MEMTABLES, AT(memtable_mb), 1, 4096,

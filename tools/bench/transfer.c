@@ -31,7 +31,8 @@ enum {
     DOWN_MS,
     DOWN_MB_S,
     DOWN_CPU_MS,
-    DOWN_MEMORY
+    DOWN_MEMORY,
+    REQUESTS
 };
 static const struct bench_figure figures_own[] = {
     {"up_ms", "up ms", 0},
@@ -42,6 +43,7 @@ static const struct bench_figure figures_own[] = {
     {"down_mb_per_s", "down MB/s", 1},
     {"down_cpu_ms", "down cpu ms", 0},
     {"down_memory_mib", "down MiB", 1},
+    {"requests", "up requests", 0},
 };
 
 struct run {
@@ -121,8 +123,8 @@ static int check_restored(const struct run *run, const char *db_dir, uint32_t ro
 
 /* ---- Cairn ---- */
 
-static int checkpoint(const struct run *run, struct bench_cairn *cairn, double *figures,
-                      double *ret_mb, cairn_error **reterr)
+static int checkpoint(const struct run *run, struct bench_cairn *cairn, cairn_store *store,
+                      double *figures, double *ret_mb, cairn_error **reterr)
 {
     struct bench_memory memory;
     cairn_checkpoint_info info = CAIRN_CHECKPOINT_INFO_INIT;
@@ -138,7 +140,7 @@ static int checkpoint(const struct run *run, struct bench_cairn *cairn, double *
         return bench_fail(reterr, CAIRN_EINTERNAL, "%.1f of %.1f MB were uploaded", *ret_mb,
                           run->files_mb);
     set_way(figures, UP_MS, *ret_mb, window[BENCH_WALL_MS], window[BENCH_CPU_MS], peak);
-    return 0;
+    return bench_requests_of(store, BENCH_JOB, info.id, &figures[REQUESTS], reterr);
 }
 
 static int upload(const struct run *run, const struct bench_side *side, cairn_store *store,
@@ -152,7 +154,7 @@ static int upload(const struct run *run, const struct bench_side *side, cairn_st
     config.restore_uri = run->base_uri;
     config.threads = side->threads;
     BENCH_TRY(bench_cairn_open(&config, &cairn, reterr));
-    int r = checkpoint(run, cairn, figures, ret_mb, reterr);
+    int r = checkpoint(run, cairn, store, figures, ret_mb, reterr);
     bench_cairn_close(cairn);
     BENCH_TRY(r);
     return bench_remove_tree(local_dir, reterr);

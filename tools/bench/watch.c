@@ -6,23 +6,30 @@
 #include "tools/bench/watch.h"
 #include "tools/bench/measure.h"
 
+#include <string.h>
+
 static struct bench_watch *watch_of(cairn_store *store)
 {
     return (struct bench_watch *)store;
+}
+
+static bool is_message(const char *key)
+{
+    return strstr(key, "/cluster/") != NULL;
 }
 
 static int watch_put(cairn_store *store, const char *key, cairn_source *source,
                      cairn_put_how *ret_how, cairn_error **reterr)
 {
     struct bench_watch *watch = watch_of(store);
-    uint64_t size = source->size;
+    struct bench_watch_counts *counts = watch->counts;
     int r = watch->inner->ops->put(watch->inner, key, source, ret_how, reterr);
     uint64_t now_ns = bench_now_ns();
-    uint_fast64_t last_ns = atomic_load(&watch->last_put_ns);
-    while (last_ns < now_ns && !atomic_compare_exchange_weak(&watch->last_put_ns, &last_ns, now_ns))
-        ;
-    atomic_fetch_add(&watch->puts, 1);
-    atomic_fetch_add(&watch->put_bytes, size);
+    uint_fast64_t last_ns = atomic_load(&counts->last_put_ns);
+    atomic_fetch_add(is_message(key) ? &counts->others : &counts->puts, 1);
+    while (!is_message(key) && last_ns < now_ns &&
+           !atomic_compare_exchange_weak(&counts->last_put_ns, &last_ns, now_ns))
+        continue;
     return r;
 }
 
@@ -30,11 +37,15 @@ static int watch_create(cairn_store *store, const char *key, const void *data, s
                         cairn_error **reterr)
 {
     struct bench_watch *watch = watch_of(store);
-    atomic_store(&watch->create_ns, bench_now_ns());
+    struct bench_watch_counts *counts = watch->counts;
+    uint64_t start_ns = bench_now_ns();
     int r = watch->inner->ops->create(watch->inner, key, data, size, reterr);
-    atomic_store(&watch->created_ns, bench_now_ns());
-    atomic_store(&watch->created_bytes, size);
-    atomic_fetch_add(&watch->others, 1);
+    atomic_fetch_add(&counts->others, 1);
+    if (is_message(key))
+        return r;
+    atomic_store(&counts->create_ns, start_ns);
+    atomic_store(&counts->created_ns, bench_now_ns());
+    atomic_store(&counts->created_bytes, size);
     return r;
 }
 
@@ -48,7 +59,7 @@ static int watch_get(cairn_store *store, const char *key, uint64_t offset, uint6
                      cairn_sink *sink, cairn_error **reterr)
 {
     struct bench_watch *watch = watch_of(store);
-    atomic_fetch_add(&watch->others, 1);
+    atomic_fetch_add(&watch->counts->others, 1);
     return watch->inner->ops->get(watch->inner, key, offset, size, sink, reterr);
 }
 
@@ -56,7 +67,7 @@ static int watch_stat(cairn_store *store, const char *key, cairn_object_stat *re
                       cairn_error **reterr)
 {
     struct bench_watch *watch = watch_of(store);
-    atomic_fetch_add(&watch->others, 1);
+    atomic_fetch_add(&watch->counts->others, 1);
     return watch->inner->ops->stat(watch->inner, key, ret_stat, reterr);
 }
 
@@ -64,7 +75,7 @@ static int watch_list(cairn_store *store, const char *prefix, cairn_list_fn fn, 
                       cairn_error **reterr)
 {
     struct bench_watch *watch = watch_of(store);
-    atomic_fetch_add(&watch->others, 1);
+    atomic_fetch_add(&watch->counts->others, 1);
     return watch->inner->ops->list(watch->inner, prefix, fn, context, reterr);
 }
 
@@ -72,14 +83,14 @@ static int watch_list_segments(cairn_store *store, const char *prefix, cairn_lis
                                void *context, cairn_error **reterr)
 {
     struct bench_watch *watch = watch_of(store);
-    atomic_fetch_add(&watch->others, 1);
+    atomic_fetch_add(&watch->counts->others, 1);
     return watch->inner->ops->list_segments(watch->inner, prefix, fn, context, reterr);
 }
 
 static int watch_remove(cairn_store *store, const char *const *keys, size_t n, cairn_error **reterr)
 {
     struct bench_watch *watch = watch_of(store);
-    atomic_fetch_add(&watch->others, 1);
+    atomic_fetch_add(&watch->counts->others, 1);
     return watch->inner->ops->remove(watch->inner, keys, n, reterr);
 }
 
@@ -88,7 +99,8 @@ static void watch_close(cairn_store *store)
     (void)store; /* both belong to who made them */
 }
 
-void bench_watch_init(struct bench_watch *watch, cairn_store *inner)
+void bench_watch_init(struct bench_watch *watch, cairn_store *inner,
+                      struct bench_watch_counts *counts)
 {
     static const cairn_store_ops ops = {
         .struct_size = sizeof ops,
@@ -103,16 +115,15 @@ void bench_watch_init(struct bench_watch *watch, cairn_store *inner)
         .list_segments = watch_list_segments,
         .remove = watch_remove,
     };
-    *watch = (struct bench_watch){.base = {.ops = &ops}, .inner = inner};
+    *watch = (struct bench_watch){.base = {.ops = &ops}, .inner = inner, .counts = counts};
 }
 
-void bench_watch_reset(struct bench_watch *watch)
+void bench_watch_reset(struct bench_watch_counts *counts)
 {
-    atomic_store(&watch->puts, 0);
-    atomic_store(&watch->put_bytes, 0);
-    atomic_store(&watch->others, 0);
-    atomic_store(&watch->last_put_ns, 0);
-    atomic_store(&watch->create_ns, 0);
-    atomic_store(&watch->created_ns, 0);
-    atomic_store(&watch->created_bytes, 0);
+    atomic_store(&counts->puts, 0);
+    atomic_store(&counts->others, 0);
+    atomic_store(&counts->last_put_ns, 0);
+    atomic_store(&counts->create_ns, 0);
+    atomic_store(&counts->created_ns, 0);
+    atomic_store(&counts->created_bytes, 0);
 }
