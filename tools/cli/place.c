@@ -115,8 +115,8 @@ char *cli_place_below(const char *place, const char *below)
 {
     CLI_AUTO_FREE char *root = NULL, *object = NULL;
     if (cli_place_is_bucket(place) && cli_place_is_bucket(below)) {
-        CLI_AUTO_FREE char *place_query = split_query(place, &root);
-        CLI_AUTO_FREE char *below_query = split_query(below, &object);
+        free(split_query(place, &root)); /* of no use here */
+        free(split_query(below, &object));
         decode(root);
         decode(object);
     } else if (!cli_place_is_bucket(place)) {
