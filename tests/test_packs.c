@@ -141,6 +141,33 @@ static void check_known(const struct crn_subtask *before, const struct crn_subta
     }
 }
 
+/* All that a checkpoint asks of the store, its record and what goes with it included; one in a row
+ * of them, since removals come after the waiter was told. */
+START_TEST(a_checkpoint_takes_few_requests)
+{
+    struct subject s;
+    uint64_t objects = 0;
+    f.options.num_retained = 1;
+    ck_ok(subject_open(&f, "job", &s, reterr));
+    for (int i = 0; i < 3; i++)
+        (void)checkpoint(&s, 20, false);
+    fixture_disarm(&f, CRN_FAULT_ANY & ~(unsigned)CRN_FAULT_FLUSH); /* which sends nothing */
+    for (int i = 0; i < 10; i++) {
+        CRN_AUTO_RECORD struct crn_record *record = read_record("job", checkpoint(&s, 20, false));
+        struct seen seen = {0};
+        for (size_t o = 0; o < record->operator_count; o++)
+            for (size_t k = 0; k < record->operators[o].subtask_count; k++)
+                check_objects(&record->operators[o].subtasks[k], record->info.id, &seen);
+        objects += seen.new_objects;
+    }
+    uint64_t calls = crn_fault_store_calls(f.store) - 10; /* read_record() */
+    subject_close(&s);
+    printf("# %u calls for %u new objects in 10 checkpoints\n", (unsigned)calls, (unsigned)objects);
+    ck_assert_uint_le(calls, objects + UINT64_C(10) * (3 + 2)); /* commit, removal */
+    ck_assert_uint_le(objects, UINT64_C(10) * SUBJECT_TASKS * 2);
+}
+END_TEST
+
 /* previous NULL: nothing was built on it. */
 static void check_shape(const struct crn_record *record, const struct crn_record *previous,
                         struct seen *seen)
@@ -472,6 +499,7 @@ int main(void)
     tcase_set_timeout(tcase, 60);
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, a_job_with_packs_keeps_its_state);
+    tcase_add_test(tcase, a_checkpoint_takes_few_requests);
     tcase_add_loop_test(tcase, packing_can_be_switched_off, 0, 2);
     tcase_add_test(tcase, damage_names_the_file_and_the_object);
     tcase_add_test(tcase, a_pack_of_another_size_is_one_problem);
