@@ -22,7 +22,7 @@ def exported(library):
 def declared(root):
     names = set()
     for header in ("cairn.h", "inspect.h", "store.h", "writer.h", "schema.h", "savepoint.h",
-                   "gate.h", "s3.h", "settings.h", "sink.h"):
+                   "gate.h", "s3.h", "settings.h", "sink.h", "cluster.h"):
         with open(os.path.join(root, "include/cairn", header), encoding="utf-8") as text:
             code = re.sub(r"/\*.*?\*/", "", text.read(), flags=re.DOTALL)
             names |= set(DECLARATION.findall(code))
