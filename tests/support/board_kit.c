@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Boards for tests: short ways to post, to send and to look, each of which fails the running test
+ * by itself.
+ */
 #include "tests/support/board_kit.h"
 
 #include "tests/support/messages.h"

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Posts and mails for tests, and a second, independent encoder for them, which has the format from
+ * docs/format.md and writes what the first would refuse.
+ */
 #include "tests/support/messages.h"
 
 #include "tests/support/payload.h"
