@@ -238,7 +238,7 @@ START_TEST(closing_the_job_ends_a_download)
         crn_sleep_us(1000);
     cairn_job_close(opener.job);
     ck_assert_int_eq(pthread_join(opener.thread, NULL), 0);
-    ck_assert_int_eq(opener.result, CAIRN_ECANCELED);
+    ck_assert_int_eq(opener.result, CAIRN_ECLOSED);
 }
 END_TEST
 

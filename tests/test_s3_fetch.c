@@ -165,7 +165,7 @@ START_TEST(an_answer_that_does_not_come_is_not_waited_for)
 {
     fake_add(fake,
              &(struct fake_rule){
-                 .method = "GET", .in = "e1-c1-2", .times = 1, .what = FAKE_STALL, .at = 3500});
+                 .method = "GET", .in = "e1-c1-2", .times = 1, .what = FAKE_STALL, .at = 8000});
     ck_assert_uint_eq(fetch_right(1, 1, 1), 2);
 }
 END_TEST

@@ -382,6 +382,14 @@ static struct cairn_task *new_task(struct cairn_job *job)
     return task;
 }
 
+/* Nobody else cancels a restore. */
+static int fail_closed(const struct cairn_job *job, cairn_error **reterr)
+{
+    if (reterr != NULL)
+        cairn_error_free(CRN_TAKE(*reterr));
+    return crn_err_fail(reterr, CAIRN_ECLOSED, NULL, "job '%s' was closed meanwhile", job->name);
+}
+
 int cairn_task_open(cairn_job *job, const char *uid, const cairn_task_options *options,
                     cairn_task **ret_task, cairn_error **reterr)
 {
@@ -401,6 +409,8 @@ int cairn_task_open(cairn_job *job, const char *uid, const cairn_task_options *o
         crn_mutex_unlock(&job->lock);
         if (r == 0) {
             r = restore_and_open(task, reterr);
+            if (r == CAIRN_ECANCELED)
+                r = fail_closed(job, reterr);
             if (r < 0)
                 r = crn_job_blame_successor(job, r, reterr);
             if (r < 0)

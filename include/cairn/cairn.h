@@ -578,8 +578,9 @@ typedef struct cairn_task_options {
  *   CAIRN_EUNSUPPORTED  stored in the native files of another state backend: the message says what to do.
  *   CAIRN_EFENCED   another process took the job over, and the restored checkpoint is gone.
  *   CAIRN_EINVAL    a bad name or option, or the job has started.
- *   CAIRN_ECLOSED, CAIRN_EIO, CAIRN_ENOSPC, CAIRN_EACCES, CAIRN_ENOMEM, CAIRN_EUNAVAIL.
- * @crash local files only; the next open removes them. */
+ *   CAIRN_ECLOSED   the job is closed, or was while files were fetched.
+ *   CAIRN_EIO, CAIRN_ENOSPC, CAIRN_EACCES, CAIRN_ENOMEM, CAIRN_EUNAVAIL.
+ * @crash local files only; the next open removes them, but for those that it need not fetch again. */
 CAIRN_API CAIRN_MUST_CHECK int cairn_task_open(cairn_job *job, const char *uid,
                                                const cairn_task_options *options,
                                                cairn_task **ret_task, cairn_error **reterr);
