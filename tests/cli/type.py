@@ -15,9 +15,10 @@ start = {
     "bash": ["bash", "--norc", "--noprofile", "-i"],
     "zsh": ["zsh", "-f", "-i"],
 }[shell]
+# The echo of these must not look like the prompt.
 setup = {
-    "bash": f"PS1='READY> '; bind 'set bell-style none'; bind 'set enable-bracketed-paste off'; . '{script}'",
-    "zsh": f"PS1='READY> '; unsetopt zle_bracketed_paste prompt_cr beep; unset zle_bracketed_paste; "
+    "bash": f"PS1='REA''DY> '; bind 'set bell-style none'; bind 'set enable-bracketed-paste off'; . '{script}'",
+    "zsh": f"PS1='REA''DY> '; unsetopt zle_bracketed_paste prompt_cr beep; unset zle_bracketed_paste; "
            f"fpath=('{os.path.dirname(script)}' $fpath); autoload -Uz compinit; compinit -u -d '{home}/dump'",
 }[shell]
 env = dict(os.environ, PATH=home + "/bin:" + os.environ["PATH"], TERM="dumb", HOME=home, HISTFILE="/dev/null")
