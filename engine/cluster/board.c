@@ -452,8 +452,9 @@ int crn_board_replace(const struct crn_board *board, const char *words, cairn_er
     for (unsigned attempt = 0; attempt < REPLACE_ATTEMPTS; attempt++) {
         CRN_AUTO_ERROR cairn_error *error = NULL;
         enum crn_post_kind found;
+        number++;
         struct crn_post post = {
-            .kind = CRN_POST_REPLACED, .number = ++number, .text = (char *)(uintptr_t)words};
+            .kind = CRN_POST_REPLACED, .number = number, .text = (char *)(uintptr_t)words};
         const int r = post_at(&old, &post, &found, &error);
         if (r == 0 || (r == CAIRN_EFENCED && is_last(found)))
             return 0;
