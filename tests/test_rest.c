@@ -335,17 +335,38 @@ static int subsume(void *context, uint64_t done_bytes, uint64_t total_bytes)
     return 0;
 }
 
+static struct subsumer *lister;
+static int (*real_list)(cairn_store *, const char *, cairn_list_fn, void *, cairn_error **);
+
+static int subsume_and_list(cairn_store *any, const char *prefix, cairn_list_fn fn, void *context,
+                            cairn_error **reterr)
+{
+    (void)subsume(lister, 0, 0);
+    return real_list(any, prefix, fn, context, reterr);
+}
+
+/* Sizes are what a listing tells, so it comes in front of that; else in front of the first object.
+ */
 START_TEST(a_checkpoint_subsumed_meanwhile_is_no_problem)
 {
     struct subsumer subsumer = {0};
+    cairn_store_ops ops = *store->ops;
+    const cairn_store_ops *real_ops = store->ops;
+    lister = &subsumer;
+    real_list = ops.list;
+    ops.list = subsume_and_list;
     cairn_verify_options options = CAIRN_VERIFY_OPTIONS_INIT;
     cairn_verify_report report = CAIRN_VERIFY_REPORT_INIT;
     options.full = (uint8_t)_i;
     options.threads = 1;
-    options.progress = subsume; /* called before the first object */
+    if (_i == 0)
+        store->ops = &ops;
+    else
+        options.progress = subsume;
     options.verdict = note_newest;
     options.context = &subsumer;
     ck_assert_int_eq(cairn_verify(store, "orders", &options, &report, NULL), 0);
+    store->ops = real_ops;
     ck_assert(subsumer.done);
     ck_assert_uint_eq(subsumer.verdicts, 1);
     ck_assert(!crn_test_job_has(&job, "shared/e1-c2-9.sst"));
