@@ -79,6 +79,16 @@ START_TEST(what_is_stored_is_not_stored_again)
 }
 END_TEST
 
+/* What each worker hears, polled one after another. */
+static void await_everywhere(cairn_event_type type, uint64_t id)
+{
+    for (uint32_t i = 1; i <= crew.workers; i++) {
+        const int64_t heard = crew_await_event(&crew, i, type);
+        ck_assert_msg(heard > 0 && (id == 0 || heard == (int64_t)id), "worker %u heard of %d", i,
+                      (int)heard);
+    }
+}
+
 START_TEST(tasks_hear_of_it)
 {
     cairn_event event;
@@ -132,9 +142,12 @@ START_TEST(declined_by_a_worker)
     ck_ok(crew_checkpoint(&crew, false, NULL, reterr));
     atomic_store(&refuses, true);
     crew_write(&crew, 1);
+    ck_ok(cairn_job_trigger(crew_job(&crew), NULL, reterr));
+    int64_t id = crew_await_event(&crew, 1, CAIRN_EVENT_BARRIER);
+    ck_assert_int_eq(crew_await_event(&crew, 2, CAIRN_EVENT_ABORTED), id); /* which it declines */
+    ck_assert_int_eq(crew_await_event(&crew, 1, CAIRN_EVENT_ABORTED), id);
+    ck_assert_int_eq(crew_await_event(&crew, 3, CAIRN_EVENT_ABORTED), id);
     ck_fails(crew_checkpoint(&crew, false, NULL, reterr), CAIRN_EABORTED, "'words' subtask 1");
-    for (uint32_t i = 1; i <= crew.workers; i++)
-        ck_assert_int_gt(crew_await_event(&crew, i, CAIRN_EVENT_ABORTED), 0);
     atomic_store(&refuses, false);
     ck_ok(crew_checkpoint(&crew, false, NULL, reterr));
     restart();
@@ -192,108 +205,6 @@ START_TEST(barrier_before_its_trigger)
 END_TEST
 
 /* ------------------------------------------------------------------------------------------ *
- * What it costs
- * ------------------------------------------------------------------------------------------ */
-
-/* Calls of these operations that one process makes from a trigger until all workers have heard of
- * the end. */
-static uint64_t cost_of_checkpoint(uint32_t member, unsigned ops)
-{
-    fixture_disarm(&crew.members[member].f, ops);
-    ck_ok(cairn_job_trigger(crew_job(&crew), NULL, reterr));
-    for (uint32_t i = 1; i <= crew.workers; i++)
-        ck_assert_int_gt(crew_await_event(&crew, i, CAIRN_EVENT_BARRIER), 0);
-    for (uint32_t i = 1; i <= crew.workers; i++)
-        ck_assert_int_gt(crew_await_event(&crew, i, CAIRN_EVENT_COMPLETED), 0);
-    crn_sleep_us(50000); /* what is read is removed */
-    return crn_fault_store_calls(crew.members[member].f.store);
-}
-
-/* docs/operations.md, "Jobs in several processes", has these numbers. Nothing is new, so that no
- * file is stored. */
-START_TEST(requests_of_a_checkpoint)
-{
-    for (uint32_t i = 0; i <= 3; i++) {
-        cairn_job_options *o = &crew.members[i].f.options;
-        o->heartbeat_ms = 600000;
-        o->worker_timeout_ms = 3000000;
-        o->poll_interval_ms = 40;
-        o->inline_threshold_bytes = 1 << 20;
-    }
-    crew_must_start(&crew);
-    crew_write(&crew, 0);
-    ck_ok(crew_checkpoint(&crew, false, NULL, reterr));
-    (void)cost_of_checkpoint(0, 0);
-    ck_assert_uint_eq(cost_of_checkpoint(0, CRN_FAULT_CREATE), 3); /* trigger, manifest, outcome */
-    ck_assert_uint_eq(cost_of_checkpoint(0, CRN_FAULT_GET), 3);    /* one acknowledgement each */
-    ck_assert_uint_eq(cost_of_checkpoint(0, CRN_FAULT_PUT), 0);
-    ck_assert_uint_le(cost_of_checkpoint(0, CRN_FAULT_REMOVE), 3);
-    ck_assert_uint_eq(cost_of_checkpoint(0, CRN_FAULT_STAT), 1);
-    uint64_t began_us = crn_now_us(), lists = cost_of_checkpoint(0, CRN_FAULT_LIST);
-    ck_assert_uint_ge(lists, 1);
-    ck_assert_uint_le(lists, (crn_now_us() - began_us) / 40000 + 2);
-    ck_assert_uint_eq(cost_of_checkpoint(1, CRN_FAULT_PUT), 1); /* the acknowledgement */
-    ck_assert_uint_eq(cost_of_checkpoint(1, CRN_FAULT_CREATE | CRN_FAULT_LIST | CRN_FAULT_REMOVE |
-                                                CRN_FAULT_STAT),
-                      0);
-    began_us = crn_now_us();
-    uint64_t gets = cost_of_checkpoint(1, CRN_FAULT_GET);
-    ck_assert_uint_ge(gets, 2); /* trigger, outcome */
-    ck_assert_uint_le(gets, (crn_now_us() - began_us) / 40000 + 5);
-}
-END_TEST
-
-/* So many at most in each interval, for a while; interval_ms 0: none at all. */
-static void expect_at_most(uint32_t member, unsigned ops, uint64_t each, uint64_t interval_ms)
-{
-    fixture_disarm(&crew.members[member].f, ops);
-    const uint64_t began_us = crn_now_us();
-    crn_sleep_us(400000);
-    const uint64_t calls = crn_fault_store_calls(crew.members[member].f.store);
-    const uint64_t took_ms = (crn_now_us() - began_us) / 1000;
-    const uint64_t most = interval_ms == 0 ? 0 : each * (took_ms / interval_ms + 2);
-    ck_assert_msg(calls <= most, "member %u: %u calls in %u ms", member, (unsigned)calls,
-                  (unsigned)took_ms);
-}
-
-#define CHANGES (CRN_FAULT_CREATE | CRN_FAULT_REMOVE | CRN_FAULT_STAT)
-
-/* Nothing is asked more often than the intervals say; that it happens at all the other tests show.
- */
-START_TEST(requests_while_idle)
-{
-    for (uint32_t i = 0; i <= 3; i++) {
-        crew.members[i].f.options.poll_interval_ms = 20;
-        crew.members[i].f.options.heartbeat_ms = 100;
-    }
-    crew_must_start(&crew);
-    expect_at_most(1, CRN_FAULT_GET, 1, 20);
-    expect_at_most(1, CRN_FAULT_PUT, 1, 100);
-    expect_at_most(1, CHANGES | CRN_FAULT_LIST, 0, 0);
-    expect_at_most(0, CRN_FAULT_LIST, 1, 100);
-    expect_at_most(0, CRN_FAULT_GET, 3, 100);
-    expect_at_most(0, CRN_FAULT_REMOVE, 1, 100);
-    expect_at_most(0, CRN_FAULT_CREATE | CRN_FAULT_PUT | CRN_FAULT_STAT, 0, 0);
-}
-END_TEST
-
-/* With a budget there are fewer, and a checkpoint is completed all the same. */
-START_TEST(a_budget_of_requests)
-{
-    for (uint32_t i = 1; i <= 3; i++)
-        crew.members[i].f.options.poll_interval_ms = 10;
-    crew.members[1].f.options.requests_per_minute = 600;
-    crew_must_start(&crew);
-    crew_write(&crew, 0);
-    ck_ok(crew_checkpoint(&crew, false, NULL, reterr));
-    crn_sleep_us(300000);
-    expect_at_most(1, CRN_FAULT_ANY, 1, 100);
-    restart();
-    crew_check(&crew);
-}
-END_TEST
-
-/* ------------------------------------------------------------------------------------------ *
  * Savepoints
  * ------------------------------------------------------------------------------------------ */
 
@@ -303,19 +214,23 @@ START_TEST(savepoints_are_whole)
     crew_use(&crew, &crn_heap_backend);
     crew_must_start(&crew);
     crew_write(&crew, 0);
-    ck_ok(crew_savepoint(&crew, CAIRN_CANONICAL, false, &info, reterr));
-    ck_assert_int_eq(info.phase, CAIRN_SAVEPOINT_COMPLETE);
-    for (uint32_t i = 1; i <= crew.workers; i++)
-        ck_assert_int_eq(crew_await_event(&crew, i, CAIRN_EVENT_SAVEPOINT), (int64_t)info.id);
+    cairn_savepoint_options options = CAIRN_SAVEPOINT_OPTIONS_INIT;
+    cairn_savepoint_handle *handle;
+    options.target_uri = crew.savepoints;
+    ck_ok(cairn_savepoint_begin(crew_job(&crew), &options, &handle, reterr));
+    await_everywhere(CAIRN_EVENT_BARRIER, 0);
+    ck_ok(cairn_savepoint_wait(handle, UINT64_MAX, &info, reterr));
+    cairn_savepoint_close(handle);
+    await_everywhere(CAIRN_EVENT_SAVEPOINT, info.id);
     crew_close(&crew);
     /* From there, whatever the job has had; and with another number of workers. */
     crew.members[0].f.options.restore_uri = info.location;
     crew.workers = 2;
     crew_must_start(&crew);
     crew_check(&crew);
-    ck_ok(crew_checkpoint(&crew, false, NULL, reterr));
-    for (uint32_t i = 1; i <= crew.workers; i++)
-        ck_assert_int_gt(crew_await_event(&crew, i, CAIRN_EVENT_INDEPENDENT), 0);
+    ck_ok(cairn_job_trigger(crew_job(&crew), NULL, reterr));
+    await_everywhere(CAIRN_EVENT_BARRIER, 0);
+    await_everywhere(CAIRN_EVENT_INDEPENDENT, 0);
 }
 END_TEST
 
@@ -553,8 +468,8 @@ int main(void)
 {
     Suite *suite = suite_create("cluster");
     TCase *checkpoints = tcase_create("checkpoints"), *savepoints = tcase_create("savepoints");
-    TCase *rules = tcase_create("rules"), *costs = tcase_create("costs");
-    TCase *const all[] = {checkpoints, savepoints, rules, costs};
+    TCase *rules = tcase_create("rules");
+    TCase *const all[] = {checkpoints, savepoints, rules};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
         tcase_set_timeout(all[i], 30);
         tcase_add_checked_fixture(all[i], setup, teardown);
@@ -567,9 +482,6 @@ int main(void)
     tcase_add_test(checkpoints, declined_by_a_worker);
     tcase_add_test(checkpoints, finished_in_a_worker);
     tcase_add_test(checkpoints, barrier_before_its_trigger);
-    tcase_add_test(costs, requests_of_a_checkpoint);
-    tcase_add_test(costs, requests_while_idle);
-    tcase_add_test(costs, a_budget_of_requests);
     tcase_add_test(savepoints, savepoints_are_whole);
     tcase_add_test(savepoints, native_savepoints_are_whole);
     tcase_add_test(savepoints, savepoint_where_workers_cannot_go);
