@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-#
+# shellcheck shell=sh disable=SC2154
 # A checkpoint with packs, of which only the manifest is there: where its files are, and what it cost.
 mkdir -p store/orders
 cp "$GOLDEN/../golden/good-packs" store/orders/MANIFEST-chk17
