@@ -114,6 +114,7 @@ struct crn_attempt {
     int64_t trigger_time_ms;
     uint64_t started_us, timeout_us, deadline_us;
     atomic_bool cancelled;
+    atomic_bool may_come_late; /* some put had no known outcome: it may yet be carried out */
     atomic_bool
         cannot_copy; /* no object could be made by the store itself: not worth asking again */
     struct crn_part *parts; /* one per task, same order as job->tasks */

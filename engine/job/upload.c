@@ -77,7 +77,11 @@ static int try_put(struct crn_outgoing *out, cairn_error **reterr)
     cairn_put_how how;
     CRN_TRY(new_object(out->part, first->role, out->count > 1 ? CRN_PACK_NAME : first->name, object,
                        &key, reterr));
-    CRN_TRY(store->ops->put(store, key, &out->source, &how, reterr));
+    int r = store->ops->put(store, key, &out->source, &how, reterr);
+    if (r == CAIRN_EUNKNOWN || r == CAIRN_ETIMEOUT)
+        atomic_store(&attempt->may_come_late, true);
+    if (r < 0)
+        return r;
     if (how == CAIRN_PUT_COPIED)
         CRN_TRY(crn_outgoing_check_read(out, reterr));
     else if (out->source.link_path == NULL)

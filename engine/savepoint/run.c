@@ -380,7 +380,10 @@ static void keep_intent(struct crn_attempt *attempt)
 void crn_savepoint_discard(struct crn_attempt *attempt, bool is_resolved)
 {
     const bool is_gone = !attempt->in_doubt && crn_savepoint_make_room(attempt) == 0;
-    if (is_gone && is_resolved && attempt->remote_count == 0)
+    /* What a server carries out after we gave up is found by a collection later on, if it is told
+     * where: the intent stays until then. */
+    const bool may_come_late = atomic_load(&attempt->may_come_late);
+    if (is_gone && is_resolved && attempt->remote_count == 0 && !may_come_late)
         drop_intent(attempt);
     else if (attempt->remote_count > 0)
         keep_intent(attempt);
