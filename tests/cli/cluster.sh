@@ -35,6 +35,8 @@ cairn status | sed -E 's/ +/ /g' | grep -E '^role |^ WORKER '
 cairn status | grep -cE '^  +[01]  worker-[01] '
 cairn status | grep -E '^ +[01-]  (count|total)' | sed -E 's/ +/ /g' | cut -d ' ' -f 3-7 | sort
 cairn top --once --interval 0.1 | grep coordinator
+# Of operators that only workers have, it knows who they are.
+run cairn check --operators orders data/store
 
 # A worker tells of itself, and takes no orders.
 worker=$(address worker-0)
