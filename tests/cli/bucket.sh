@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# shellcheck shell=sh disable=SC2154
+# shellcheck shell=sh disable=SC2154,SC2016
 # Stores in a bucket by their URIs: every verb, names with strange characters, what is printed pasted back into a
 # shell, single_writer=unsafe told everywhere (P7), and what cannot work. Of a server of our own, or of a real one.
 

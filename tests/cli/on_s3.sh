@@ -81,7 +81,7 @@ while [ "$left" -gt 0 ]; do
         value_of=
     else
         case $word in
-        --) value_of=command ;;
+        --) value_of='command' ;;
         --job | -j | --operator | -o | --state | --key | -k | --limit | -n | --to | --threads | --operators | \
             --type | -t | --status | --timeout | --interval | -i | --run-dir | --token-file | --backend | --format | --rename | --drop-operator | --drop-state | --max-parallelism | --store | \
             --snapshot | --claim-mode | --restart | --delay | --max-delay | --backoff | --reset-after) value_of=$word ;;

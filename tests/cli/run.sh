@@ -39,7 +39,8 @@ elif [ -n "${S3_SERVE:-}" ]; then
         CAIRN=$work/bin/${CAIRN##*/} MAKE_STORE=$work/bin/${MAKE_STORE##*/} SERVICE=$work/bin/${SERVICE##*/}
     fi
     unset AWS_PROFILE AWS_REGION AWS_DEFAULT_REGION AWS_SESSION_TOKEN HTTP_PROXY http_proxy
-    export IN="$work/in" S3_QUERY="endpoint=http://127.0.0.1:$(cat "$work/port")"
+    IN=$work/in S3_QUERY=endpoint=http://127.0.0.1:$(cat "$work/port")
+    export IN S3_QUERY
     export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=testsecret
 fi
 unset NO_COLOR

@@ -103,7 +103,10 @@ static int open_path(const char *path, struct cli_target *ret, cairn_error **ret
     cli_wait_end();
     if (r == 0)
         cli_caveat_store(ret->store);
-    if (r == CAIRN_EINVAL && cli_place_is_bucket(path))
+    /* A bucket that is not there is no matter of what is in it. */
+    bool is_lost = r == CAIRN_ENOTFOUND && reterr &&
+                   strstr(cairn_error_message(*reterr), "such bucket") != NULL;
+    if ((r == CAIRN_EINVAL || is_lost) && cli_place_is_bucket(path))
         cli_hint("a store in a bucket is s3://bucket/prefix?endpoint=...: docs/operations.md, \"A "
                  "store in a bucket\"");
     else if (r == CAIRN_ENOTFOUND || r == CAIRN_EINVAL)
