@@ -77,6 +77,8 @@ if [ -n "${S3_PLACE:-}" ]; then
     printf '%s\n' 's/(HTTP status [0-9]+, [A-Za-z]+)[^;]*;/\1;/' >>"$work/normalise.sed"
 fi
 if [ -n "$kind" ]; then
+    printf '%s\n' 's/  [0-9]+  <size>$/  <n>  <size>/; s/cost  [0-9]+ /cost  <n> /' 's/after [0-9]+ ms:/after <t>:/' \
+        "s/  [0-9]+  <size>  '/  <n>  <size>  '/" >>"$work/normalise.sed"
     printf '%s\n' "s#(endpoint=http://|at ')127[.]0[.]0[.]1:[0-9][0-9]+#\\1<host>#g" >>"$work/normalise.sed"
 fi
 normalise()
@@ -177,6 +179,11 @@ without_places()
         sed -E "s#(^|  )'(s3://cairn/[^']*)'#\\1\\2#g
             s#s3://cairn/?([^?' \"]*)\?endpoint=http://127[.]0[.]0[.]1:[0-9]+#\\1#g; s#s3://cairn/?##g
             s#127[.]0[.]0[.]1:[0-9]+#HOST#g
+            # Requests are counted where they cost something.
+            s#\"requests\": [0-9]+#\"requests\": <n>#; s#(unreadable(  -){6})  -  -#\\1#
+            s#  [^ ]*REQUESTS[^ ]*  [^ ]*SENT[^ ]*##; /^  cost  [0-9]+ requests?,/d
+            s#(<size>  <size>  (<size>|-)|(-  ){4}-)  [0-9]+  <size>#\\1#; s#(<size>  <size>  -)  -  -#\\1#
+            s#-  -  -  -  -  -  -  -\$#-  -  -  -  -  -#; s#-  -  -  -  -  -  -  ([^-])#-  -  -  -  -  \\1#
             s#its (crc32c|xxh3) is (<x>|<hex>), the manifest says (<y>|<hex>)#its sum is <x>, the manifest says <y>#
             s#(file://)?DIR/##g; s#HERE/##g; s#%20# #g; /^  hint: /s#'##g" "$@"
     else
