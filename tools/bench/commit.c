@@ -83,6 +83,7 @@ struct run {
     const struct bench_options *options;
     const char *work;
     struct bench_watch_counts *counts; /* shared with worker processes */
+    char place[64];                    /* of this round, in the store */
     double (*values)[FIGURES];         /* by way and round */
 };
 
@@ -220,7 +221,7 @@ static int many_open(struct many *many, const struct run *run, const struct way 
     many->end = role == CAIRN_COORDINATOR ? 0 : options->subtasks * (index + 1) / workers;
     BENCH_AUTO_FREE char *uri = NULL;
     if (bench_is_s3(options->store))
-        BENCH_TRY(bench_object_uri(options->store, "cairn-bench-commit", NULL, &uri, reterr));
+        BENCH_TRY(bench_object_uri(options->store, run->place, NULL, &uri, reterr));
     else
         BENCH_TRY(bench_text(&uri, reterr, "%s", options->store));
     BENCH_TRY(cairn_store_open(uri, &many->store, reterr));
@@ -235,6 +236,7 @@ static int many_open(struct many *many, const struct run *run, const struct way 
     job.transfer_threads = options->threads;
     job.state_backend = options->backend;
     job.role = role;
+    job.join_timeout_ms = 60000;
     job.worker_count = role == CAIRN_COORDINATOR ? options->workers : 0;
     job.pack_below_bytes = way->pack_below_bytes;
     job.inline_threshold_bytes = many->in_memory ? 1 : 0; /* every file is an object */
@@ -390,6 +392,9 @@ static int run_round(struct run *run, size_t way, uint32_t round, cairn_error **
 {
     pid_t pids[BENCH_TASKS_MAX] = {0};
     bench_progress("%s: round %u of %u", ways[way].title, round + 1, run->options->rounds);
+    /* What a run that was killed has left is not joined. */
+    (void)snprintf(run->place, sizeof(run->place), "cairn-bench-%ld-%s-%u", (long)getpid(),
+                   ways[way].name, round);
     int r = start_workers(run, &ways[way], pids, reterr);
     if (r == 0)
         r = run_job(run, &ways[way], pids, run->values[way * run->options->rounds + round], reterr);
