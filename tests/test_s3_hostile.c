@@ -151,6 +151,35 @@ START_TEST(a_session_token_goes_with_each_request)
 }
 END_TEST
 
+/* What may be limited in its rate. */
+struct counted_source {
+    cairn_source source;
+    uint64_t looked_at, sent;
+};
+
+static int read_counted(cairn_source *source, uint64_t offset, void *data, size_t n,
+                        cairn_error **reterr)
+{
+    struct counted_source *counted = (struct counted_source *)source;
+    (void)reterr;
+    memset(data, (int)(offset >> 10), n);
+    *(source->is_looked_at ? &counted->looked_at : &counted->sent) += n;
+    return 0;
+}
+
+START_TEST(what_is_read_to_be_signed_is_not_on_its_way)
+{
+    struct counted_source counted = {.source = {.size = 3u << 20, .read = read_counted}};
+    CRN_AUTO_ERROR cairn_error *error = NULL;
+    cairn_put_how how;
+    int r = store->ops->put(store, "k", &counted.source, &how, &error);
+    ck_assert_msg(r == 0, "%s", cairn_error_message(error));
+    ck_assert_uint_eq(counted.looked_at, counted.source.size);
+    ck_assert_uint_eq(counted.sent, counted.source.size);
+    ck_assert_int_eq(counted.source.is_looked_at, 0);
+}
+END_TEST
+
 START_TEST(a_body_without_an_end_is_bounded)
 {
     CRN_AUTO_ERROR cairn_error *listing = NULL, *error = NULL, *reading = NULL;
@@ -560,6 +589,7 @@ int main(void)
     tcase_add_test(tcase, redirects_say_where_the_bucket_is);
     tcase_add_test(tcase, a_bucket_may_be_in_the_hosts_name);
     tcase_add_test(tcase, a_session_token_goes_with_each_request);
+    tcase_add_test(tcase, what_is_read_to_be_signed_is_not_on_its_way);
     tcase_add_test(tcase, a_body_without_an_end_is_bounded);
     tcase_add_test(tcase, an_answer_that_is_no_http_is_an_error);
     tcase_add_test(tcase, a_cut_body_is_read_again);

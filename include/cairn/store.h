@@ -49,6 +49,9 @@ typedef struct cairn_source {
     /* A local file with the same bytes which will never change, or NULL. The store may link it in
      * place of reading, and then never calls read. */
     const char *link_path;
+    /* Set by a store, to 1, while it reads only to look, such as for a signature: the bytes are not on
+     * their way yet, and no limit of a rate holds them up. */
+    uint8_t is_looked_at;
 } cairn_source;
 
 /** Where bytes that are read go. */

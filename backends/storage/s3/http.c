@@ -287,7 +287,12 @@ static int hash_payload(const struct crn_s3 *s3, const struct crn_s3_request *re
     }
     if (request->source != NULL) {
         int r = hash_file(request->source, ret, reterr);
-        return r != 0 ? (r < 0 ? r : 0) : hash_source(request->source, ret, reterr);
+        if (r != 0)
+            return r < 0 ? r : 0;
+        request->source->is_looked_at = 1;
+        r = hash_source(request->source, ret, reterr);
+        request->source->is_looked_at = 0;
+        return r;
     }
     return crn_s3_hash(request->body, request->body_size, ret) < 0 ? crn_err_nomem(reterr) : 0;
 }
