@@ -321,6 +321,7 @@ START_TEST(measure_looking)
         struct figures f = measure(&ways[i]);
         printf("# %-24s %10.2f %10.1f %16.0f\n", ways[i].name, f.seconds, f.grown_mib,
                f.grown_mib * 1048576 / (double)(live_count + dead_count));
+        (void)fflush(stdout);
     }
     if (s3 == NULL)
         ck_assert_int_eq(crn_file_remove_tree(dir, NULL), 0);
