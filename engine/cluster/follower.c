@@ -8,8 +8,9 @@
  * attempt that it is about waits with it. One that may have been sent is put again as it was,
  * before anything else: the coordinator takes each number once.
  *
- * A worker that has heard nothing for worker_timeout_ms looks at the job's log: its board may have
- * been removed with those of all old epochs before it came to read the last post.
+ * A worker that has heard nothing for worker_timeout_ms looks at the job's log, and then less and
+ * less often: its board may have been removed with those of all old epochs before it came to read
+ * the last post.
  *
  * Lock: job->lock.
  */
@@ -26,6 +27,8 @@
 #define INDEX_SHIFT 40u /* of running numbers: room for 10^12 objects of each worker and epoch */
 #define CATCH_UP_US 10000000u
 #define LOOK_RETRY_US 50000u
+#define PATIENCE_MAX 6u /* of one whose coordinator has nothing to say: times 64 */
+#define LOG_REQUESTS 3u /* about, to look at the log */
 
 void crn_follower_free(struct crn_follower *follower)
 {
@@ -423,6 +426,8 @@ static void look_for_successor(struct crn_follower *follower)
 {
     CRN_AUTO_FREE char *words = crn_job_find_successor(follower->job);
     follower->heard_us = crn_now_us();
+    follower->patience += follower->patience < PATIENCE_MAX;
+    crn_pace_book(&follower->pace, follower->heard_us, LOG_REQUESTS);
     if (words != NULL)
         crn_follower_replaced(follower, words);
 }
@@ -439,6 +444,7 @@ static void look(struct crn_follower *follower)
         if (r == 0) {
             follower->next_post++;
             follower->heard_us = crn_now_us();
+            follower->patience = 0;
             crn_follower_obey(follower, &post);
         } else if (r != CAIRN_ENOTFOUND && cairn_error_class_of(r) != CAIRN_CLASS_RETRY &&
                    r != CAIRN_ENOMEM) {
@@ -454,8 +460,8 @@ static void look(struct crn_follower *follower)
     if (r == 0 || r == CAIRN_ENOTFOUND)
         follower->look_failures = 0;
     follower->looked_us = crn_now_us();
-    if (!follower->has_ended &&
-        follower->looked_us - follower->heard_us > crn_us_of_ms(job->options.worker_timeout_ms))
+    if (!follower->has_ended && (follower->looked_us - follower->heard_us) >> follower->patience >
+                                    crn_us_of_ms(job->options.worker_timeout_ms))
         look_for_successor(follower);
     crn_mutex_lock(&job->lock);
     follower->catching = 0;

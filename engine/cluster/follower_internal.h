@@ -26,6 +26,7 @@ struct crn_follower {
     struct crn_unsettled unsettled;
     struct crn_pace pace;
     uint64_t looked_us, heard_us, sent_us;
+    uint32_t patience; /* looks at the log since the last post, up to a bound */
     uint32_t look_failures, tell_failures;
     bool has_ended; /* ENDED, STOPPED or REPLACED was read: nothing follows */
 };

@@ -28,7 +28,7 @@
  *
  *   - After a post's number was found to be another's, nothing is posted any more: a successor has
  *     replaced this coordinator. The log decides, so every attempt in flight is declined, and one
- *     begins if there is none: its record meets the successor's (P7).
+ *     more is asked for: its record meets the successor's (P7).
  *
  *   - A post is removed when every worker has read the one after it; the newest never is, so that
  *     whoever comes later knows where the sequence ends. Mails are removed once read.

@@ -141,7 +141,7 @@ void crn_leader_note_replaced(struct crn_leader *leader, cairn_error **error)
         crn_attempt_decline_locked(job->attempts[i], NULL, CAIRN_EFENCED, &copy);
         cairn_error_free(copy);
     }
-    if (job->attempt_count == 0 && job->started)
+    if (job->started) /* what is in flight may only be draining */
         job->tickets++;
     crn_cond_signal(&job->wake_driver);
     crn_cond_broadcast(&leader->changed);
