@@ -280,8 +280,7 @@ START_TEST(it_can_be_named_by_its_manifest)
         cairn_snapshot_close(snapshot);
         cairn_store_close(opened);
     }
-    static const char *const wrong[] = {"MANIFEST-chk7", "MANIFEST-chk06",
-                                        "chk-6/e1-c6-8-000008.sst"};
+    static const char *const wrong[] = {"MANIFEST-chk06", "chk-6/e1-c6-8-000008.sst"};
     for (size_t i = 0; i < CRN_COUNT(wrong); i++) {
         char *job_name = NULL;
         char uri[160];
@@ -289,6 +288,23 @@ START_TEST(it_can_be_named_by_its_manifest)
         (void)snprintf(uri, sizeof uri, "%s/store/" NAME "/%s", root, wrong[i]);
         ck_assert_int_lt(cairn_store_open_existing(uri, &opened, &job_name, NULL, NULL), 0);
     }
+}
+END_TEST
+
+/* As in a bucket, where nobody looks: what it names is not there. */
+START_TEST(a_manifest_that_is_not_there_is_still_a_name)
+{
+    CRN_AUTO_FREE char *job_name = NULL;
+    char uri[160];
+    cairn_store *opened = NULL;
+    cairn_snapshot *snapshot;
+    uint64_t id = 0;
+    (void)snprintf(uri, sizeof uri, "%s/store/" NAME "/MANIFEST-chk7", root);
+    ck_assert_int_eq(cairn_store_open_existing(uri, &opened, &job_name, &id, NULL), 0);
+    ck_assert_pstr_eq(job_name, NAME);
+    ck_assert_uint_eq(id, 7);
+    ck_assert_int_eq(cairn_snapshot_open(opened, job_name, id, &snapshot, NULL), CAIRN_ENOTFOUND);
+    cairn_store_close(opened);
 }
 END_TEST
 
@@ -402,6 +418,7 @@ int main(void)
     tcase_add_test(c, its_damage_is_found);
     tcase_add_test(c, it_is_restored_as_a_checkpoint_is);
     tcase_add_test(c, it_can_be_named_by_its_manifest);
+    tcase_add_test(c, a_manifest_that_is_not_there_is_still_a_name);
     tcase_add_test(c, it_is_not_collected);
     tcase_add_test(c, what_an_attempt_began_is_settled);
     tcase_add_test(c, a_complete_savepoint_survives_its_intent);

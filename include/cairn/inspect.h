@@ -48,7 +48,7 @@ CAIRN_API const char *cairn_store_caveat(cairn_store *store);
  * holds MANIFEST-chk objects), or such an object, which stands for its directory and for one checkpoint in
  * it. *ret_job is NULL for a whole store, else the job's name, to be released with free(). *ret_id (ret_id
  * may be NULL) is the id that the object's name has, or 0: whoever reads a snapshot from there means that
- * one. Unlike cairn_store_open() it creates nothing.
+ * one. Whether that object is there is not looked at. Unlike cairn_store_open() it creates nothing.
  * @return 0, CAIRN_ENOTFOUND if there is nothing there, or as cairn_store_open(). */
 CAIRN_API CAIRN_MUST_CHECK int cairn_store_open_existing(const char *uri, cairn_store **ret_store,
                                                          char **ret_job, uint64_t *ret_id,
