@@ -6,8 +6,8 @@
 #include "engine/cluster/follower.h"
 #include "engine/cluster/pace.h"
 
-/* What follower.c (joining, the thread), follower_begin.c (what a worker starts from) and
- * follower_posts.c (what the coordinator says) share. */
+/* What follower.c (joining, the thread), follower_begin.c (what a worker starts from),
+ * follower_posts.c (what the coordinator says) and follower_tell.c (what it is told) share. */
 
 struct crn_follower {
     struct cairn_job *job;
@@ -33,6 +33,10 @@ struct crn_follower {
 
 /* Send it with the next number; the caller frees it. */
 int crn_follower_send(struct crn_follower *follower, struct crn_mail *mail, cairn_error **reterr);
+
+/* follower_tell.c: tell everything that is to be told. false: the store does not take it now. */
+bool crn_follower_tell_facts(struct crn_follower *follower);
+bool crn_follower_has_fact_locked(const struct crn_follower *follower);
 
 /* follower_begin.c: the plan of the newest board that takes workers; waits for one. */
 int crn_follower_find_plan(struct crn_follower *follower, cairn_error **reterr);

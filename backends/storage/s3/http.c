@@ -9,23 +9,18 @@
  */
 #include "backends/storage/s3/http.h"
 
-#include "base/file.h"
 #include "base/meter.h"
 #include "base/text.h"
 
-#include <fcntl.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <time.h>
 
-#define IO_BYTES ((size_t)256 << 10)
 #define CONNECT_TIMEOUT_MS 3000L
 #define STALL_BYTES_PER_SEC 1024L
 #define STALL_SECONDS 20L
-#define EXPECT_BYTES ((uint64_t)1 << 20)
 #define SKEW_ALLOWED_MS 300000 /* servers allow 15 minutes, some 5 */
 #define MS_PER_MIB 1000u       /* a body may take so long on top of the request's own time */
 
@@ -46,18 +41,13 @@ struct attempt {
     int64_t server_ms; /* from the Date header; 0: none */
 };
 
-static uint64_t body_size(const struct crn_s3_request *request)
-{
-    return request->source != NULL ? request->source->size : request->body_size;
-}
-
 /* ---- what is sent ---- */
 
 static size_t send_body(char *to, size_t one, size_t count, void *context)
 {
     struct attempt *attempt = context;
     struct crn_s3_request *request = attempt->request;
-    uint64_t left = body_size(request) - attempt->sent;
+    uint64_t left = crn_s3_body_size(request) - attempt->sent;
     size_t n = one * count < left ? one * count : (size_t)left;
     if (n == 0)
         return 0;
@@ -220,182 +210,11 @@ static size_t take_header(char *line, size_t one, size_t count, void *context)
     return size;
 }
 
-/* ---- putting a request together ---- */
-
-/* A local file, as a source. */
-struct file_source {
-    cairn_source source;
-    int fd;
-    const char *path;
-};
-
-static int read_file(cairn_source *source, uint64_t offset, void *data, size_t n,
-                     cairn_error **reterr)
-{
-    const struct file_source *file = (struct file_source *)source;
-    return crn_file_pread_all(file->fd, data, n, offset, file->path, reterr);
-}
-
-static int hash_source(cairn_source *source, char ret[CRN_S3_HASH_HEX], cairn_error **reterr)
-{
-    uint8_t hash[EVP_MAX_MD_SIZE];
-    CRN_AUTO_FREE uint8_t *piece = malloc(IO_BYTES);
-    EVP_MD_CTX *context = EVP_MD_CTX_new();
-    int r = piece == NULL || context == NULL || EVP_DigestInit_ex(context, EVP_sha256(), NULL) != 1
-                ? crn_err_nomem(reterr)
-                : 0;
-    for (uint64_t at = 0; r == 0 && at < source->size;) {
-        size_t n = source->size - at < IO_BYTES ? (size_t)(source->size - at) : IO_BYTES;
-        r = source->read(source, at, piece, n, reterr);
-        if (r == 0 && EVP_DigestUpdate(context, piece, n) != 1)
-            r = crn_err_nomem(reterr);
-        at += n;
-    }
-    if (r == 0 && EVP_DigestFinal_ex(context, hash, NULL) != 1)
-        r = crn_err_nomem(reterr);
-    EVP_MD_CTX_free(context);
-    if (r == 0)
-        crn_s3_hash_hex(hash, ret);
-    return r;
-}
-
-/* The file that the source reads, while nothing has to wait for a limit, or to be hashed otherwise,
- * as when it is sent. 1: done. 0: there is none that can be read. */
-static int hash_file(const cairn_source *source, char ret[CRN_S3_HASH_HEX], cairn_error **reterr)
-{
-    CRN_AUTO_FD int fd =
-        source->link_path != NULL ? open(source->link_path, O_RDONLY | O_CLOEXEC) : -1;
-    if (fd < 0)
-        return 0;
-    struct file_source file = {
-        .source = {.size = source->size, .read = read_file}, .fd = fd, .path = source->link_path};
-    CRN_TRY(hash_source(&file.source, ret, reterr));
-    return 1;
-}
-
-/* Over http, what is sent is part of the signature, so that nobody between can change it. */
-static int hash_payload(const struct crn_s3 *s3, const struct crn_s3_request *request,
-                        char ret[CRN_S3_HASH_HEX], cairn_error **reterr)
-{
-    if (request->source == NULL && request->body_size == 0) {
-        memcpy(ret, CRN_S3_EMPTY_HASH, sizeof CRN_S3_EMPTY_HASH);
-        return 0;
-    }
-    if (s3->config.unsigned_payload) {
-        memcpy(ret, CRN_S3_UNSIGNED, sizeof CRN_S3_UNSIGNED);
-        return 0;
-    }
-    if (request->source != NULL) {
-        int r = hash_file(request->source, ret, reterr);
-        if (r != 0)
-            return r < 0 ? r : 0;
-        request->source->is_looked_at = 1;
-        r = hash_source(request->source, ret, reterr);
-        request->source->is_looked_at = 0;
-        return r;
-    }
-    return crn_s3_hash(request->body, request->body_size, ret) < 0 ? crn_err_nomem(reterr) : 0;
-}
-
-struct target {
-    struct cairn_buffer host, path, query, url;
-};
-
-static void target_done(struct target *target)
-{
-    crn_buf_done(&target->host);
-    crn_buf_done(&target->path);
-    crn_buf_done(&target->query);
-    crn_buf_done(&target->url);
-}
-
-static int append_text(struct cairn_buffer *buffer, const char *text)
-{
-    return crn_buf_append(buffer, text, strlen(text));
-}
-
-static int make_target(const struct crn_s3 *s3, struct crn_s3_request *request, struct target *t)
-{
-    const struct crn_s3_config *c = &s3->config;
-    bool has_query = request->query_count > 0;
-    if ((!c->path_style && crn_buf_printf(&t->host, "%s.", c->bucket) < 0) ||
-        append_text(&t->host, c->host) < 0 || append_text(&t->path, "/") < 0)
-        return CAIRN_ENOMEM;
-    if (c->path_style && append_text(&t->path, c->bucket) < 0)
-        return CAIRN_ENOMEM;
-    if (request->key != NULL && ((c->path_style && append_text(&t->path, "/") < 0) ||
-                                 crn_s3_encode(&t->path, c->prefix, true) < 0 ||
-                                 crn_s3_encode(&t->path, request->key, true) < 0))
-        return CAIRN_ENOMEM;
-    if (append_text(&t->query, "") < 0 ||
-        crn_s3_encode_query(&t->query, request->query, request->query_count) < 0)
-        return CAIRN_ENOMEM;
-    return crn_buf_printf(&t->url, "%s://%s%s%s%s", c->scheme, (const char *)t->host.data,
-                          (const char *)t->path.data, has_query ? "?" : "",
-                          has_query ? (const char *)t->query.data : "");
-}
-
-static bool add_header(struct curl_slist **list, const char *name, const char *value)
-{
-    CRN_AUTO_BUFFER struct cairn_buffer line = {0};
-    if (crn_buf_printf(&line, "%s: %s", name, value) < 0)
-        return false;
-    struct curl_slist *more = curl_slist_append(*list, (const char *)line.data);
-    if (more != NULL)
-        *list = more;
-    return more != NULL;
-}
-
-static int make_headers(struct crn_s3 *s3, struct crn_s3_request *request, const struct target *t,
-                        const char *hash, struct curl_slist **ret)
-{
-    const struct crn_s3_config *c = &s3->config;
-    CRN_AUTO_BUFFER struct cairn_buffer authorization = {0};
-    struct crn_s3_pair headers[CRN_S3_PAIRS_MAX + 4];
-    size_t count = 0;
-    char date[32];
-    struct tm tm;
-    time_t now = (time_t)((crn_wall_ms() + atomic_load(&s3->skew_ms)) / 1000);
-    (void)strftime(date, sizeof date, "%Y%m%dT%H%M%SZ", gmtime_r(&now, &tm));
-    headers[count++] = (struct crn_s3_pair){"host", (const char *)t->host.data};
-    headers[count++] = (struct crn_s3_pair){"x-amz-date", date};
-    headers[count++] = (struct crn_s3_pair){"x-amz-content-sha256", hash};
-    if (c->session_token != NULL)
-        headers[count++] = (struct crn_s3_pair){"x-amz-security-token", c->session_token};
-    for (size_t i = 0; i < request->signed_header_count; i++)
-        headers[count++] = request->signed_headers[i];
-    const struct crn_s3_signing signing = {
-        .access_key = c->access_key,
-        .secret_key = c->secret_key,
-        .region = c->region,
-        .amz_date = date,
-        .method = request->method,
-        .path = (const char *)t->path.data,
-        .query = t->query.data != NULL ? (const char *)t->query.data : "",
-        .headers = headers,
-        .header_count = count,
-        .payload_hash = hash,
-    };
-    int r = crn_s3_sign(&signing, &authorization);
-    if (r < 0)
-        return r;
-    if (!add_header(ret, "Authorization", (const char *)authorization.data))
-        return CAIRN_ENOMEM;
-    for (size_t i = 0; i < count; i++)
-        if (!add_header(ret, headers[i].name, headers[i].value))
-            return CAIRN_ENOMEM;
-    /* Asking first saves sending what will be refused, but costs a turn. */
-    if (body_size(request) < EXPECT_BYTES && !add_header(ret, "Expect", ""))
-        return CAIRN_ENOMEM;
-    for (size_t i = 0; i < request->header_count; i++)
-        if (!add_header(ret, request->headers[i].name, request->headers[i].value))
-            return CAIRN_ENOMEM;
-    return 0;
-}
+/* ---- what libcurl is told ---- */
 
 static void set_method(CURL *easy, struct crn_s3_request *request, struct attempt *attempt)
 {
-    uint64_t size = body_size(request);
+    uint64_t size = crn_s3_body_size(request);
     bool has_body =
         size > 0 || strcmp(request->method, "PUT") == 0 || strcmp(request->method, "POST") == 0;
     if (strcmp(request->method, "HEAD") == 0)
@@ -431,7 +250,7 @@ static void set_time(struct attempt *attempt, CURL *easy)
 {
     const struct crn_s3_request *request = attempt->request;
     const bool is_whole = request->sink != NULL && request->sink_size == UINT64_MAX;
-    uint64_t bytes = request->sink != NULL ? request->sink_size : body_size(request);
+    uint64_t bytes = request->sink != NULL ? request->sink_size : crn_s3_body_size(request);
     uint64_t timeout_ms = is_whole ? 0 : timeout_for(attempt->config, bytes);
     attempt->started_us = crn_now_us();
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, timeout_ms > LONG_MAX ? LONG_MAX : (long)timeout_ms);
@@ -455,8 +274,8 @@ static void set_connection(const struct crn_s3 *s3, CURL *easy, char *error_text
     curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, STALL_BYTES_PER_SEC);
     curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, STALL_SECONDS);
     curl_easy_setopt(easy, CURLOPT_EXPECT_100_TIMEOUT_MS, 1000L);
-    curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, (long)IO_BYTES);
-    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)IO_BYTES);
+    curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, (long)CRN_S3_IO_BYTES);
+    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)CRN_S3_IO_BYTES);
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, error_text);
     if (c->ca_file != NULL)
         curl_easy_setopt(easy, CURLOPT_CAINFO, c->ca_file);
@@ -478,7 +297,7 @@ static void check_length(const struct attempt *attempt)
 }
 
 static int run(struct crn_s3 *s3, struct attempt *attempt, struct curl_slist *headers,
-               const struct target *target, char *error_text)
+               const struct crn_s3_target *target, char *error_text)
 {
     CURL *easy = attempt->easy;
     struct crn_s3_request *request = attempt->request;
@@ -511,7 +330,7 @@ static int run(struct crn_s3 *s3, struct attempt *attempt, struct curl_slist *he
     crn_meter_charge((uint64_t)uploaded, attempt->received + request->reply.size);
     check_length(attempt);
     /* Whoever has all of the body may act on it. */
-    attempt->reply->was_sent = attempt->sent == body_size(request);
+    attempt->reply->was_sent = attempt->sent == crn_s3_body_size(request);
     attempt->reply->status = request->status;
     attempt->reply->is_strange = is_good(attempt) && request->wants_etag && request->etag[0] == 0;
     if (attempt->is_strange) /* it was not read to its end */
@@ -539,7 +358,7 @@ int crn_s3_try(struct crn_s3 *s3, struct crn_s3_connection *connection,
                struct crn_s3_error_body *ret_body, uint64_t *ret_retry_after_ms,
                char error_text[CURL_ERROR_SIZE], cairn_error **reterr)
 {
-    CRN_CLEANUP(target_done) struct target target = {0};
+    CRN_CLEANUP(crn_s3_target_done) struct crn_s3_target target = {0};
     struct curl_slist *headers = NULL;
     char hash[CRN_S3_HASH_HEX];
     struct attempt attempt = {
@@ -548,10 +367,10 @@ int crn_s3_try(struct crn_s3 *s3, struct crn_s3_connection *connection,
     error_text[0] = 0;
     crn_buf_clear(&request->reply);
     request->status = 0;
-    CRN_TRY(hash_payload(s3, request, hash, reterr));
-    int r = make_target(s3, request, &target);
+    CRN_TRY(crn_s3_payload_hash(s3, request, hash, reterr));
+    int r = crn_s3_target_make(s3, request, &target);
     if (r == 0)
-        r = make_headers(s3, request, &target, hash, &headers);
+        r = crn_s3_headers_make(s3, request, &target, hash, &headers);
     if (r == 0)
         r = run(s3, &attempt, headers, &target, error_text);
     curl_slist_free_all(headers);

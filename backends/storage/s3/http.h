@@ -90,6 +90,23 @@ int crn_s3_connection_take(struct crn_s3 *s3, struct crn_s3_connection **ret, ca
 void crn_s3_connection_give(struct crn_s3 *s3, struct crn_s3_connection *connection, bool is_good);
 void crn_s3_connections_close(struct crn_s3 *s3);
 
+/* message.c: what goes to the server. Of the target all texts are zero-terminated. */
+#define CRN_S3_IO_BYTES ((size_t)256 << 10) /* that are read or sent at once */
+struct crn_s3_target {
+    struct cairn_buffer host, path, query, url;
+};
+void crn_s3_target_done(struct crn_s3_target *target);
+int crn_s3_target_make(const struct crn_s3 *s3, struct crn_s3_request *request,
+                       struct crn_s3_target *t);
+int crn_s3_payload_hash(const struct crn_s3 *s3, const struct crn_s3_request *request,
+                        char ret[CRN_S3_HASH_HEX], cairn_error **reterr);
+int crn_s3_headers_make(struct crn_s3 *s3, struct crn_s3_request *request,
+                        const struct crn_s3_target *t, const char *hash, struct curl_slist **ret);
+static inline uint64_t crn_s3_body_size(const struct crn_s3_request *request)
+{
+    return request->source != NULL ? request->source->size : request->body_size;
+}
+
 /* http.c: one try on one connection. 0 and *ret_reply, or an error that is not the server's: of the
  * source or the sink, or memory. error_text: CURL_ERROR_SIZE bytes. */
 int crn_s3_try(struct crn_s3 *s3, struct crn_s3_connection *connection,

@@ -17,6 +17,7 @@
  *   xml.c          listings, multi-delete results, error bodies, multipart replies (expat)
  *   failure.c      pure: what an HTTP status, an error code or a transport failure means for a call
  *   retry.c        full jitter, a budget for the whole store, deadlines
+ *   message.c      a request as it goes out: target, hash of the body, signed headers
  *   http.c         one attempt at one request on one pooled connection
  *   request.c      attempts until there is an outcome: http.c, failure.c and retry.c together
  *   objects.c      put, create, get, stat
