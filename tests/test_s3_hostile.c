@@ -556,7 +556,7 @@ END_TEST
 START_TEST(what_a_probe_left_is_reaped)
 {
 #define NAME "probe-0123456789abcdef0123456789abcdef"
-    static const char *const others[] = {"probe-x", NAME "0", NAME "/x", "job/" NAME,
+    static const char *const others[] = {"probe-x", (NAME "0"), (NAME "/x"), ("job/" NAME),
                                          "probe-0123456789ABCDEF0123456789abcdef"};
     uint64_t count = 0;
     fake_put(fake, "t/" NAME, "the first");
