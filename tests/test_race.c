@@ -426,7 +426,8 @@ struct reader {
 static void *verify_main(void *arg)
 {
     struct reader *reader = arg;
-    reader->r = cairn_verify(reader->store, "job", NULL, NULL, NULL);
+    const cairn_verify_options every_byte = {.struct_size = sizeof every_byte, .full = 1};
+    reader->r = cairn_verify(reader->store, "job", &every_byte, NULL, NULL);
     atomic_store(&reader->over, true);
     return NULL;
 }

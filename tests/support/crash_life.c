@@ -230,6 +230,7 @@ static void open_job(struct child *c)
     uint64_t promised = promised_checkpoint(c);
     snprintf(local, sizeof local, "%s/local", c->directory);
     options.store = c->store;
+    options.pack_below_bytes = 1; /* many operations to be killed at */
     options.local_dir = local;
     options.state_memory_bytes = 16 << 20;
     options.log = print_log;
