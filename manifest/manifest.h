@@ -78,6 +78,10 @@ static inline void crn_cleanup_record(struct crn_record **record)
 }
 #define CRN_AUTO_RECORD CRN_CLEANUP(crn_cleanup_record)
 struct crn_operator *crn_record_add_operator(struct crn_record *record);
+/* The operator with the uid of `info`; if there is none, one is added that has uid, name, parallelism
+ * and types of `info`. NULL: no memory. */
+struct crn_operator *crn_record_merge_operator(struct crn_record *record,
+                                               const cairn_operator_info *info);
 struct crn_subtask *crn_operator_add_subtask(struct crn_operator *op);
 cairn_state_info *crn_operator_add_state(struct crn_operator *op);
 struct crn_file *crn_subtask_add_file(struct crn_subtask *subtask);

@@ -139,6 +139,23 @@ struct crn_operator *crn_record_add_operator(struct crn_record *record)
     return added;
 }
 
+struct crn_operator *crn_record_merge_operator(struct crn_record *record,
+                                               const cairn_operator_info *info)
+{
+    for (size_t i = 0; i < record->operator_count; i++)
+        if (strcmp(record->operators[i].info.uid, info->uid) == 0)
+            return &record->operators[i];
+    struct crn_operator *op = crn_record_add_operator(record);
+    if (op == NULL || crn_record_set_text(&op->info.uid, info->uid) < 0 ||
+        crn_record_set_text(&op->info.name, info->name) < 0)
+        return NULL;
+    op->info.parallelism = info->parallelism;
+    op->info.max_parallelism = info->max_parallelism;
+    op->info.key_type = info->key_type;
+    op->info.namespace_type = info->namespace_type;
+    return op;
+}
+
 struct crn_subtask *crn_operator_add_subtask(struct crn_operator *op)
 {
     void *array = op->subtasks;

@@ -62,31 +62,6 @@ static int add_states_locked(struct crn_operator *op, const struct cairn_task *t
     return 0;
 }
 
-static struct crn_operator *find_operator(struct crn_record *record, const char *uid)
-{
-    for (size_t i = 0; i < record->operator_count; i++)
-        if (strcmp(record->operators[i].info.uid, uid) == 0)
-            return &record->operators[i];
-    return NULL;
-}
-
-/* The one with this uid; NULL: no memory. */
-static struct crn_operator *add_operator(struct crn_record *record, const cairn_operator_info *info)
-{
-    struct crn_operator *op = find_operator(record, info->uid);
-    if (op != NULL)
-        return op;
-    op = crn_record_add_operator(record);
-    if (op == NULL || crn_record_set_text(&op->info.uid, info->uid) < 0 ||
-        crn_record_set_text(&op->info.name, info->name) < 0)
-        return NULL;
-    op->info.parallelism = info->parallelism;
-    op->info.max_parallelism = info->max_parallelism;
-    op->info.key_type = info->key_type;
-    op->info.namespace_type = info->namespace_type;
-    return op;
-}
-
 static int add_task_locked(struct crn_record *record, const struct cairn_task *task)
 {
     const cairn_operator_info info = {
@@ -97,7 +72,7 @@ static int add_task_locked(struct crn_record *record, const struct cairn_task *t
         .key_type = task->options.key_type,
         .namespace_type = task->options.namespace_type,
     };
-    struct crn_operator *op = add_operator(record, &info);
+    struct crn_operator *op = crn_record_merge_operator(record, &info);
     return op == NULL ? CAIRN_ENOMEM : add_states_locked(op, task);
 }
 
@@ -113,7 +88,7 @@ static int add_worker(struct crn_record *record, const struct crn_worker_view *w
             .key_type = (cairn_type)subtask->key_type,
             .namespace_type = (cairn_type)subtask->namespace_type,
         };
-        if (add_operator(record, &info) == NULL)
+        if (crn_record_merge_operator(record, &info) == NULL)
             return CAIRN_ENOMEM;
     }
     return 0;

@@ -128,14 +128,6 @@ void crn_publish_info(const cairn_record_info *record, cairn_checkpoint_info *re
     };
 }
 
-static struct crn_operator *find_operator(struct crn_record *record, const char *uid)
-{
-    for (size_t i = 0; i < record->operator_count; i++)
-        if (strcmp(record->operators[i].info.uid, uid) == 0)
-            return &record->operators[i];
-    return NULL;
-}
-
 /* Index of a state in the operator, added if it is new; the subtasks of one operator must agree. */
 static int merge_state(struct crn_operator *op, const cairn_state_info *state, uint32_t *ret_index,
                        cairn_error **reterr)
@@ -166,30 +158,12 @@ static int merge_state(struct crn_operator *op, const cairn_state_info *state, u
     return 0;
 }
 
-/* The operator with the uid of `info`, added as `info` has it if it is new. */
-static struct crn_operator *merge_operator(struct crn_record *record,
-                                           const cairn_operator_info *info)
-{
-    struct crn_operator *op = find_operator(record, info->uid);
-    if (op != NULL)
-        return op;
-    op = crn_record_add_operator(record);
-    if (op == NULL || crn_record_set_text(&op->info.uid, info->uid) < 0 ||
-        crn_record_set_text(&op->info.name, info->name) < 0)
-        return NULL;
-    op->info.parallelism = info->parallelism;
-    op->info.max_parallelism = info->max_parallelism;
-    op->info.key_type = info->key_type;
-    op->info.namespace_type = info->namespace_type;
-    return op;
-}
-
 /* Move the subtasks of `from` into the record; their files' state indexes follow the merged states.
  */
 static int merge_subtasks(struct crn_record *record, const cairn_operator_info *info,
                           struct crn_operator *from, cairn_error **reterr)
 {
-    struct crn_operator *op = merge_operator(record, info);
+    struct crn_operator *op = crn_record_merge_operator(record, info);
     CRN_AUTO_FREE uint32_t *index = calloc(from->state_count + 1, sizeof *index);
     if (op == NULL || index == NULL)
         return crn_err_nomem(reterr);

@@ -14,13 +14,9 @@
 
 static struct cairn_savepoint_handle *new_handle(const struct crn_trigger *trigger)
 {
-    struct cairn_savepoint_handle *handle = calloc(1, sizeof *handle);
+    struct cairn_savepoint_handle *handle = crn_savepoint_handle_new();
     if (handle == NULL)
         return NULL;
-    atomic_init(&handle->refs, 1);
-    crn_mutex_init(&handle->lock, CRN_RANK_LEAF);
-    crn_cond_init(&handle->changed);
-    handle->info.struct_size = sizeof handle->info;
     handle->format = handle->info.format = (cairn_savepoint_format)trigger->format;
     handle->stop = trigger->stop;
     handle->drain = trigger->drain;

@@ -19,6 +19,18 @@
 #include <stdio.h>
 #include <string.h>
 
+struct cairn_savepoint_handle *crn_savepoint_handle_new(void)
+{
+    struct cairn_savepoint_handle *handle = calloc(1, sizeof *handle);
+    if (handle == NULL)
+        return NULL;
+    atomic_init(&handle->refs, 1);
+    crn_mutex_init(&handle->lock, CRN_RANK_LEAF);
+    crn_cond_init(&handle->changed);
+    handle->info.struct_size = sizeof handle->info;
+    return handle;
+}
+
 void crn_savepoint_unref(struct cairn_savepoint_handle *handle)
 {
     if (handle == NULL || atomic_fetch_sub(&handle->refs, 1) != 1)
@@ -46,19 +58,15 @@ static int new_handle(struct cairn_job *job, const cairn_savepoint_options *o,
                             "job '%s': drain needs stop: only a job that ends sends on what it is "
                             "still gathering",
                             job->name);
-    struct cairn_savepoint_handle *handle = calloc(1, sizeof *handle);
+    struct cairn_savepoint_handle *handle = crn_savepoint_handle_new();
     if (handle == NULL)
         return crn_err_nomem(reterr);
-    atomic_init(&handle->refs, 1);
-    crn_mutex_init(&handle->lock, CRN_RANK_LEAF);
-    crn_cond_init(&handle->changed);
     bool is_canonical = strcmp(job->backend->file_kind, CRN_FILE_KIND_CANONICAL) == 0;
     handle->format = is_canonical ? CAIRN_CANONICAL : o->format;
     handle->link_previous = o->link_previous != 0 && handle->format == CAIRN_NATIVE;
     handle->stop = o->stop != 0;
     handle->drain = o->drain != 0;
     handle->timeout_ms = o->timeout_ms != 0 ? o->timeout_ms : job->options.checkpoint_timeout_ms;
-    handle->info.struct_size = sizeof handle->info;
     handle->info.format = handle->format;
     int r = crn_savepoint_target_open(job, o, &handle->target, reterr);
     if (r == 0 && job->leader != NULL && handle->target.root == NULL && !handle->target.is_beside)

@@ -53,6 +53,8 @@ int crn_savepoint_location(const struct crn_savepoint_target *target, const char
 /* savepoint.c */
 int crn_savepoint_request(struct cairn_job *job, const cairn_savepoint_options *options,
                           struct cairn_savepoint_handle **ret, cairn_error **reterr);
+/* With one reference, and nothing else. NULL: no memory. */
+struct cairn_savepoint_handle *crn_savepoint_handle_new(void);
 void crn_savepoint_unref(struct cairn_savepoint_handle *handle);
 /* Every task has taken its barrier. */
 void crn_savepoint_begun(struct cairn_savepoint_handle *handle, uint64_t id, const char *location,
