@@ -250,10 +250,6 @@ static void *leader_main(void *arg)
         crn_mutex_unlock(&job->lock);
     }
     (void)crn_leader_empty_outbox(leader, &tries);
-    crn_mutex_lock(&job->lock);
-    leader->over = true;
-    crn_cond_broadcast(&leader->changed);
-    crn_mutex_unlock(&job->lock);
     return NULL;
 }
 

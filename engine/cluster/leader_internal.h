@@ -38,7 +38,7 @@ struct crn_leader {
     struct crn_cond changed;            /* who gathers, or closes: members, outbox */
     struct crn_remote_worker **workers; /* by arrival; from START on by index, and none is added */
     size_t worker_count;
-    bool gathering, started, stopping, replaced, over;
+    bool gathering, started, stopping, replaced;
     cairn_error *error; /* why nothing can be posted any more; set with replaced */
     cairn_error *loss;  /* of a worker, with which the job ended; until the log has it */
     struct crn_outgoing *outbox;
