@@ -40,22 +40,6 @@ static void host_uri(char uri[256], const char *path, int host)
                    path, host, real_port("CAIRN_TEST_S3"));
 }
 
-static bool has_ended(pid_t child)
-{
-    siginfo_t info = {0};
-    ck_assert_int_eq(waitid(P_PID, (id_t)child, &info, WEXITED | WNOHANG | WNOWAIT), 0);
-    return info.si_pid == child;
-}
-
-static void wait_for_complete(const char *dir, uint64_t count, pid_t child)
-{
-    while (crash_read_journal(dir).complete < count) {
-        if (has_ended(child))
-            crash_fail(dir, "it ended before %llu checkpoints", (unsigned long long)count);
-        crn_sleep_us(20000);
-    }
-}
-
 static const struct {
     const char *path, *cut, *mend;
 } cuts[] = {
@@ -77,14 +61,14 @@ START_TEST(a_host_that_was_cut_off_is_fenced)
     (void)snprintf(host, sizeof host, "%s-1", network_name());
     crash_set_network(host);
     pid_t first = crash_spawn(dir.path, 5, 1000000, USUAL "%s", first_uri);
-    wait_for_complete(dir.path, 3, first);
+    crash_wait_for_complete(dir.path, 3, first);
     ip(cuts[_i].cut);
     crn_sleep_us(1500000);
     (void)snprintf(host, sizeof host, "%s-2", network_name());
     const uint64_t complete = crash_read_journal(dir.path).complete;
     pid_t heir = crash_spawn(dir.path, 5, 24000, USUAL "%s --local %s/heir", second_uri, dir.path);
-    wait_for_complete(dir.path, complete + 4, heir);
-    ck_assert(!has_ended(first)); /* it goes on: it cannot know */
+    crash_wait_for_complete(dir.path, complete + 4, heir);
+    ck_assert(!crash_has_ended(first)); /* it goes on: it cannot know */
     ip(cuts[_i].mend);
     int code = crash_wait(first, dir.path);
     if (code != CRASH_CHILD_FENCED)

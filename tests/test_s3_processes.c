@@ -84,22 +84,6 @@ static void expect_verified(const char *uri)
     cairn_store_close(store);
 }
 
-static bool has_ended(pid_t child)
-{
-    siginfo_t info = {0};
-    ck_assert_int_eq(waitid(P_PID, (id_t)child, &info, WEXITED | WNOHANG | WNOWAIT), 0);
-    return info.si_pid == child;
-}
-
-static void wait_for_complete(const char *dir, uint64_t count, pid_t child)
-{
-    while (crash_read_journal(dir).complete < count) {
-        if (has_ended(child))
-            crash_fail(dir, "it ended before %llu checkpoints", (unsigned long long)count);
-        crn_sleep_us(20000);
-    }
-}
-
 #define USUAL "--patient --interval-ms 150 --retained 3 --pace-us 2500 --blob-max 2000 --store "
 
 START_TEST(collectors_run_beside_a_job)
@@ -110,10 +94,10 @@ START_TEST(collectors_run_beside_a_job)
     crash_place_init(&place);
     struct crash_dir dir = crash_dir(&place, "job");
     pid_t job = crash_spawn(dir.path, 3, 24000, USUAL "%s", uri);
-    wait_for_complete(dir.path, 1, job);
-    for (; !has_ended(job); rounds++) {
+    crash_wait_for_complete(dir.path, 1, job);
+    for (; !crash_has_ended(job); rounds++) {
         collections += collect(uri);
-        if (!has_ended(job))
+        if (!crash_has_ended(job))
             expect_verified(uri);
         crn_sleep_us(200000);
     }
@@ -143,10 +127,10 @@ START_TEST(collectors_run_beside_a_zombie)
     crash_place_init(&place);
     struct crash_dir dir = crash_dir(&place, "job");
     pid_t zombie = crash_spawn(dir.path, 4, 1000000, USUAL "%s", uri);
-    wait_for_complete(dir.path, 4, zombie);
+    crash_wait_for_complete(dir.path, 4, zombie);
     ck_assert_int_eq(kill(zombie, SIGSTOP), 0); /* most likely in the middle of an attempt */
     pid_t heir = crash_spawn(dir.path, 4, 24000, USUAL "%s --local %s/heir", uri, dir.path);
-    wait_for_complete(dir.path, crash_read_journal(dir.path).complete + 3, heir);
+    crash_wait_for_complete(dir.path, crash_read_journal(dir.path).complete + 3, heir);
     for (int i = 0; i < 3; i++) {
         ck_assert_uint_gt(collect(uri), 0);
         expect_verified(uri);

@@ -325,3 +325,19 @@ void crash_check_local(const char *dir)
     snprintf(path, sizeof path, "%s/local", dir);
     ck_assert_int_eq(nftw(path, expect_no_leftover, 16, FTW_PHYS), 0);
 }
+
+bool crash_has_ended(pid_t child)
+{
+    siginfo_t info = {0};
+    ck_assert_int_eq(waitid(P_PID, (id_t)child, &info, WEXITED | WNOHANG | WNOWAIT), 0);
+    return info.si_pid == child;
+}
+
+void crash_wait_for_complete(const char *dir, uint64_t count, pid_t child)
+{
+    while (crash_read_journal(dir).complete < count) {
+        if (crash_has_ended(child))
+            crash_fail(dir, "it ended before %llu checkpoints", (unsigned long long)count);
+        crn_sleep_us(20000);
+    }
+}

@@ -51,6 +51,10 @@ struct crash_journal {
     bool overtaken; /* an id has two epochs, or a higher id has a lower epoch */
 };
 struct crash_journal crash_read_journal(const char *dir);
+/* Whether a child has ended; it can still be waited for. */
+bool crash_has_ended(pid_t child);
+/* Until its journal tells of so many complete checkpoints. It fails if the child ends before. */
+void crash_wait_for_complete(const char *dir, uint64_t count, pid_t child);
 
 /* Whatever moment the job died at: every retained checkpoint has all its objects. */
 void crash_check_usable(const char *dir, const char *store);
