@@ -17,7 +17,9 @@
  *   cairn_job_start()   of a worker tells the coordinator which subtasks are here, and waits for its word; of the
  *                       coordinator it waits for worker_count workers, and until every subtask of every operator is
  *                       in one of the processes. CAIRN_ETIMEOUT after join_timeout_ms: the message says what is
- *                       missing. CAIRN_EEXIST: a subtask is in two processes.
+ *                       missing. CAIRN_EEXIST: a subtask is in two processes, or the job has started without this
+ *                       worker. CAIRN_EFENCED: the coordinator that was waited for, or is, has been replaced.
+ *                       CAIRN_EFAILED: it ended without starting.
  *   checkpoints, savepoints, stops and cancelling are asked of the coordinator; of a worker that is
  *                       CAIRN_EUNSUPPORTED. Savepoints must go where all processes can open the place: to a URI.
  *   cairn_task_poll()   is the same everywhere. A gate's barriers travel through the service's own channels
