@@ -10,6 +10,7 @@
 
 #include "cairn/inspect.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static struct crew crew;
@@ -133,7 +134,33 @@ static int refuse_in_one(void *context, cairn_task *task, uint64_t checkpoint_id
     return atomic_load(&refuses) && task == crew.members[2].task ? CAIRN_ENOSPC : 0;
 }
 
-/* The reason comes from another process. What had been uploaded goes with the next one (P6). */
+static int count_object(void *context, const char *key, const cairn_object_stat *stat)
+{
+    const char *mark = ((void **)context)[0];
+    (void)stat;
+    *(size_t *)((void **)context)[1] += strstr(key, mark) != NULL;
+    return 0;
+}
+
+/* Waits until there are objects of an attempt, or none any more; false: that does not come. */
+static bool await_objects(int64_t id, bool some)
+{
+    char mark[32];
+    size_t count = 0;
+    void *context[] = {mark, &count};
+    (void)snprintf(mark, sizeof mark, "-c%lld-", (long long)id);
+    for (int i = 0; i < 1000; i++) {
+        count = 0;
+        ck_ok(crew.f.store->ops->list(crew.f.store, "", count_object, context, reterr));
+        if ((count > 0) == some)
+            return true;
+        crn_sleep_us(5000);
+    }
+    return false;
+}
+
+/* The reason comes from another process; and a worker that had uploaded its part takes it away,
+ * without waiting for a checkpoint or a collector (P6). */
 START_TEST(declined_by_a_worker)
 {
     crew.before_barrier = refuse_in_one;
@@ -144,9 +171,11 @@ START_TEST(declined_by_a_worker)
     crew_write(&crew, 1);
     ck_ok(cairn_job_trigger(crew_job(&crew), NULL, reterr));
     int64_t id = crew_await_event(&crew, 1, CAIRN_EVENT_BARRIER);
+    ck_assert(await_objects(id, true));
     ck_assert_int_eq(crew_await_event(&crew, 2, CAIRN_EVENT_ABORTED), id); /* which it declines */
     ck_assert_int_eq(crew_await_event(&crew, 1, CAIRN_EVENT_ABORTED), id);
     ck_assert_int_eq(crew_await_event(&crew, 3, CAIRN_EVENT_ABORTED), id);
+    ck_assert(await_objects(id, false));
     ck_fails(crew_checkpoint(&crew, false, NULL, reterr), CAIRN_EABORTED, "'words' subtask 1");
     atomic_store(&refuses, false);
     ck_ok(crew_checkpoint(&crew, false, NULL, reterr));
