@@ -31,9 +31,9 @@
  * by one request at a time; the pool hands them out, at most max_connections of them, and a call
  * that finds none waits.
  *
- * Memory: bodies are read from sources and given to sinks in pieces of IO_BYTES; nothing is kept
- * whole but what create() is given, listing pages and error bodies (bounded). A source that cannot
- * be read at any offset by several threads is read once, part by part, into part buffers.
+ * Memory: bodies are read from sources and given to sinks in pieces of CRN_S3_IO_BYTES; nothing is
+ * kept whole but what create() is given, listing pages and error bodies (bounded). A source that
+ * cannot be read at any offset by several threads is read once, part by part, into part buffers.
  *
  * Outcomes (P1, P7): a request that may have reached the server and got no clear answer is
  * CAIRN_EUNKNOWN for create(), never a guess; put() is repeated, since its bytes are always the
