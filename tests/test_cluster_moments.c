@@ -6,7 +6,8 @@
  * cannot read what it is told says so before it goes. Method: roles in one process, a gate in the
  * coordinator's view of the store, and posts made by the test.
  */
-#include "engine/cluster/board.h"
+#include "engine/cluster/follower_internal.h"
+#include "engine/log/joblog.h"
 #include "tests/support/cluster_kit.h"
 #include "tests/support/gate_store.h"
 #include "tests/support/status_kit.h"
@@ -175,6 +176,78 @@ static void check_nothing_complete(uint64_t since_us)
     crn_status_free(status);
 }
 
+/* No signs of life, so that the numbers of mails are known, and each file is an object. */
+static void be_quiet(void)
+{
+    for (uint32_t i = 0; i < 2; i++) {
+        crew.members[i].f.options.heartbeat_ms = 60000;
+        crew.members[i].f.options.worker_timeout_ms = 120000;
+        crew.members[i].f.options.pack_below_bytes = 1;
+    }
+}
+
+/* What only a checkpoint itself has is its own; tables may be of an earlier one. */
+static void rename_private(struct crn_subtask *subtask, uint64_t id)
+{
+    for (size_t i = 0; i < subtask->file_count; i++) {
+        struct crn_file *file = &subtask->files[i];
+        char object[CRN_KEY_MAX];
+        if (file->info.role == CAIRN_FILE_TABLE)
+            continue;
+        crn_key_object(object, false, file->info.epoch, id, 900 + i, file->info.name);
+        file->info.checkpoint_id = id;
+        if (file->info.object != NULL)
+            ck_assert_int_eq(crn_record_set_text(&file->info.object, object), 0);
+    }
+}
+
+/* What the worker acknowledged for an earlier checkpoint, said again for another one. */
+static void acknowledge_as(uint64_t id, const struct crn_record *earlier, bool with_subtasks)
+{
+    const struct crn_board b = board();
+    struct crn_unsettled unsettled = {0};
+    struct crn_mail mail = {.kind = CRN_MAIL_ACK, .number = 4, .seen = 3, .id = id};
+    mail.epoch = b.epoch;
+    memcpy(mail.worker, crew.members[1].job->follower->uuid, sizeof mail.worker);
+    mail.record = crn_record_new();
+    mail.record->info.kind = CAIRN_RECORD_CHECKPOINT;
+    mail.record->info.id = id;
+    mail.record->info.epoch = b.epoch;
+    mail.record->info.base_id = earlier->info.id;
+    for (size_t i = 0; with_subtasks && i < earlier->operator_count; i++) {
+        struct crn_operator *op = crn_record_add_operator(mail.record);
+        ck_assert_int_eq(crn_operator_copy(op, &earlier->operators[i]), 0);
+        for (size_t k = 0; k < op->subtask_count; k++)
+            rename_private(&op->subtasks[k], id);
+    }
+    crn_record_finish(mail.record);
+    ck_ok(crn_board_send(&b, &mail, &unsettled, reterr));
+    crn_unsettled_done(&unsettled);
+    crn_mail_done(&mail);
+}
+
+/* An acknowledgement that is not of the worker's own subtasks (P2), or builds on what the log need
+ * not have any more (P5), is a failure of that checkpoint. */
+START_TEST(acknowledged_as_it_cannot_be)
+{
+    static const char *const words[] = {"with other subtasks than it has", "may be gone"};
+    cairn_checkpoint_info info = CAIRN_CHECKPOINT_INFO_INIT;
+    CRN_AUTO_RECORD struct crn_record *earlier = NULL;
+    CRN_AUTO_RECORD struct crn_record *record = NULL;
+    be_quiet();
+    crew_must_start(&crew);
+    crew_write(&crew, 0);
+    ck_ok(crew_checkpoint(&crew, false, &info, reterr));
+    ck_ok(crn_joblog_read_record(crew.f.store, "job", info.id, &earlier, NULL, NULL, reterr));
+    ck_ok(crew_checkpoint(&crew, false, NULL, reterr));
+    const uint64_t id = begin_checkpoint();
+    acknowledge_as(id, earlier, _i == 1);
+    ck_assert_int_eq(crew_await_event(&crew, 1, CAIRN_EVENT_ABORTED), (int64_t)id);
+    ck_ok(crn_joblog_read_record(crew.f.store, "job", id, &record, NULL, NULL, reterr));
+    ck_assert_msg(strstr(record->info.reason, words[_i]) != NULL, "%s", record->info.reason);
+}
+END_TEST
+
 START_TEST(told_of_what_it_did_not_acknowledge)
 {
     static const enum crn_post_kind kinds[] = {CRN_POST_COMPLETE, CRN_POST_SAVEPOINT,
@@ -288,6 +361,7 @@ int main(void)
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, who_joins_as_the_job_starts);
     tcase_add_test(tcase, a_worker_that_waits_can_be_closed);
+    tcase_add_loop_test(tcase, acknowledged_as_it_cannot_be, 0, 2);
     tcase_add_loop_test(tcase, told_of_what_it_did_not_acknowledge, 0, 3);
     tcase_add_loop_test(tcase, told_of_a_checkpoint_as_something_else, 0, 2);
     tcase_add_test(tcase, a_post_that_cannot_be_read);
